@@ -1,0 +1,90 @@
+"""The pixel frame: the size at which the model sees a picture, and in whose pixels answers are written.
+
+Qwen2.5-VL resizes every picture to a grid of 28-pixel cells inside a pixel budget and grounds in the
+absolute pixels of the result. Builder and reader resize with this one class, so that training and
+reading cannot differ; the model's own processor then finds nothing left to resize.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from PIL import Image
+
+__all__ = ["PixelFrame"]
+
+
+@dataclass(frozen=True)
+class PixelFrame:
+    """A pixel budget and the grid inside it.
+
+    Attributes:
+        min_pixels, max_pixels: the budget, width times height after resizing.
+        factor: cell edge in pixels; patch size 14 times merge size 2 for Qwen2.5-VL.
+    """
+
+    min_pixels: int = 256 * 28 * 28
+    max_pixels: int = 512 * 28 * 28
+    factor: int = 28
+
+    def __post_init__(self) -> None:
+        if not self.factor**2 <= self.min_pixels <= self.max_pixels:
+            raise ValueError(
+                f"pixel frame: min_pixels {self.min_pixels}, max_pixels {self.max_pixels}; expected "
+                f"{self.factor**2} (one cell) <= min_pixels <= max_pixels"
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PixelFrame:
+        """From the ``pixel_frame`` entry of a ``dataset_info.json``."""
+        return cls(**{name: int(values[name]) for name in ("min_pixels", "max_pixels", "factor")
+                      if name in values})  # fmt: skip
+
+    def to_dict(self) -> dict[str, int]:
+        """For ``dataset_info.json``."""
+        return asdict(self)
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height in the frame: the rule of Qwen's own ``smart_resize``.
+
+        Raises:
+            ValueError: an empty picture, or one more than 200 times as long as wide.
+        """
+        if min(width, height) < 1 or max(width, height) > 200 * min(width, height):
+            raise ValueError(
+                f"picture of {width} x {height} pixels: expected sides of at least 1 pixel and an "
+                "aspect ratio of at most 200; crop it to the molecule"
+            )
+        cell = self.factor
+        w, h = (max(cell, round(side / cell) * cell) for side in (width, height))
+        if w * h > self.max_pixels:
+            shrink = math.sqrt(width * height / self.max_pixels)
+            w, h = (max(cell, math.floor(side / shrink / cell) * cell) for side in (width, height))
+        elif w * h < self.min_pixels:
+            grow = math.sqrt(self.min_pixels / (width * height))
+            w, h = (math.ceil(side * grow / cell) * cell for side in (width, height))
+        return w, h
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """The picture as the model sees it: RGB on white, resized to the frame.
+
+        A point (x, y) of the original lies at (x * w' / w, y * h' / h) in the result.
+        """
+        rgb = on_white(image)
+        size = self.size(*rgb.size)
+        return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.BICUBIC)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """RGB copy of any picture; transparent parts become white, 16-bit greys are scaled, not cut."""
+    if image.mode.startswith("I"):
+        low, high = image.getextrema()
+        scale = 255 / max(high, 255)
+        image = image.point(lambda value: value * scale).convert("L")
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
