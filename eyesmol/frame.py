@@ -11,6 +11,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 __all__ = ["PixelFrame"]
@@ -80,8 +81,7 @@ class PixelFrame:
 def on_white(image: Image.Image) -> Image.Image:
     """RGB copy of any picture; transparent parts become white, 16-bit greys are scaled, not cut."""
     if image.mode.startswith("I"):
-        low, high = image.getextrema()
-        scale = 255 / max(high, 255)
+        scale = 255 / max(int(np.asarray(image).max()), 255)
         image = image.point(lambda value: value * scale).convert("L")
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
