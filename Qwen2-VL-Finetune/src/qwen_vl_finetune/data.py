@@ -1,0 +1,363 @@
+"""LLaVA JSON as a dataset: checked before training, read while training, collated into batches.
+
+A row is `{"id", "image": path or list of paths (optional), "conversations": [{"from", "value"}]}`
+with turns human, gpt, human, gpt ... (a system turn may come first) and one `<image>` a picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from .errors import DataError, UserError, raise_all
+from .model_folder import PixelFrame, read_json
+from .processing import IGNORED, Message, Processor, mrope_positions
+
+ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+IMAGE = "<image>"
+
+Row = dict[str, Any]
+Sample = dict[str, Any]
+
+
+# ---- reading and checking rows ----
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a LLaVA JSON file; raises `DataError` if it is not one list with rows."""
+    try:
+        rows = read_json(path)
+    except UserError as error:
+        raise DataError(str(error)) from error
+    if not isinstance(rows, list):
+        raise DataError(
+            f"{path}: found one {type(rows).__name__}, expected a list of rows "
+            '[{"id": ..., "image": ..., "conversations": [...]}, ...].'
+        )
+    if not rows:
+        raise DataError(f"{path}: the list is empty; nothing to train on.")
+    return rows
+
+
+def image_names(row: Row) -> list[str]:
+    """The picture paths of a row, as written."""
+    images = row.get("image") or row.get("images") or []
+    return [images] if isinstance(images, str) else list(images)
+
+
+def image_path(folder: Path, name: str) -> Path:
+    """The path of a picture; raises ValueError if it leaves the image folder."""
+    root = os.path.abspath(folder)
+    path = os.path.abspath(os.path.join(root, name))
+    if os.path.commonpath([root, path]) != root:
+        raise ValueError(f"image {name!r} lies outside of the image folder {folder}")
+    return Path(path)
+
+
+def row_problem(row: Any, folder: Path) -> str | None:
+    """What is wrong with one row, or None."""
+    if not isinstance(row, dict):
+        return f"found {type(row).__name__}, expected an object"
+    turns = row.get("conversations")
+    if not isinstance(turns, list) or not all(
+        isinstance(t, dict) and isinstance(t.get("value"), str) for t in turns
+    ):
+        return 'expected "conversations": [{"from": ..., "value": text}, ...]'
+    return _turn_problem(turns) or _image_problem(row, turns, folder)
+
+
+def _turn_problem(turns: list[dict[str, str]]) -> str | None:
+    speakers = [str(turn.get("from")) for turn in turns]
+    if speakers and speakers[0] == "system":
+        speakers = speakers[1:]
+    unknown = sorted({s for s in speakers if s not in ROLES})
+    if unknown:
+        return f'"from" is {unknown}, expected human or gpt (system only first)'
+    roles = [ROLES[s] for s in speakers]
+    if not roles or len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
+        return f"turns are {speakers}, expected human, gpt, human, gpt ... ending with gpt"
+    return None
+
+
+def _image_problem(row: Row, turns: list[dict[str, str]], folder: Path) -> str | None:
+    names = image_names(row)
+    if not all(isinstance(name, str) for name in names):
+        return '"image" must be a path or a list of paths'
+    marks = sum(turn["value"].count(IMAGE) for turn in turns if turn.get("from") in ROLES)
+    answers = sum(t["value"].count(IMAGE) for t in turns if ROLES.get(t["from"]) == "assistant")
+    if answers:
+        return f"an answer holds {IMAGE}; pictures belong into the human's turns"
+    if any("<|image_pad|>" in turn["value"] for turn in turns):
+        return f"a turn holds the control token <|image_pad|>; write {IMAGE} instead"
+    if marks != len(names):
+        return f"found {marks} {IMAGE} for {len(names)} pictures, expected one each"
+    for name in names:
+        try:
+            path = image_path(folder, name)
+        except ValueError as error:
+            return f"{error}; paths must stay inside of it"
+        if not path.is_file():
+            return f"image {path} is missing; mend the path or --image_folder"
+    return None
+
+
+def check_rows(rows: list[Row], path: Path, folder: Path) -> None:
+    """Raise one `DataError` that lists the faulty rows of a file, if there are any."""
+    problems = []
+    for number, row in enumerate(rows):
+        problem = row_problem(row, folder)
+        if problem:
+            problems.append(f"{row_label(row, number)}: {problem}")
+    try:
+        raise_all(problems, f"{path}: rows that can't be trained on")
+    except UserError as error:
+        raise DataError(str(error)) from None
+
+
+def row_label(row: Any, number: int) -> str:
+    """How messages name a row: its place in the list and its id."""
+    identity = row.get("id") if isinstance(row, dict) else None
+    return f"row {number}" + (f" (id {identity!r})" if identity is not None else "")
+
+
+def read_pixel_frame(data_path: Path) -> PixelFrame | None:
+    """The pixel frame that `dataset_info.json` beside the data states, if there is one."""
+    path = data_path.parent / "dataset_info.json"
+    if not path.is_file():
+        return None
+    frame = read_json(path).get("pixel_frame")
+    if frame is None:
+        return None
+    try:
+        return PixelFrame(int(frame["min_pixels"]), int(frame["max_pixels"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f'{path}: "pixel_frame" is {frame!r}, expected {{"min_pixels": int, '
+            '"max_pixels": int, "factor": 28}.'
+        ) from error
+
+
+def to_messages(row: Row) -> list[Message]:
+    """Chat messages of a row; each `<image>` (and the line break after it) becomes a part."""
+    messages: list[Message] = []
+    for turn in row["conversations"]:
+        role = ROLES.get(turn["from"], "system")
+        content: Any = turn["value"]
+        if role == "user":
+            pieces = content.split(IMAGE)
+            content = [{"type": "text", "text": pieces[0]}] if pieces[0] else []
+            for piece in pieces[1:]:
+                content.append({"type": "image"})
+                text = piece.removeprefix("\n")
+                if text:
+                    content.append({"type": "text", "text": text})
+        messages.append({"role": role, "content": content})
+    return messages
+
+
+# ---- the dataset ----
+
+
+class LlavaDataset(Dataset[Sample]):
+    """The rows of one checked LLaVA JSON file as samples.
+
+    Args:
+        path: the JSON file.
+        folder: the folder that picture paths start from.
+        processor: tokenizer and image processor of the model.
+        cache: keep every processed sample in memory (tiny sets, several epochs).
+    """
+
+    def __init__(
+        self, path: Path, folder: Path, processor: Processor, cache: bool = False
+    ) -> None:
+        self.path, self.folder, self.processor = path, folder, processor
+        self.rows = read_rows(path)
+        check_rows(self.rows, path, folder)
+        self.numbers = list(range(len(self.rows)))  # places in the file, once rows are dropped
+        self.dropped: Counter[str] = Counter()
+        self._cache: dict[int, Sample] | None = {} if cache else None
+        self._lengths: list[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        if self._cache is None:
+            return self.process(index)
+        if index not in self._cache:
+            self._cache[index] = self.process(index)
+        return self._cache[index]
+
+    def label(self, index: int) -> str:
+        """How messages name a sample: file, row and id."""
+        return f"{self.path}: {row_label(self.rows[index], self.numbers[index])}"
+
+    def process(self, index: int) -> Sample:
+        """One sample: ids, labels and positions as in `Processor.encode`, patches and grids."""
+        row = self.rows[index]
+        pictures = [self.processor.image_patches(self._open(index, n)) for n in image_names(row)]
+        sample: Sample = {
+            key: torch.from_numpy(value)
+            for key, value in self.processor.encode(
+                to_messages(row), [picture.grid for picture in pictures]
+            ).items()
+        }
+        sample["pixels"] = [picture.pixels for picture in pictures]
+        sample["grids"] = [picture.grid for picture in pictures]
+        return sample
+
+    def _open(self, index: int, name: str) -> Image.Image:
+        path = image_path(self.folder, name)
+        try:
+            with Image.open(path) as image:
+                image.load()
+                return image
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(
+                f"{self.label(index)}: image {path} can't be read ({error}). "
+                "Replace the file or take the row out."
+            ) from error
+
+    def fill_cache(self) -> None:
+        """Process every sample now, so that forked workers share one cache."""
+        for index in tqdm(range(len(self)), desc="caching samples", unit="row", leave=False):
+            self[index]
+
+    # ---- lengths ----
+
+    @property
+    def has_images(self) -> bool:
+        """Whether any row has a picture."""
+        return any(image_names(row) for row in self.rows)
+
+    def length(self, index: int) -> int:
+        """The exact number of tokens of a sample; reads picture headers, not pictures."""
+        row = self.rows[index]
+        grids = []
+        for name in image_names(row):
+            path = image_path(self.folder, name)
+            try:
+                with Image.open(path) as image:
+                    grids.append(self.processor.grid_of(*image.size))
+            except (OSError, SyntaxError, ValueError) as error:
+                raise DataError(f"{self.label(index)}: image {path}: {error}") from error
+        return len(self.processor.encode(to_messages(row), grids)["input_ids"])
+
+    def lengths(self) -> list[int]:
+        """The exact lengths of all samples, in tokens; counted once."""
+        if self._lengths is None:
+            steps = tqdm(range(len(self)), desc="counting tokens", unit="row", leave=False)
+            self._lengths = [self.length(index) for index in steps]
+        return self._lengths
+
+    def length_bound(self, index: int) -> int:
+        """A number of tokens that a sample can't exceed, without tokenising it.
+
+        A byte-level tokenizer never makes more tokens than bytes; the template adds few a turn.
+        """
+        row = self.rows[index]
+        text = sum(len(turn["value"].encode()) for turn in row["conversations"])
+        factor = self.processor.patch * self.processor.merge
+        largest = max(self.processor.frame.max_pixels // factor**2, 1) + 2
+        return text + 64 * (1 + len(row["conversations"])) + largest * len(image_names(row))
+
+    def refuse_or_drop_long(self, limit: int, drop: bool) -> None:
+        """Refuse (or, with `drop`, take out and count) the samples of more than `limit` tokens.
+
+        A sample is never cut: a cut through its image tokens breaks the forward, and a cut answer
+        teaches the model to stop early.
+        """
+        suspects = [i for i in range(len(self)) if self.length_bound(i) > limit]
+        found = {i: n for i in suspects if (n := self.length(i)) > limit}
+        if not found:
+            return
+        if not drop:
+            rows = [f"{row_label(self.rows[i], i)}: {n} tokens" for i, n in found.items()]
+            raise_all(
+                rows,
+                f"{self.path}: samples over --max_seq_length {limit}. Raise it, lower "
+                "--image_max_pixels, or leave them out with --drop_long true",
+            )
+        self.dropped["longer than max_seq_length"] += len(found)
+        kept = [i for i in range(len(self)) if i not in found]
+        self.rows = [self.rows[i] for i in kept]
+        self.numbers = [self.numbers[i] for i in kept]
+        if not self.rows:
+            raise DataError(f"{self.path}: every sample is over --max_seq_length {limit}.")
+
+
+# ---- batches ----
+
+
+@dataclass
+class Collator:
+    """Samples to one padded batch.
+
+    A batch without a picture gets one blank picture of a single image token, labelled `IGNORED`,
+    behind its first sample: without it the vision tower takes no part in the backward of this
+    process, and distributed training waits for its gradients for ever. Attention is causal, so the
+    sample itself does not see it.
+    """
+
+    processor: Processor
+    blank: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        side = self.processor.patch
+        self.blank = np.full((self.processor.merge**2, 3, side, side), 255, dtype=np.uint8)
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+        """Batch with `input_ids`, `attention_mask`, `labels`, `mm_token_type_ids` [B, S],
+
+        `position_ids` [3, B, S], `pixel_values` [patches, 3 * t * p * p], `image_grid_thw` [N, 3].
+        """
+        samples = list(samples)
+        if not any(sample["grids"] for sample in samples):
+            samples[0] = self._with_blank_picture(samples[0])
+        size = (len(samples), max(len(sample["input_ids"]) for sample in samples))
+        ids = torch.full(size, self.processor.pad_token_id)
+        labels = torch.full(size, IGNORED)
+        mask = torch.zeros(size, dtype=torch.long)
+        positions = torch.zeros((3, *size), dtype=torch.long)
+        for i, sample in enumerate(samples):
+            n = len(sample["input_ids"])
+            ids[i, :n], labels[i, :n], mask[i, :n] = sample["input_ids"], sample["labels"], 1
+            positions[:, i, :n] = sample["position_ids"]
+        pixels = np.concatenate([part for sample in samples for part in sample["pixels"]])
+        grids = [grid for sample in samples for grid in sample["grids"]]
+        is_image = (ids == self.processor.image_token_id) & mask.bool()
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": labels,
+            "mm_token_type_ids": is_image.int(),
+            "position_ids": positions,
+            "pixel_values": self.processor.pixel_values(pixels),
+            "image_grid_thw": torch.tensor(grids, dtype=torch.long),
+        }
+
+    def _with_blank_picture(self, sample: Sample) -> Sample:
+        merge = self.processor.merge
+        grids = [(1, merge, merge)]
+        token = torch.tensor([self.processor.image_token_id])
+        ids = torch.cat([sample["input_ids"], token])
+        is_image = np.zeros(len(ids), dtype=bool)
+        is_image[-1] = True
+        return {
+            "input_ids": ids,
+            "labels": torch.cat([sample["labels"], torch.tensor([IGNORED])]),
+            "position_ids": torch.from_numpy(mrope_positions(is_image, grids, merge)),
+            "pixels": [self.blank],
+            "grids": grids,
+        }

@@ -1,0 +1,40 @@
+"""Mistakes a user can mend, and how the doors show them: one message, no traceback, exit code 2."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """A mistake in what was asked. The text says what was found, what was expected, what to do."""
+
+
+class DataError(UserError):
+    """A mistake in the data. The text names the file and the row."""
+
+
+def raise_all(problems: list[str], heading: str, show: int = 10) -> None:
+    """Raise one `UserError` that lists the first `show` problems and counts the rest."""
+    if not problems:
+        return
+    lines = [f"  - {problem}" for problem in problems[:show]]
+    if len(problems) > show:
+        lines.append(f"  ... and {len(problems) - show} more")
+    raise UserError("\n".join([f"{heading} ({len(problems)}):", *lines]))
+
+
+def door(main: Callable[[], int | None]) -> Callable[[], None]:
+    """Wrap a command so that a `UserError` ends it with its message and exit code 2."""
+
+    @functools.wraps(main)
+    def run() -> None:
+        try:
+            code = main()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            sys.exit(2)
+        sys.exit(code or 0)
+
+    return run

@@ -1,0 +1,314 @@
+"""Merge any number of adapters, and the modules they trained in full, into their base.
+
+Works on files, shard by shard: each tensor is computed in fp32 and rounded once to the base's
+precision, so memory stays near one shard. The result is a plain Hugging Face folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftConfig
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from .adapters import check_adapter, check_chain
+from .errors import UserError
+from .model_folder import (
+    PixelFrame,
+    copy_processor_files,
+    fingerprint_model,
+    memory_name,
+    read_config,
+    read_json,
+    require_processor,
+    resolve_folder,
+    ties_embeddings,
+    weight_shards,
+    write_json,
+)
+from .run_record import (
+    ADAPTER,
+    FULL_MODULES,
+    adapter_fingerprint,
+    library_versions,
+    read_record,
+)
+
+MERGE_RECORD = "merge.json"
+LORA_KEY = re.compile(r"^base_model\.model\.(.+)\.lora_(A|B|magnitude_vector)(\.weight)?$")
+
+
+@dataclass
+class Delta:
+    """What one adapter adds to one weight: `scale * B @ A`, and DoRA's row lengths.
+
+    Shapes: `a` [rank, in], `b` [out, rank], `magnitude` [out] or None.
+    """
+
+    a: torch.Tensor
+    b: torch.Tensor
+    scale: float
+    magnitude: torch.Tensor | None = None
+
+    def add_to(self, weight: torch.Tensor) -> torch.Tensor:
+        """The weight [out, in] with this adapter in it, in fp32."""
+        merged = weight + self.scale * (self.b.float() @ self.a.float())
+        if self.magnitude is not None:  # DoRA, https://arxiv.org/abs/2402.09353
+            norm = torch.linalg.norm(merged, dim=1, keepdim=True)
+            merged = merged * (self.magnitude.float().reshape(-1, 1) / norm)
+        return merged
+
+
+def scale_of(config: LoraConfig, module: str) -> float:
+    """alpha / rank (or alpha / sqrt(rank) for rsLoRA) of one module, patterns minded."""
+    rank = _by_pattern(config.rank_pattern, module, config.r)
+    alpha = _by_pattern(config.alpha_pattern, module, config.lora_alpha)
+    return float(alpha / (rank**0.5 if config.use_rslora else rank))
+
+
+def _by_pattern(pattern: dict[str, Any] | None, module: str, default: float) -> float:
+    for key, value in (pattern or {}).items():
+        if re.match(rf"(.*\.)?({key})$", module):
+            return float(value)
+    return default
+
+
+def read_deltas(folder: Path) -> dict[str, Delta]:
+    """The deltas of an adapter folder by bare weight name; raises on anything else in it."""
+    config = PeftConfig.from_pretrained(str(folder))
+    if not isinstance(config, LoraConfig):
+        raise UserError(f"{folder}: found {config.peft_type}, expected a LoRA adapter.")
+    if config.fan_in_fan_out or config.bias != "none":
+        raise UserError(f"{folder}: fan_in_fan_out and trained biases can't be merged here.")
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in load_file(folder / ADAPTER).items():
+        match = LORA_KEY.match(key)
+        if match is None:
+            raise UserError(f"{folder}/{ADAPTER}: {key} is no LoRA matrix, so it can't be merged.")
+        found.setdefault(match.group(1), {})[match.group(2)] = value
+    deltas = {}
+    for module, parts in found.items():
+        if not {"A", "B"} <= parts.keys():
+            raise UserError(f"{folder}/{ADAPTER}: {module} lacks lora_A or lora_B.")
+        deltas[f"{module}.weight"] = Delta(
+            parts["A"], parts["B"], scale_of(config, module), parts.get("magnitude_vector")
+        )
+    return deltas
+
+
+class MergePlan:
+    """Which base tensors change, and how; counts down what is still to be placed.
+
+    Args:
+        folders: adapter folders, oldest first. A module trained in full takes the newest copy.
+    """
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.deltas: dict[str, list[Delta]] = {}
+        self.full: dict[str, torch.Tensor] = {}
+        for folder in folders:
+            for name, delta in read_deltas(folder).items():
+                self.deltas.setdefault(name, []).append(delta)
+            if (folder / FULL_MODULES).is_file():
+                self.full.update(load_file(folder / FULL_MODULES))
+        self.waiting = self.deltas.keys() | self.full.keys()
+
+    def apply(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """The merged tensor of a bare name, in the base's precision."""
+        if name not in self.deltas and name not in self.full:
+            return tensor
+        self.waiting.discard(name)
+        merged = self.full.get(name, tensor).float()
+        if merged.shape != tensor.shape:
+            raise UserError(f"{name}: {tuple(merged.shape)} does not fit {tuple(tensor.shape)}.")
+        for delta in self.deltas.get(name, []):
+            if (delta.b.shape[0], delta.a.shape[1]) != tuple(merged.shape):
+                raise UserError(f"{name}: the adapter's shape does not fit {tuple(tensor.shape)}.")
+            merged = delta.add_to(merged)
+        return merged.to(tensor.dtype)
+
+
+def write_merged_weights(base: Path, target: Path, plan: MergePlan) -> None:
+    """Write the base's shards with the plan applied, under the base's own tensor names."""
+    for shard in tqdm(weight_shards(base), desc="merging", unit="shard", leave=False):
+        tensors = {}
+        with safe_open(shard, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 (safe_open is no dict)
+                tensors[key] = plan.apply(memory_name(key), file.get_tensor(key)).contiguous()
+        save_file(tensors, target / shard.name, metadata={"format": "pt"})
+    if plan.waiting:
+        raise UserError(
+            f"{len(plan.waiting)} adapted tensors have no place in {base}, such as "
+            f"{sorted(plan.waiting)[0]}. The adapter belongs to another model."
+        )
+    for name in ("config.json", "model.safetensors.index.json"):
+        if (base / name).is_file():
+            shutil.copyfile(base / name, target / name)
+
+
+def check_merge(base: Path, folders: list[Path], fingerprint: str) -> None:
+    """Everything that can be refused before a weight is read."""
+    config = read_config(base)
+    require_processor(base)
+    if "quantization_config" in config:
+        raise UserError(
+            f"{base}: a quantised model. Merge into the full-precision model that it came from; "
+            "a merge into 4-bit weights answers differently."
+        )
+    for folder in folders:
+        if not (folder / ADAPTER).is_file():
+            steps = sorted(path.name for path in folder.glob("checkpoint-*"))
+            hint = f" The run is not finished; its checkpoints are {steps}." if steps else ""
+            raise UserError(f"{folder}: no {ADAPTER}; expected an adapter folder.{hint}")
+        check_adapter(folder, fingerprint)
+        if ties_embeddings(config) and any(n.startswith("lm_head") for n in read_deltas(folder)):
+            raise UserError(
+                f"{folder}: has LoRA on lm_head, which {base} ties to the token embedding; the "
+                "merged model would answer differently from the adapter."
+            )
+    check_chain(folders)
+
+
+def merge(base_name: str, folders: list[Path], target: Path, verify: bool, tol: float | None) -> None:
+    """Merge adapters into a base and put the finished folder at `target`.
+
+    Args:
+        base_name: folder or hub name of the full-precision base.
+        folders: adapter folders, oldest first.
+        target: where the merged model goes; must not hold anything else yet.
+        verify: compare logits with the adapters' forward before the folder is moved into place.
+        tol: largest logit difference allowed; by the base's precision if None.
+    """
+    base = resolve_folder(base_name)
+    fingerprint = fingerprint_model(base)
+    record: dict[str, Any] = {
+        "base": {"path": base_name, "fingerprint": fingerprint},
+        "adapters": [],
+        "versions": library_versions(),
+    }
+    check_merge(base, folders, fingerprint)
+    for folder in folders:
+        record["adapters"].append(
+            {
+                "path": str(folder),
+                "fingerprint": adapter_fingerprint(folder),
+                "full_modules": (folder / FULL_MODULES).is_file(),
+            }
+        )
+    if _already_there(target, record, verify):
+        print(f"{target} holds this merge already; nothing to do.", flush=True)
+        return
+    work = target.with_name(f".{target.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        write_merged_weights(base, work, MergePlan(folders))
+        last = read_record(folders[-1])
+        frame = PixelFrame(**last["pixel_frame"]) if last else None
+        copy_processor_files(base, work, frame)
+        if verify:
+            from .verify import compare
+
+            record["verified"] = compare(base, folders, work, tol)
+        write_json(work / MERGE_RECORD, record)
+        if target.is_dir():
+            target.rmdir()  # empty, or _already_there would have refused
+        os.replace(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"merged {len(folders)} adapter(s) into {target}", flush=True)
+
+
+def _already_there(target: Path, record: dict[str, Any], verify: bool) -> bool:
+    """Whether `target` holds the same merge; raises if it holds anything else."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return False
+    if (target / MERGE_RECORD).is_file():
+        found = read_json(target / MERGE_RECORD)
+        same = found.get("base", {}).get("fingerprint") == record["base"]["fingerprint"] and [
+            a["fingerprint"] for a in found.get("adapters", [])
+        ] == [a["fingerprint"] for a in record["adapters"]]
+        if same and (not verify or "verified" in found):
+            return True
+    raise UserError(f"{target} exists and holds something else. Remove it or take another name.")
+
+
+# ---- command lines ----
+
+
+def _parser(description: str, example: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--model-base", required=True, help="full-precision base model: folder or hub name"
+    )
+    parser.add_argument(
+        "--save-model-path", required=True, type=Path, help="folder for the merged model"
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare the logits of adapters and merged model (text, and text with a picture; "
+        "fp32) and keep nothing if they differ",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        help="largest difference allowed by --verify (default: 1e-4 for an fp32 base, 0.01 for "
+        "fp16, 0.05 for bf16, times the largest logit where that is over 1)",
+    )
+    return parser
+
+
+def main_one() -> int:
+    """`merge_lora_weights.py`: one adapter."""
+    parser = _parser(
+        "Merge one LoRA adapter (and the modules it trained in full) into its base model.\n"
+        "The result loads in stock transformers and vLLM; processor files are the base's own.",
+        "example:\n  python merge_lora_weights.py --model-path runs/instruction \\\n"
+        "    --model-base Qwen/Qwen2.5-VL-3B-Instruct --save-model-path merged --verify",
+    )
+    parser.add_argument(
+        "--model-path", required=True, type=Path, help="adapter folder, or a checkpoint-N of a run"
+    )
+    args = parser.parse_args()
+    merge(args.model_base, [args.model_path], args.save_model_path, args.verify, args.tolerance)
+    return 0
+
+
+def main_stack() -> int:
+    """`merge_lora_stack_weights.py`: the frozen adapters, oldest first, then the last one."""
+    parser = _parser(
+        "Merge a stack of LoRA adapters into their base model: the first one(s), which were frozen,\n"
+        "and the one trained on top of them. Base and order are checked by fingerprint.",
+        "example:\n  python merge_lora_stack_weights.py --checkpoint-path runs/cot_stack \\\n"
+        "    --first-lora-path runs/instruction --model-base Qwen/Qwen2.5-VL-3B-Instruct \\\n"
+        "    --save-model-path merged --verify",
+    )
+    parser.add_argument(
+        "--checkpoint-path", required=True, type=Path, help="adapter on top, or its checkpoint-N"
+    )
+    parser.add_argument(
+        "--first-lora-path",
+        required=True,
+        type=Path,
+        nargs="+",
+        help="frozen adapter(s) under it, oldest first",
+    )
+    args = parser.parse_args()
+    folders = [*args.first_lora_path, args.checkpoint_path]
+    merge(args.model_base, folders, args.save_model_path, args.verify, args.tolerance)
+    return 0

@@ -1,0 +1,107 @@
+"""`run.json`: what a run was made of; and which checkpoint of a run is whole.
+
+The record lies in the run folder and in each of its checkpoints. It holds the base with its
+fingerprint, the parent adapters in order, every setting, and the library versions; never a key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .model_folder import fingerprint_tensors, read_json, write_json
+
+RECORD = "run.json"
+FORMAT = 1
+ADAPTER = "adapter_model.safetensors"
+FULL_MODULES = "non_lora_modules.safetensors"
+
+LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
+
+# settings that change how a run is watched or placed, not what it learns
+INCIDENTAL = re.compile(
+    r"^(output_dir|config|resume_from_checkpoint|disable_tqdm|report_to|run_name|project|log.*"
+    r"|dataloader_.*|save_.*|trackio_.*|hub_.*|push_to_hub|local_rank|ddp_.*|cache_samples"
+    r"|skip_memory_metrics|use_cpu|debug)$"
+)
+SECRET = re.compile(r"token|key|secret|password", re.IGNORECASE)
+NOT_SECRET = {"include_num_input_tokens_seen", "average_tokens_across_devices"}
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that shape a run."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without anything that could be a key."""
+    return {k: v for k, v in settings.items() if k in NOT_SECRET or not SECRET.search(k)}
+
+
+def adapter_fingerprint(folder: Path) -> str:
+    """The fingerprint of an adapter folder: its LoRA and the modules it trained in full."""
+    paths = [folder / name for name in (ADAPTER, FULL_MODULES)]
+    return fingerprint_tensors([path for path in paths if path.is_file()], salt="adapter")
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The run record of a folder, or None where there is none."""
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise UserError(f"{path}: not a run record of this trainer (format {FORMAT}).")
+    return record
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write the run record of a folder."""
+    write_json(folder / RECORD, record)
+
+
+def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The settings that differ between two runs and shape what is learned, in words."""
+    names = [name for name in sorted({*before, *now}) if not INCIDENTAL.match(name)]
+    return [
+        f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
+def last_whole_checkpoint(run: Path) -> Path | None:
+    """The newest checkpoint of a run that was written to its end.
+
+    The trainer writes `trainer_state.json` last, so a checkpoint whose state does not parse, or
+    that lacks the weights or the random state of a process, was cut off and is passed over.
+    """
+    found = []
+    for folder in run.glob("checkpoint-*"):
+        number = folder.name.removeprefix("checkpoint-")
+        if number.isdigit() and is_whole(folder):
+            found.append((int(number), folder))
+    return max(found)[1] if found else None
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint folder holds everything that a resume needs."""
+    try:
+        state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        record = read_record(folder)
+    except (OSError, ValueError, UserError):
+        return False
+    weights = any(folder.glob("*.safetensors"))
+    progress = any(folder.glob("optimizer.*")) or any(folder.glob("global_step*"))
+    random_state = any(folder.glob("rng_state*.pth"))
+    return "global_step" in state and record is not None and weights and progress and random_state

@@ -1,0 +1,226 @@
+"""The road of one training run, from flags to a finished run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import PreTrainedModel, set_seed
+
+from .adapters import (
+    add_trained_adapter,
+    check_adapter,
+    check_chain,
+    find_targets,
+    load_adapters,
+    lora_config,
+    set_trainable,
+)
+from .arguments import Arguments, parse_arguments
+from .data import Collator, LlavaDataset, read_pixel_frame
+from .errors import UserError
+from .model import load_model
+from .model_folder import (
+    PixelFrame,
+    fingerprint_model,
+    read_config,
+    require_processor,
+    resolve_folder,
+)
+from .processing import load_processor
+from .run_record import (
+    FORMAT,
+    adapter_fingerprint,
+    changed_settings,
+    last_whole_checkpoint,
+    library_versions,
+    read_record,
+    without_secrets,
+    write_record,
+)
+from .trainer import QwenTrainer, is_main_process, part_table
+
+
+def say(text: str) -> None:
+    """Print once for all processes."""
+    if is_main_process():
+        print(text, flush=True)
+
+
+def main() -> int:
+    """Train as the command line says; the whole of `train_sft.py`."""
+    arguments = parse_arguments()
+    output = Path(str(arguments.train.output_dir))
+    settings = without_secrets(arguments.settings())
+    if is_finished(output, settings):
+        say(f"{output} is finished; nothing to do. Take another --output_dir to train anew.")
+        return 0
+    base = resolve_folder(str(arguments.model.model_id))
+    parents = [Path(path) for path in arguments.lora.first_lora_path or []]
+    record = start_record(arguments, base, parents, settings)
+
+    train_set, eval_set = load_data(arguments, base)
+    record["data"] = describe_data(train_set)
+    record["pixel_frame"] = vars(train_set.processor.frame)
+    set_seed(arguments.train.seed)  # the new adapter starts alike on every process
+    model = build_model(arguments, base, parents)
+    trainer = QwenTrainer(
+        arguments,
+        base,
+        train_set.processor.frame,
+        record,
+        model=model,
+        train_dataset=train_set,
+        eval_dataset=eval_set,
+        data_collator=Collator(train_set.processor),
+    )
+    muon_lr = arguments.train.muon_lr if arguments.train.optim_muon else None
+    table = part_table(model, trainer.rates, muon_lr, arguments.lora.lora_rank)
+    say(f"{table}\n{len(train_set)} rows to train on" + _dropped_note(train_set))
+    run(trainer, output)
+    return 0
+
+
+def run(trainer: QwenTrainer, output: Path) -> None:
+    """Train, going on from the last whole checkpoint, and close the run folder."""
+    checkpoint = last_whole_checkpoint(output)
+    if checkpoint is not None:
+        say(f"going on from {checkpoint}")
+    if trainer.is_world_process_zero():
+        write_record(output, trainer.record)
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.save_model()
+    trainer.save_state()
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        trainer.record["metrics"] = result.metrics
+        trainer.record["steps"] = result.global_step
+        trainer.record["finished"] = True
+        write_record(output, trainer.record)
+    say(f"finished: {output}")
+
+
+def is_finished(output: Path, settings: dict[str, Any]) -> bool:
+    """Whether a run folder is done; raises if it holds a run with other settings."""
+    record = read_record(output)
+    if record is None:
+        return False
+    changed = changed_settings(record["settings"], settings)
+    if changed:
+        raise UserError(
+            f"{output} holds a run with other settings; going on would mix the two:\n  - "
+            + "\n  - ".join(changed)
+            + "\nTake another --output_dir, or remove that folder."
+        )
+    return bool(record["finished"])
+
+
+def start_record(
+    arguments: Arguments, base: Path, parents: list[Path], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """The run record at the start; checks base and parent adapters on the way."""
+    config = read_config(base)
+    require_processor(base)
+    fingerprint = fingerprint_model(base)
+    for folder in parents:
+        check_adapter(folder, fingerprint)
+    check_chain(parents)
+    return {
+        "format": FORMAT,
+        "finished": False,
+        "kind": "adapter" if arguments.lora.lora_enable else "full",
+        "base": {
+            "path": str(arguments.model.model_id),
+            "model_type": config["model_type"],
+            "fingerprint": fingerprint,
+        },
+        "parents": [
+            {"path": str(folder), "fingerprint": adapter_fingerprint(folder)} for folder in parents
+        ],
+        "lora_parts": sorted(arguments.lora_parts),
+        "full_parts": sorted(arguments.full_parts),
+        "settings": settings,
+        "versions": library_versions(),
+    }
+
+
+def load_data(arguments: Arguments, base: Path) -> tuple[LlavaDataset, LlavaDataset | None]:
+    """Check and open the training and evaluation data."""
+    data = arguments.data
+    path = Path(str(data.data_path))
+    processor = load_processor(base)
+    frame = choose_frame(arguments, read_pixel_frame(path), processor.frame)
+    processor = load_processor(base, frame)
+    sets = []
+    for file in (path, Path(data.eval_path) if data.eval_path else None):
+        if file is None:
+            continue
+        dataset = LlavaDataset(file, Path(str(data.image_folder)), processor, data.cache_samples)
+        dataset.refuse_or_drop_long(data.max_seq_length, data.drop_long)
+        if data.cache_samples and arguments.train.dataloader_num_workers > 0:
+            dataset.fill_cache()
+        sets.append(dataset)
+    asked = (arguments.lora_parts | arguments.full_parts) & {"vision", "merger"}
+    if asked and not sets[0].has_images:
+        raise UserError(
+            f"asked to train {sorted(asked)}, but {path} holds no picture. Freeze them "
+            "(--freeze_vision_tower true --freeze_merger true, no --vision_lora)."
+        )
+    return sets[0], sets[1] if len(sets) > 1 else None
+
+
+def choose_frame(
+    arguments: Arguments, from_data: PixelFrame | None, from_model: PixelFrame
+) -> PixelFrame:
+    """The pixel budget: flags, else the data's, else the model's; flag and data must agree."""
+    asked = {
+        "min_pixels": arguments.data.image_min_pixels,
+        "max_pixels": arguments.data.image_max_pixels,
+    }
+    chosen = {}
+    for key, flag in asked.items():
+        if from_data is not None and flag is not None and flag != getattr(from_data, key):
+            raise UserError(
+                f"--image_{key} {flag} disagrees with dataset_info.json beside the data, which "
+                f"says {getattr(from_data, key)}: the coordinates in the answers belong to that "
+                "frame. Leave the flag out, or build the data anew for the other budget."
+            )
+        chosen[key] = flag if flag is not None else getattr(from_data or from_model, key)
+    if chosen["min_pixels"] > chosen["max_pixels"]:
+        raise UserError(
+            f"the pixel budget is {chosen['min_pixels']} to {chosen['max_pixels']}; "
+            "set --image_min_pixels and --image_max_pixels together."
+        )
+    return PixelFrame(**chosen)
+
+
+def build_model(
+    arguments: Arguments, base: Path, parents: list[Path]
+) -> PreTrainedModel | PeftModel:
+    """The base model, the frozen adapters on it, the adapter that trains on top."""
+    model: PreTrainedModel | PeftModel = load_model(base, arguments)
+    lora = arguments.lora
+    if lora.lora_enable:
+        # before any injection: afterwards PEFT's own layers would be found, too
+        names = find_targets(
+            model, arguments.lora_parts, arguments.exclude, lora.num_lora_modules
+        )
+        config = lora_config(
+            names, lora.lora_rank, lora.lora_alpha, lora.lora_dropout, lora.use_dora
+        )
+        if parents:
+            model = load_adapters(model, parents)
+        model = add_trained_adapter(model, config)
+    set_trainable(model, arguments.full_parts, upcast=not arguments.train.deepspeed)
+    return model
+
+
+def describe_data(dataset: LlavaDataset) -> dict[str, Any]:
+    """What the run record says about the data."""
+    return {"path": str(dataset.path), "rows": len(dataset), "dropped": dict(dataset.dropped)}
+
+
+def _dropped_note(dataset: LlavaDataset) -> str:
+    notes = [f"{count} dropped: {reason}" for reason, count in dataset.dropped.items()]
+    return f" ({'; '.join(notes)})" if notes else ""

@@ -1,0 +1,271 @@
+"""Hugging Face's Trainer, made exact for stacks: groups, saving, resuming, and a look at gradients."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from .adapters import (
+    PARTS,
+    TRAINED,
+    activate,
+    bare_name,
+    is_adapter_parameter,
+    load_full_modules,
+    own_trained,
+    part_of,
+    save_full_modules,
+    set_trainable,
+)
+from .arguments import Arguments
+from .errors import UserError
+from .model_folder import PixelFrame, copy_processor_files, memory_name, weight_shards
+from .optimizers import MuonAdamW, parameter_groups, part_rates
+from .run_record import ADAPTER, write_record
+
+
+class QwenTrainer(Trainer):
+    """Trains a base model or a stack of adapters.
+
+    Args:
+        arguments: every flag of the run.
+        base: the base model's folder; its processor files go beside every save.
+        frame: the pixel budget in force.
+        record: the run record; written into every checkpoint.
+        kwargs: as for `transformers.Trainer`.
+    """
+
+    def __init__(
+        self,
+        arguments: Arguments,
+        base: Path,
+        frame: PixelFrame,
+        record: dict[str, Any],
+        **kwargs: Any,
+    ) -> None:
+        self.arguments, self.base, self.frame, self.record = arguments, base, frame, record
+        super().__init__(args=arguments.train, **kwargs)
+        self.first_step = FirstStepCheck(self)
+        self.add_callback(self.first_step)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The learning rate of every part."""
+        train = self.arguments.train
+        return part_rates(train.learning_rate, train.vision_lr, train.merger_lr)
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
+        """Forward and backward of one micro-batch, as stock does them."""
+        if self.first_step.waiting:
+            self.first_step.saw(inputs)
+        return super().training_step(model, inputs, *args)
+
+    # ---- optimizer and order of samples ----
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """An optimizer with a learning rate a part, or Muon beside AdamW."""
+        if self.optimizer is not None:
+            return self.optimizer
+        train = self.arguments.train
+        muon_lr = train.muon_lr if train.optim_muon else None
+        groups = parameter_groups(
+            model if model is not None else self.model, self.rates, train.weight_decay, muon_lr
+        )
+        if muon_lr is not None:
+            betas = (train.adam_beta1, train.adam_beta2)
+            self.optimizer = MuonAdamW(groups, betas=betas, eps=train.adam_epsilon)
+            return self.optimizer
+        optimizer_class, options = self.get_optimizer_cls_and_kwargs(train, self.model)
+        if not (isinstance(optimizer_class, type) and options.keys().isdisjoint(_OWN_GROUPS)):
+            raise UserError(
+                f"--optim {train.optim}: it chooses its own parameters, so the learning rates of "
+                "the parts would be lost. Use an AdamW, SGD or Adafactor variant."
+            )
+        self.optimizer = optimizer_class(groups, **options)
+        return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
+        """Samples of like length together, from counted tokens (stock would decode every image)."""
+        dataset = train_dataset if train_dataset is not None else self.train_dataset
+        if str(self.args.train_sampling_strategy) != "group_by_length":
+            return super()._get_train_sampler(dataset)
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedSampler(batch, lengths=dataset.lengths())
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> torch.utils.data.Sampler | None:
+        if str(self.args.train_sampling_strategy) == "group_by_length":
+            return torch.utils.data.SequentialSampler(eval_dataset)
+        return super()._get_eval_sampler(eval_dataset)
+
+    # ---- saving ----
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Save what trained, as safetensors and JSON; the frozen adapters stay where they are."""
+        folder = Path(output_dir or self.args.output_dir or ".")
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        if isinstance(model, PeftModel):
+            model.save_pretrained(
+                str(folder), state_dict=state_dict, selected_adapters=[TRAINED],
+                save_embedding_layers=False,
+            )  # fmt: skip
+            (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+            save_full_modules(model, folder, state_dict)
+        else:
+            model.save_pretrained(str(folder), state_dict=state_dict)
+        copy_processor_files(self.base, folder, self.frame)
+        write_record(folder, self.record)
+
+    # ---- resuming ----
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        """Put a checkpoint's weights into the model, strictly.
+
+        Stock leaves only one adapter of a stack active, and loads a full fine-tune by names that
+        differ from those in memory, so that nothing arrives; both without a word.
+        """
+        restore_weights(model if model is not None else self.model, Path(resume_from_checkpoint))
+        set_trainable(
+            self.model, self.arguments.full_parts, upcast=not self.arguments.train.deepspeed
+        )
+
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        if self.is_deepspeed_enabled or best is None:
+            super()._load_best_model()
+            return
+        self._load_from_checkpoint(best, self.model)
+
+
+_OWN_GROUPS = {"params", "model", "optimizer_dict"}
+
+
+def restore_weights(model: nn.Module, folder: Path) -> None:
+    """Load the trained weights of a checkpoint into a model of the same make, strictly."""
+    if not isinstance(model, PeftModel):
+        _restore_base(model, folder)
+        return
+    state = load_file(folder / ADAPTER)
+    own = get_peft_model_state_dict(model, adapter_name=TRAINED, save_embedding_layers=False)
+    odd = sorted(state.keys() ^ own.keys())
+    if odd:
+        raise UserError(f"{folder}/{ADAPTER}: {len(odd)} tensors do not fit, such as {odd[0]}.")
+    set_peft_model_state_dict(model, state, adapter_name=TRAINED)
+    load_full_modules(model, folder, expected=set(own_trained(model)))
+    activate(model)
+
+
+def _restore_base(model: nn.Module, folder: Path) -> None:
+    """Copy a full fine-tune's weights, shard by shard, by names in memory."""
+    waiting = dict(model.named_parameters())  # a tied head is not listed twice
+    with torch.no_grad():
+        for shard in weight_shards(folder):
+            with safe_open(shard, framework="pt") as file:
+                for key in file.keys():  # noqa: SIM118 (safe_open is no dict)
+                    parameter = waiting.pop(memory_name(key), None)
+                    if parameter is not None:
+                        parameter.copy_(file.get_tensor(key))
+    if waiting:
+        raise UserError(f"{folder}: {len(waiting)} tensors are missing, such as {next(iter(waiting))}")
+
+
+class FirstStepCheck(TrainerCallback):
+    """Stops a run in which a part was asked to train and receives no gradient.
+
+    The vision tower and the merger are looked at in the first step that has a real picture in it.
+    """
+
+    def __init__(self, trainer: QwenTrainer) -> None:
+        self.trainer = trainer
+        self.waiting = set(trainable_parts(trainer.model))
+        self.pictures = False
+        self.steps = 0
+
+    def saw(self, inputs: dict[str, Any]) -> None:
+        """Note whether a micro-batch holds a real picture."""
+        merge = self.trainer.model.config.vision_config.spatial_merge_size
+        self.pictures |= int(inputs["image_grid_thw"].prod(-1).sum()) > merge**2
+
+    def on_pre_optimizer_step(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at the gradients before the first step is taken."""
+        if not self.waiting:
+            return
+        self.waiting -= parts_with_gradient(self.trainer.model)
+        self.steps += 1
+        due = {part for part in self.waiting if self.pictures or part in ("language", "head")}
+        if due:
+            raise UserError(
+                f"asked to train {sorted(due)}, but no gradient arrives there in step "
+                f"{state.global_step + 1}. Usual causes: the first batch is labelled -100 "
+                "throughout (check the rows' answers), a learning rate of 0 makes no difference "
+                "here, or a layer in between is detached (reentrant checkpointing)."
+            )
+
+
+def trainable_parts(model: nn.Module) -> list[str]:
+    """The parts in which anything trains."""
+    found = {part_of(bare_name(n)) for n, p in model.named_parameters() if p.requires_grad}
+    return [part for part in PARTS if part in found]
+
+
+def parts_with_gradient(model: nn.Module) -> set[str]:
+    """The parts in which at least one parameter has a gradient other than zero."""
+    return {
+        part_of(bare_name(name))
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and _has_gradient(parameter)
+    }
+
+
+def _has_gradient(parameter: nn.Parameter) -> bool:
+    if hasattr(parameter, "_z3_optimizer") or hasattr(parameter, "_hp_mapping"):
+        from deepspeed.utils import safe_get_full_grad
+
+        gradient = safe_get_full_grad(parameter)
+    else:
+        gradient = parameter.grad
+    return gradient is not None and bool(gradient.count_nonzero() > 0)
+
+
+def part_table(model: nn.Module, rates: dict[str, float], muon_lr: float | None, rank: int) -> str:
+    """The table shown before the first step: parameters, trainable, rate and LoRA rank a part."""
+    total = dict.fromkeys(PARTS, 0)
+    trains = dict.fromkeys(PARTS, 0)
+    adapted = set()
+    for name, parameter in model.named_parameters():
+        part = part_of(bare_name(name))
+        # DeepSpeed ZeRO-3 leaves empty tensors behind and notes their size
+        size = int(getattr(parameter, "ds_numel", parameter.numel()))
+        total[part] += size
+        if parameter.requires_grad:
+            trains[part] += size
+            if is_adapter_parameter(name):
+                adapted.add(part)
+    lines = [f"{'part':<10}{'parameters':>16}{'trainable':>16}{'lr':>20}{'LoRA rank':>11}"]
+    for part in PARTS:
+        if not total[part]:
+            continue
+        rate = f"{rates[part]:g}" if trains[part] else "-"
+        if trains[part] and muon_lr is not None and part not in adapted:
+            rate += f" (Muon {muon_lr:g})"
+        lora = str(rank) if part in adapted else "-"
+        lines.append(f"{part:<10}{total[part]:>16,}{trains[part]:>16,}{rate:>20}{lora:>11}")
+    return "\n".join(lines)
+
+
+def is_main_process() -> bool:
+    """Whether this process prints and writes for all."""
+    return int(os.environ.get("RANK", "0")) == 0
