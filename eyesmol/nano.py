@@ -7,6 +7,7 @@ model folder (weights, tokenizer, processor, chat template) that stock transform
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -75,7 +76,9 @@ def create_nano(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(texts)
+    frame = frame or PixelFrame(112 * 112, 112 * 112)
+    # A picture of twice the mean side is as long as most get; longer places cost two tokens.
+    tokenizer = _tokenizer(texts, longest_side=2 * math.isqrt(frame.max_pixels))
     config = _config(tokenizer, width, layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -85,7 +88,7 @@ def create_nano(
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _write_image_processor(folder, frame or PixelFrame(112 * 112, 112 * 112))
+    _write_image_processor(folder, frame)
     return folder
 
 
@@ -135,14 +138,14 @@ def _config(tokenizer: PreTrainedTokenizerBase, width: int, layers: int) -> Qwen
     )
 
 
-def _compact_pieces() -> Iterator[str]:
+def _compact_pieces(longest_side: int) -> Iterator[str]:
     """What compact answers are made of, so that a whole atom costs about five tokens."""
-    yield from (f"{number} " for number in range(1024))  # a coordinate
-    yield from (f" {sign}{atom}" for sign in "-=#:>)~<(^" for atom in range(32))  # a bond
+    yield from (f"{number} " for number in range(longest_side))  # a coordinate
+    yield from (f" {sign}{atom}" for sign in "-=#:>)~<(^" for atom in range(16))  # a bond
     yield from ("Cl", "Br", "Si", "\nsmiles ")
 
 
-def _tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
+def _tokenizer(texts: Iterable[str], longest_side: int) -> PreTrainedTokenizerBase:
     """Byte-level BPE as Qwen's, with the pieces of compact answers and the prompts as tokens."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
@@ -159,7 +162,7 @@ def _tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=768,
+        vocab_size=512,
         min_frequency=1,
         show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -177,7 +180,7 @@ def _tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     )
     tokenizer.add_tokens([AddedToken(name, special=True) for name in _SPECIAL], special_tokens=True)
     # The prompt never changes, so a small model need not spend eighty tokens on it.
-    pieces = [*prompts, *_compact_pieces()]
+    pieces = [*prompts, *_compact_pieces(longest_side)]
     tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in pieces])
     return tokenizer
 
