@@ -26,10 +26,18 @@ __all__ = [
 
 
 def canonical_smiles(smiles: str, *, stereo: bool = True) -> str | None:
-    """RDKit's canonical SMILES, or None where the text is no SMILES of a sane molecule."""
+    """RDKit's canonical SMILES, or None where the text is no SMILES of a sane molecule.
+
+    Without `stereo`, isotopes and R group numbers stay: only tetrahedral and double-bond stereo goes.
+    """
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles) if smiles else None
-    return Chem.MolToSmiles(mol, isomericSmiles=stereo) if mol is not None else None
+    if mol is None:
+        return None
+    if not stereo:
+        # Not isomericSmiles=False, which also drops isotopes and the numbers of R groups.
+        Chem.RemoveStereochemistry(mol)
+    return str(Chem.MolToSmiles(mol))
 
 
 def molblock_to_smiles(block: str, *, source: str = "molblock") -> str:
