@@ -1,0 +1,250 @@
+"""Recognitions as files: JSON Lines, CSV, SDF; written as they come, and never half finished.
+
+A run keeps a journal beside its output (``out.sdf.part``, JSON Lines whatever the output is). When
+the last picture is read the journal becomes the output and goes away. A run that was stopped finds
+its journal and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from eyesmol.graph import MolGraph
+from eyesmol.molfile import graph_to_molblock
+from eyesmol.recognition import Recognition
+
+__all__ = [
+    "FORMATS",
+    "Journal",
+    "OutputError",
+    "check_output",
+    "read_rows",
+    "replacing",
+    "write_as",
+]
+
+
+class OutputError(Exception):
+    """An output that cannot be written, or a file of rows that cannot be read."""
+
+
+# ---- formats ----
+
+
+def _write_jsonl(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    for row in rows:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+_CSV_COLUMNS = (
+    "image", "smiles", "smiles_from", "written_smiles", "graph_smiles", "confidence", "problems",
+    "error", "seconds",
+)  # fmt: skip
+
+
+def _write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(file, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({**row, "problems": "; ".join(row["problems"])})
+
+
+_NO_ATOMS = graph_to_molblock(MolGraph())
+
+
+def _write_sdf(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    """One record a picture; one that gave no molecule is a record without atoms."""
+    for row in rows:
+        _, _, rest = (row["molblock"] or _NO_ATOMS).partition("\n")
+        file.write(f"{_sdf_line(Path(row['image']).name)[:80]}\n{rest.rstrip()}\n")
+        for name in _CSV_COLUMNS:
+            value = "; ".join(row[name]) if name == "problems" else row[name]
+            if value not in (None, ""):
+                file.write(f">  <{name}>\n{_sdf_line(str(value))}\n\n")
+        file.write("$$$$\n")
+
+
+def _sdf_line(text: str) -> str:
+    """One line, since a blank one ends an SDF field, and none that looks like SDF's own marks."""
+    line = " ".join(text.split())
+    return f" {line}" if line.startswith(("$$$$", ">")) else line
+
+
+FORMATS: dict[str, Callable[[TextIO, Iterable[dict[str, Any]]], None]] = {
+    ".jsonl": _write_jsonl,
+    ".csv": _write_csv,
+    ".sdf": _write_sdf,
+}
+
+
+def check_output(path: Path) -> None:
+    """Refuse an output early, before a model is loaded for it.
+
+    Raises:
+        OutputError: an ending that is not known, or a folder that cannot be made.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise OutputError(
+            f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(FORMATS)}; "
+            "or leave --out away to have JSON Lines printed"
+        )
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder, expected a file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be made: {error}") from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """A text file under a temporary name, moved into place when all went well."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_as(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Rows (`Recognition.to_dict`) into a file, in the format that its ending names."""
+    check_output(path)
+    with replacing(path) as file:
+        FORMATS[path.suffix.lower()](file, rows)
+
+
+# ---- the journal ----
+
+
+class Journal:
+    """The rows of a run, safe on disk after each one, and the way to go on after a stop.
+
+    ::
+
+        with Journal(Path("out.sdf"), settings) as journal:
+            todo = images[len(journal.done) :]
+            for recognition in reader.recognize(todo):
+                journal.add(recognition)
+            journal.finish()
+
+    Args:
+        output: the file that the run is for.
+        settings: what the answers depend on (model, form, limits). A journal that was begun with
+            other settings is not continued.
+        images: names of all pictures of this run; the journal's must be the first of them.
+
+    Attributes:
+        done: names of the pictures that an earlier run has read.
+    """
+
+    def __init__(self, output: Path, settings: dict[str, Any], images: list[str]) -> None:
+        check_output(output)
+        self.output = output
+        self.path = output.with_name(output.name + ".part")
+        self.done: list[str] = []
+        kept = self._readable_lines(settings, images)
+        self._file = self.path.open("r+" if kept else "w", encoding="utf-8", newline="")
+        if kept:
+            # A line that was cut off by the stop is written over.
+            self._file.seek(kept)
+            self._file.truncate()
+        else:
+            self._write({"settings": settings})
+
+    def _readable_lines(self, settings: dict[str, Any], images: list[str]) -> int:
+        """Bytes of an earlier journal that this run can build on; fills `done`."""
+        if not self.path.is_file():
+            return 0
+        kept = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                try:
+                    row = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    row = None
+                if not isinstance(row, dict):
+                    break
+                if number == 0:
+                    if row.get("settings") != settings:
+                        return 0
+                elif number > len(images) or row.get("image") != images[number - 1]:
+                    self.done.clear()
+                    return 0
+                else:
+                    self.done.append(row["image"])
+                kept += len(line)
+        return kept
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def add(self, recognition: Recognition) -> None:
+        """Put a row on disk."""
+        self._write(recognition.to_dict())
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All rows so far, read from disk one at a time."""
+        with self.path.open(encoding="utf-8") as file:
+            next(file)
+            yield from map(json.loads, file)
+
+    def finish(self) -> None:
+        """Turn the journal into the output and remove it."""
+        write_as(self.output, self.rows())
+        self._file.close()
+        self.path.unlink()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+# ---- reading rows back ----
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and rows of a JSON Lines or CSV file.
+
+    Raises:
+        OutputError: the file cannot be read, is neither of the two, or has a broken line.
+    """
+    if path.suffix.lower() not in (".jsonl", ".csv"):
+        raise OutputError(f"{path}: found the ending {path.suffix!r}, expected .jsonl or .csv")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix.lower() == ".csv":
+                reader = csv.DictReader(file)
+                for row in reader:
+                    yield reader.line_num, dict(row)
+                return
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, _json_row(path, number, line)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise OutputError(f"{path}: cannot be read: {error}") from None
+
+
+def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise OutputError(f"{path}, line {number}: not JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise OutputError(f"{path}, line {number}: found {type(row).__name__}, expected an object")
+    return row
