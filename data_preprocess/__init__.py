@@ -1,0 +1,1 @@
+"""Drawings of molecules become LLaVA JSON with pictures: see `python -m data_preprocess --help`."""

@@ -1,0 +1,243 @@
+"""Where drawings come from: a folder of images with a folder of molfiles, or a list of SMILES.
+
+A source lists its items without opening them, in an order that never changes, so that a build can
+be cut into parts, spread over processes and gone on with later.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rdkit import Chem, rdBase
+
+from data_preprocess.small_molecules import DEFAULT_ELEMENTS, small_molecules
+
+__all__ = ["InputError", "Item", "PairedFolders", "SmilesList", "Source"]
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+MOLFILE_SUFFIXES = frozenset({".mol", ".mdl"})
+
+
+class InputError(ValueError):
+    """Nothing can be built from this input; the message says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One drawing to be: either a SMILES, or an image and its molfile.
+
+    Attributes:
+        name: unique within its source; rows and pictures are named after it.
+        smiles: draw this one.
+        image, molfile: read these ones; None where the partner is missing.
+    """
+
+    name: str
+    smiles: str | None = None
+    image: Path | None = None
+    molfile: Path | None = None
+
+
+class Source(Protocol):
+    """What a builder asks of a source; a new kind of source is one more class with these three."""
+
+    @property
+    def name(self) -> str:
+        """The `source` field of the rows."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """For `dataset_info.json`: kind, number of items, licence, and a digest of the list."""
+        ...
+
+    def items(self) -> Iterator[Item]:
+        """Every item, always in the same order."""
+        ...
+
+
+class PairedFolders:
+    """Images and molfiles that share a stem, such as ``a12.png`` and ``a12.MOL``.
+
+    Every file of either folder is an item; one without its partner is an item with a gap, which the
+    builder counts. Files of other kinds are passed over.
+
+    Raises:
+        InputError: a folder is missing, or not one pair is found.
+    """
+
+    def __init__(self, images: Path, molfiles: Path) -> None:
+        self._images = _files_by_stem(images, IMAGE_SUFFIXES, "--images")
+        self._molfiles = _files_by_stem(molfiles, MOLFILE_SUFFIXES, "--molfiles")
+        if not self._images.keys() & self._molfiles.keys():
+            raise InputError(
+                f"no image in {images} shares its name with a molfile in {molfiles}: found "
+                f"{len(self._images)} images (such as {_an_example(self._images)}) and "
+                f"{len(self._molfiles)} molfiles (such as {_an_example(self._molfiles)}); expected "
+                "pairs such as a12.png and a12.mol; give the folders that hold the files themselves"
+            )
+
+    @property
+    def name(self) -> str:
+        return "drawings"
+
+    def describe(self) -> dict[str, Any]:
+        digest = hashlib.sha256()
+        count = 0
+        for item in self.items():
+            files = [path.name if path else "" for path in (item.image, item.molfile)]
+            digest.update("\0".join([item.name, *files, "\n"]).encode(errors="surrogateescape"))
+            count += 1
+        return {
+            "name": self.name,
+            "kind": "images and molfiles",
+            "items": count,
+            "licence": "as the images and molfiles given",
+            "sha256": digest.hexdigest(),
+        }
+
+    def items(self) -> Iterator[Item]:
+        for stem in sorted(self._images.keys() | self._molfiles.keys()):
+            images, molfiles = self._images.get(stem, ()), self._molfiles.get(stem, ())
+            pairs = itertools.zip_longest(images[:1], molfiles[:1])
+            for image, molfile in pairs:
+                yield Item(stem, image=image, molfile=molfile)
+            # Two files of one stem: the first of the alphabet is used, the others are gaps.
+            for number, extra in enumerate(images[1:], start=2):
+                yield Item(f"{stem}~{number}", image=extra)
+            for number, extra in enumerate(molfiles[1:], start=2):
+                yield Item(f"{stem}~{number}", molfile=extra)
+
+
+def _files_by_stem(folder: Path, suffixes: frozenset[str], option: str) -> dict[str, list[Path]]:
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise InputError(f"{option} {folder}: found {found} there; expected a folder")
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in suffixes:
+            files[path.stem].append(path)
+    return dict(files)
+
+
+def _an_example(files: dict[str, list[Path]]) -> str:
+    return next((paths[0].name for paths in files.values()), "none")
+
+
+class SmilesList:
+    """SMILES to draw: a text or CSV file, or ``small`` for the enumeration of small molecules.
+
+    A text file has one SMILES a line, followed by anything after a blank; a CSV or TSV file has a
+    column called SMILES (in any case). The file is read as it goes, so its length does not matter.
+
+    Args:
+        what: path of the file, or ``small``.
+        copies: drawings of each molecule, every one in another style.
+        max_atoms: size of the enumeration; not used for a file.
+        stereo: stereoisomers in the enumeration; not used for a file.
+
+    Raises:
+        InputError: no such file, or none of its first lines is a SMILES.
+    """
+
+    def __init__(
+        self, what: str, *, copies: int = 1, max_atoms: int = 5, stereo: bool = False
+    ) -> None:
+        self._copies, self._max_atoms, self._stereo = copies, max_atoms, stereo
+        self._path = None if what == "small" else Path(what)
+        if self._path is not None:
+            self._check(self._path)
+
+    @property
+    def name(self) -> str:
+        return "small" if self._path is None else self._path.stem
+
+    def describe(self) -> dict[str, Any]:
+        if self._path is None:
+            digest = hashlib.sha256("\n".join(self._smiles()).encode()).hexdigest()
+        else:
+            digest = _file_digest(self._path)
+        about: dict[str, Any] = {
+            "name": self.name,
+            "kind": "drawn by RDKit from SMILES",
+            "items": sum(1 for _ in self._smiles()) * self._copies,
+            "copies": self._copies,
+            "licence": "as the SMILES given",
+            "sha256": digest,
+        }
+        if self._path is None:
+            about |= {
+                "kind": "enumerated small molecules drawn by RDKit",
+                "max_atoms": self._max_atoms,
+                "elements": list(DEFAULT_ELEMENTS),
+                "stereo": self._stereo,
+                "licence": "CC0-1.0",
+            }
+        return about
+
+    def items(self) -> Iterator[Item]:
+        for number, smiles in enumerate(self._smiles()):
+            for copy in range(self._copies):
+                yield Item(f"{self.name}-{number:06d}-{copy}", smiles=smiles)
+
+    def _smiles(self) -> Iterator[str]:
+        if self._path is None:
+            return small_molecules(self._max_atoms, stereo=self._stereo)
+        return _smiles_in(self._path)
+
+    @staticmethod
+    def _check(path: Path) -> None:
+        """Refuse a file that holds no SMILES at all, before thousands of lines become drops."""
+        if not path.is_file():
+            raise InputError(
+                f"--smiles {path}: no such file; expected a text or CSV file of SMILES, or the "
+                "word small"
+            )
+        try:
+            first = list(itertools.islice(_smiles_in(path), 50))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"--smiles {path}: not a text file: {error}") from None
+        if not first:
+            raise InputError(f"--smiles {path}: the file is empty; {_EXPECTED_SMILES}")
+        with rdBase.BlockLogs():
+            readable = any(text and Chem.MolFromSmiles(text) is not None for text in first)
+        if not readable:
+            raise InputError(
+                f"--smiles {path}: none of its first {len(first)} entries is a SMILES (the first: "
+                f"{first[0][:60]!r}); {_EXPECTED_SMILES}"
+            )
+
+
+_EXPECTED_SMILES = "expected one SMILES a line, or a .csv or .tsv file with a column called SMILES"
+
+
+def _smiles_in(path: Path) -> Iterator[str]:
+    """The SMILES of a text or CSV file, blank lines left out, unchecked."""
+    delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if delimiter is None:
+            yield from (line.split()[0] for line in file if line.strip())
+            return
+        rows = csv.reader(file, delimiter=delimiter)
+        header = [name.strip().lower() for name in next(rows, [])]
+        if "smiles" not in header:
+            raise InputError(
+                f"--smiles {path}: found the columns {', '.join(header) or 'none'}; expected one "
+                "called SMILES"
+            )
+        column = header.index("smiles")
+        yield from (row[column].strip() if column < len(row) else "" for row in rows if row)
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,211 @@
+"""What is asked about a picture, and the right answer: chain of thought and instruction tasks.
+
+Every answer is computed by RDKit from the molecule, never guessed. Which question a picture gets,
+and in which words, is drawn from a generator that the caller seeds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rdkit import Chem
+from rdkit.Chem import rdMolDescriptors
+
+from eyesmol.answer import AnswerForm, prompt, write_answer
+from eyesmol.graph import MolGraph
+
+__all__ = ["INSTRUCTION_TASKS", "Turn", "cot_turn", "instruction_turns"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question about a picture and its answer."""
+
+    task: str
+    question: str
+    answer: str
+
+
+def cot_turn(graph: MolGraph, smiles: str, form: AnswerForm) -> Turn:
+    """The chain of thought: atom by atom, bond by bond, the SMILES last.
+
+    Args:
+        graph: places in the pixels of the picture that the model sees.
+        smiles: of the same molecule.
+        form: ``json`` or ``compact``.
+    """
+    return Turn("cot", prompt(form), write_answer(graph, smiles, form))
+
+
+def instruction_turns(smiles: str, count: int, rng: random.Random) -> list[Turn]:
+    """`count` different questions about a molecule, or as many as make sense for it.
+
+    A molecule with R groups has no formula and no atom count, so it is only asked for its SMILES
+    and its rings.
+    """
+    facts = _Facts.of(smiles)
+    tasks = [task for task in INSTRUCTION_TASKS if facts.is_complete or task in _FIT_R_GROUPS]
+    return [_ask(task, facts, rng) for task in rng.sample(tasks, min(count, len(tasks)))]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the questions ask for.
+
+    Attributes:
+        elements: symbol -> how many atoms, carbon first, then by the alphabet; without hydrogen.
+        has_double_bond: in the Kekule form, which is what stands in the picture.
+        is_complete: no R groups or other places left open.
+    """
+
+    smiles: str
+    formula: str
+    elements: dict[str, int]
+    rings: int
+    has_double_bond: bool
+    is_complete: bool
+
+    @classmethod
+    def of(cls, smiles: str) -> _Facts:
+        mol = Chem.MolFromSmiles(smiles)
+        if mol is None:
+            raise ValueError(f"{smiles!r} is not a SMILES that RDKit can read")
+        counts = Counter(a.GetSymbol() for a in mol.GetAtoms() if a.GetAtomicNum() > 1)
+        rings = rdMolDescriptors.CalcNumRings(mol)
+        Chem.Kekulize(mol, clearAromaticFlags=True)
+        return cls(
+            smiles=smiles,
+            formula=rdMolDescriptors.CalcMolFormula(mol),
+            elements=dict(sorted(counts.items(), key=lambda item: (item[0] != "C", item[0]))),
+            rings=rings,
+            has_double_bond=any(b.GetBondType() == Chem.BondType.DOUBLE for b in mol.GetBonds()),
+            is_complete=bool(counts) and all(a.GetAtomicNum() for a in mol.GetAtoms()),
+        )
+
+    @property
+    def heavy_atoms(self) -> int:
+        return sum(self.elements.values())
+
+
+def _ask(task: str, facts: _Facts, rng: random.Random) -> Turn:
+    question, answer = INSTRUCTION_TASKS[task](facts, rng)
+    return Turn(task, question, answer)
+
+
+def _smiles(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+    return rng.choice(
+        [
+            "Write the SMILES of the molecule in this picture.",
+            "What is the SMILES of this molecule? Answer with the SMILES only.",
+            "Translate this drawing into SMILES.",
+        ]
+    ), facts.smiles
+
+
+def _formula(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+    return rng.choice(
+        [
+            "What is the molecular formula of this molecule? Answer with the formula only.",
+            "Give the molecular formula in Hill order.",
+            "Count the atoms, hydrogens included, and write the molecular formula.",
+        ]
+    ), facts.formula
+
+
+def _heavy_atoms(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+    return rng.choice(
+        [
+            "How many heavy atoms does this molecule have? Answer with the number only.",
+            "Count the atoms other than hydrogen. Answer with the number only.",
+            "How many non-hydrogen atoms are in this molecule? Give the number.",
+        ]
+    ), str(facts.heavy_atoms)
+
+
+def _rings(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+    return rng.choice(
+        [
+            "How many rings does this molecule have? Answer with the number only.",
+            "Count the rings in this drawing. Answer with the number only.",
+        ]
+    ), str(facts.rings)
+
+
+def _elements(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+    return rng.choice(
+        [
+            "Which elements other than hydrogen are in this molecule? List their symbols.",
+            "List the symbols of the elements in this drawing, hydrogen left out.",
+        ]
+    ), ", ".join(facts.elements)
+
+
+def _element_count(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+    symbol = rng.choice([*facts.elements, "N", "O"])
+    question = rng.choice(
+        [
+            "How many {} atoms are in this molecule? Answer with the number only.",
+            "Count the {} atoms in this drawing. Answer with the number only.",
+        ]
+    )
+    return question.format(_name(symbol)), str(facts.elements.get(symbol, 0))
+
+
+def _yes_no(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+    truth = {f"Does this molecule contain {_name(e)}?": e in facts.elements for e in _ASKED_FOR}
+    truth["Does this molecule have a ring?"] = facts.rings > 0
+    truth["Is there a double bond in this molecule?"] = facts.has_double_bond
+    # The answer is chosen first, so that "no" is not right nine times out of ten.
+    wanted = rng.random() < 0.5
+    fitting = [question for question, answer in truth.items() if answer == wanted]
+    question = rng.choice(fitting or list(truth))
+    wording = rng.choice(["{}", "{} Answer yes or no.", "Look at the drawing. {}"])
+    return wording.format(question), "Yes" if truth[question] else "No"
+
+
+def _description(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+    question = rng.choice(
+        [
+            "Describe this molecule in one sentence.",
+            "What does this picture show? Answer in one sentence.",
+        ]
+    )
+    atoms = _listed([f"{n} {_name(e)}" for e, n in facts.elements.items()])
+    rings = {0: "no ring", 1: "one ring"}.get(facts.rings, f"{facts.rings} rings")
+    double = "a double bond" if facts.has_double_bond else "no double bond"
+    plural = "atom" if facts.heavy_atoms == 1 else "atoms"
+    return question, (
+        f"A molecule of {facts.heavy_atoms} heavy {plural} ({atoms}) with {rings} and {double}; "
+        f"its formula is {facts.formula}."
+    )
+
+
+# Every kind of question; the names stand in the `task` field of the rows.
+INSTRUCTION_TASKS: dict[str, Callable[[_Facts, random.Random], tuple[str, str]]] = {
+    "smiles": _smiles,
+    "formula": _formula,
+    "heavy_atoms": _heavy_atoms,
+    "rings": _rings,
+    "elements": _elements,
+    "element_count": _element_count,
+    "yes_no": _yes_no,
+    "description": _description,
+}
+_FIT_R_GROUPS = ("smiles", "rings")
+_ASKED_FOR = ("N", "O", "S", "F", "Cl")
+_NAMES = {
+    "C": "carbon", "N": "nitrogen", "O": "oxygen", "S": "sulfur", "P": "phosphorus",
+    "F": "fluorine", "Cl": "chlorine", "Br": "bromine", "I": "iodine", "B": "boron",
+    "Si": "silicon",
+}  # fmt: skip
+
+
+def _name(symbol: str) -> str:
+    return _NAMES.get(symbol, symbol)
+
+
+def _listed(items: list[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
