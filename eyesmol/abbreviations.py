@@ -88,7 +88,7 @@ _TABLE: dict[str, str] = {
 }
 _SMILES_OF = {label: smiles for smiles, labels in _TABLE.items() for label in labels.split()}
 
-# An element with its hydrogens, written either way: NH, OH, H2N, CH2. RDKit puts the hydrogens back.
+# An element with its hydrogens, either way round: NH, OH, H2N, CH2. RDKit puts them back.
 _HYDRIDE = re.compile(r"(?:H\d?)?([A-Z][a-z]?)(?:H\d?)?")
 
 

@@ -25,7 +25,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 
@@ -35,8 +35,9 @@ AnswerForm = Literal["json", "compact"]
 
 PROMPT_VERSION = 1  # raise it with every change of the words below: data and models carry it
 _TASK = (
-    "Read the molecule in this picture. Walk along it depth first, shallow branches first. Give each "
-    "atom its place in pixels and its label as drawn, then its bonds to the atoms already listed. "
+    "Read the molecule in this picture. Walk along it depth first, shallow branches first. "
+    "Give each atom its place in pixels and its label as drawn, then its bonds to the atoms "
+    "already listed. "
 )
 _FORM: dict[AnswerForm, str] = {
     "json": (
@@ -129,11 +130,17 @@ def read_answer(text: str) -> Answer:
     else:
         _read_compact(text, draft)
     if draft.smiles is None:
-        draft.problems.append("the answer ends before its SMILES")
+        draft.problems.insert(0, "the answer ends before its SMILES")
     if not draft.atoms:
-        draft.problems.append("the answer lists no atom")
+        draft.problems.insert(0, "the answer lists no atom")
     bonds = tuple(Bond(a, b, order) for (a, b), order in draft.bonds.values())
-    return Answer(MolGraph(tuple(draft.atoms), bonds), draft.smiles, tuple(draft.problems))
+    return Answer(MolGraph(tuple(draft.atoms), bonds), draft.smiles, _shortened(draft.problems))
+
+
+def _shortened(problems: list[str], most: int = 20) -> tuple[str, ...]:
+    """The first problems and a count of the rest: a runaway answer may have thousands."""
+    rest = len(problems) - most
+    return (*problems[:most], *([f"and {rest} problems more"] if rest > 0 else []))
 
 
 class _Draft:
@@ -217,13 +224,13 @@ def _read_json(text: str, draft: _Draft) -> None:
 
 def _read_json_atom(item: dict[str, Any], draft: _Draft, where: str) -> None:
     label, number, place = item["a"], item.get("id"), item.get("xy")
-    if not isinstance(label, str) or not _is_int(number):
+    if not (isinstance(label, str) and _is_int(number)):
         draft.problems.append(f"{where}: an atom needs a label and a number")
         return
     if not (isinstance(place, list) and len(place) == 2 and all(map(_is_place, place))):
         draft.problems.append(f"{where}: atom {number} has no place; expected two numbers in xy")
         place = [0, 0]
-    draft.add_atom(number, label, *place, where)
+    draft.add_atom(number, label, place[0], place[1], where)
 
 
 def _read_json_bond(item: dict[str, Any], draft: _Draft, where: str) -> None:
@@ -236,7 +243,7 @@ def _read_json_bond(item: dict[str, Any], draft: _Draft, where: str) -> None:
         draft.add_bond(begin, end, BondOrder(order), where)
 
 
-def _is_int(value: Any) -> bool:
+def _is_int(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1_000_000
 
 
@@ -245,17 +252,18 @@ def _is_place(value: Any) -> bool:
     return number and math.isfinite(value) and abs(value) < 1_000_000
 
 
-_DECODER = json.JSONDecoder()
+# An answer's objects are flat, so the next brace outside a string ends the attempt: linear time,
+# where a JSON decoder started at every brace of a runaway answer would take quadratic time.
+_FLAT_OBJECT = re.compile(r'\{(?:[^{}"\\]|"(?:[^"\\]|\\.)*")*\}', re.DOTALL)
 
 
 def _json_objects(text: str) -> Iterator[tuple[dict[str, Any], str | None]]:
     """Each JSON object in turn, whatever stands between them; a broken one as a problem."""
     place = text.find("{")
     while place >= 0:
+        match = _FLAT_OBJECT.match(text, place)
         try:
-            item, end = _DECODER.raw_decode(text, place)
-            yield item, None
+            yield json.loads(match[0] if match else ""), None
         except (ValueError, RecursionError):
-            end = place + 1
             yield {}, f"{text[place : place + 60]!r} is not a whole JSON object"
-        place = text.find("{", end)
+        place = text.find("{", match.end() if match else place + 1)

@@ -1,6 +1,6 @@
-"""From a drawn graph to chemistry: abbreviations expanded, canonical SMILES, and SMILES back to a graph.
+"""From a drawn graph to chemistry: abbreviations expanded, canonical SMILES, and back to a graph.
 
-SMILES and molblock of a graph always describe the same molecule: the SMILES is made from the molblock.
+SMILES and molblock of a graph always describe the same molecule: the one is made from the other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rdkit.Chem import rdDepictor
 
 from eyesmol.abbreviations import fragment_smiles
 from eyesmol.graph import Atom, Bond, MolGraph
-from eyesmol.molfile import MolfileError, block_to_mol, graph_to_molblock, mol_to_graph
+from eyesmol.molfile import block_to_mol, graph_to_molblock, mol_to_graph
 
 __all__ = [
     "canonical_smiles",
@@ -28,7 +28,7 @@ __all__ = [
 def canonical_smiles(smiles: str, *, stereo: bool = True) -> str | None:
     """RDKit's canonical SMILES, or None where the text is no SMILES of a sane molecule.
 
-    Without `stereo`, isotopes and R group numbers stay: only tetrahedral and double-bond stereo goes.
+    Without `stereo`, only tetrahedral and double-bond stereo goes; isotopes and R groups stay.
     """
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles) if smiles else None
@@ -41,7 +41,7 @@ def canonical_smiles(smiles: str, *, stereo: bool = True) -> str | None:
 
 
 def molblock_to_smiles(block: str, *, source: str = "molblock") -> str:
-    """Canonical SMILES of a molfile as RDKit reads it, every hidden atom of its abbreviations included.
+    """Canonical SMILES of a molfile as RDKit reads it, the hidden atoms of abbreviations included.
 
     Raises:
         MolfileError: RDKit cannot parse or sanitise it.
@@ -58,9 +58,9 @@ def _smiles(mol: Chem.Mol) -> str:
 def graph_to_smiles(graph: MolGraph) -> tuple[str | None, list[str]]:
     """Canonical SMILES of a graph in picture coordinates, and what stands in its way.
 
-    R groups read as ``[1*]``, labels that do not expand as ``*``; both are still a SMILES, the second
-    with a problem. A graph that RDKit refuses (a carbon with five bonds) has no SMILES, and the
-    reason is the problem.
+    R groups read as ``[1*]``, labels that do not expand as ``*``; both are still a SMILES, the
+    second with a problem. A graph that RDKit refuses (a carbon with five bonds) has no SMILES, and
+    the reason is the problem.
     """
     expanded, problems = expand_abbreviations(graph)
     try:

@@ -1,7 +1,7 @@
-"""The pixel frame: the size at which the model sees a picture, and in whose pixels answers are written.
+"""The pixel frame: the size at which the model sees a picture; answers are written in its pixels.
 
-Qwen2.5-VL resizes every picture to a grid of 28-pixel cells inside a pixel budget and grounds in the
-absolute pixels of the result. Builder and reader resize with this one class, so that training and
+Qwen2.5-VL resizes every picture to a grid of 28-pixel cells inside a pixel budget and grounds in
+the absolute pixels of the result. Builder and reader resize with this one class, so that training and
 reading cannot differ; the model's own processor then finds nothing left to resize.
 """
 
@@ -31,10 +31,11 @@ class PixelFrame:
     factor: int = 28
 
     def __post_init__(self) -> None:
-        if not self.factor**2 <= self.min_pixels <= self.max_pixels:
+        cell = self.factor**2
+        if not 0 < self.min_pixels <= self.max_pixels // cell * cell:
             raise ValueError(
-                f"pixel frame: min_pixels {self.min_pixels}, max_pixels {self.max_pixels}; expected "
-                f"{self.factor**2} (one cell) <= min_pixels <= max_pixels"
+                f"pixel frame: min_pixels {self.min_pixels}, max_pixels {self.max_pixels}; "
+                f"expected at least one whole number of cells ({cell} pixels each) between the two"
             )
 
     @classmethod
@@ -48,7 +49,9 @@ class PixelFrame:
         return asdict(self)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height in the frame: the rule of Qwen's own ``smart_resize``.
+        """Width and height in the frame: Qwen's own ``smart_resize``, kept inside the budget.
+
+        A size of the frame maps to itself, here and in Qwen's processor.
 
         Raises:
             ValueError: an empty picture, or one more than 200 times as long as wide.
@@ -58,6 +61,14 @@ class PixelFrame:
                 f"picture of {width} x {height} pixels: expected sides of at least 1 pixel and an "
                 "aspect ratio of at most 200; crop it to the molecule"
             )
+        w, h = self._smart_resize(width, height)
+        return (w, h) if self._holds(w, h) else self._nearest(width / height)
+
+    def _holds(self, width: int, height: int) -> bool:
+        return self.min_pixels <= width * height <= self.max_pixels
+
+    def _smart_resize(self, width: int, height: int) -> tuple[int, int]:
+        """Qwen's rule: round to the grid, then shrink or grow into the budget."""
         cell = self.factor
         w, h = (max(cell, round(side / cell) * cell) for side in (width, height))
         if w * h > self.max_pixels:
@@ -67,6 +78,21 @@ class PixelFrame:
             grow = math.sqrt(self.min_pixels / (width * height))
             w, h = (math.ceil(side * grow / cell) * cell for side in (width, height))
         return w, h
+
+    def _nearest(self, aspect: float) -> tuple[int, int]:
+        """The size inside the budget with the nearest aspect ratio, the larger one of two alike.
+
+        For budgets so tight that Qwen's rule rounds out of them. The processor would then resize
+        the picture a second time, and the answer's places would be off without a word.
+        """
+        cell, area = self.factor, self.factor**2
+        fewest, most = -(-self.min_pixels // area), self.max_pixels // area
+        sizes = (
+            (columns * cell, rows * cell)
+            for columns in range(1, most + 1)
+            for rows in range(-(-fewest // columns), most // columns + 1)
+        )
+        return min(sizes, key=lambda s: (abs(math.log(s[0] / s[1] / aspect)), -s[0] * s[1]))
 
     def fit(self, image: Image.Image) -> Image.Image:
         """The picture as the model sees it: RGB on white, resized to the frame.

@@ -1,8 +1,8 @@
 """MolGraph: a molecule as it is drawn, the one data structure that every room of EyesMol shares.
 
-An atom carries the label that stands in the picture. An abbreviation such as OMe is ONE atom, at the
-place of its attachment point, because that is what a reader sees. Chemistry (valence, expansion of
-abbreviations, canonical SMILES) is not in here: see `eyesmol.chemistry`.
+An atom carries the label that stands in the picture. An abbreviation such as OMe is ONE atom, at
+the place of its attachment point, because that is what a reader sees. Chemistry (valence, expansion
+of abbreviations, canonical SMILES) is not in here: see `eyesmol.chemistry`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _elements() -> frozenset[str]:
 
 
 def is_element(label: str) -> bool:
-    """True for the symbol of a chemical element, such as ``C`` or ``Cl``; False for ``R1`` or ``OMe``."""
+    """True for the symbol of a chemical element such as ``Cl``; False for ``R1`` or ``OMe``."""
     return label in _elements()
 
 

@@ -1,8 +1,8 @@
 """Molfiles to MolGraph and back.
 
-RDKit parses; this file turns what it parsed back into what is drawn: an abbreviation S-group becomes
-one atom, an alias becomes the label, a wedge keeps its narrow end first. Patent molfiles (ChemDraw,
-V2000) taught the details; the counts are in the comments of each rule.
+RDKit parses; this file turns what it parsed back into what is drawn: an abbreviation S-group
+becomes one atom, an alias becomes the label, a wedge keeps its narrow end first. Patent molfiles
+(ChemDraw, V2000) taught the details; the counts are in the comments of each rule.
 """
 
 from __future__ import annotations
@@ -188,11 +188,10 @@ def _drawn_atom(atom: Chem.Atom, x: float, y: float) -> Atom:
         return Atom.from_text(alias, x, y)
     if atom.GetAtomicNum():
         return Atom(atom.GetSymbol(), x, y, atom.GetFormalCharge(), atom.GetIsotope())
-    for name in ("dummyLabel", "_MolFileRLabel"):
-        if atom.HasProp(name):
-            text = atom.GetProp(name)
-            return Atom.from_text(f"R{text}" if text.isdigit() else text, x, y)
-    return Atom(atom.GetSymbol(), x, y)
+    label = atom.GetProp("dummyLabel") if atom.HasProp("dummyLabel") else atom.GetSymbol()
+    if label in ("R", "R#", "*") and atom.GetIsotope():
+        label = f"R{atom.GetIsotope()}"  # RDKit keeps the number of an R group as its isotope
+    return Atom.from_text(label, x, y)
 
 
 _RDKIT_ORDER = {
