@@ -225,7 +225,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             options.report,
             title=f"{result.name}: what was read",
             evaluations=[result],
-            pictures=pictures_of(result),
+            pictures=pictures_of(result, folder=Path(options.gold).parent),
         )
 
 

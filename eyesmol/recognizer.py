@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -435,7 +435,7 @@ def _dataset_info(name: str) -> dict[str, Any]:
         raise RecognizerError(f"{path}: not JSON ({error}); copy it from the dataset") from None
     if not isinstance(info, dict):
         raise RecognizerError(f"{path}: found {type(info).__name__}, expected an object")
-    version = info.get("prompt_version", PROMPT_VERSION)
+    version = info.get("prompt_version") or PROMPT_VERSION  # null for instruction sets
     if version != PROMPT_VERSION:
         warnings.warn(
             f"{name} was trained with prompt version {version}, and this EyesMol asks with version "
@@ -446,13 +446,13 @@ def _dataset_info(name: str) -> dict[str, Any]:
 
 
 def _form(name: str, info: dict[str, Any]) -> AnswerForm:
-    form = info.get("answer_form", "json")
+    form = info.get("answer_form") or "json"  # null for instruction sets
     if form not in get_args(AnswerForm):
         raise RecognizerError(
             f"{name}/dataset_info.json: answer_form {form!r}; expected one of "
             f"{', '.join(get_args(AnswerForm))}"
         )
-    return form
+    return cast(AnswerForm, form)
 
 
 def _frame(name: str, info: dict[str, Any], image_processor: Any) -> PixelFrame:

@@ -35,7 +35,7 @@ __all__ = ["LossHistory", "ReportPicture", "Verdict", "pictures_of", "write_repo
 LossHistory = Sequence[Mapping[str, float]]
 Verdict = Literal["right", "wrong"]
 
-_PICTURE_SIDE = 480  # pixels: sharp on a phone of twice the density, and small as a file
+_PICTURE_SIDE = 320  # pixels: about twice what a card shows, so it is sharp on any screen
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,25 @@ class ReportPicture:
     problems: tuple[str, ...] = ()
 
 
-def pictures_of(evaluation: Evaluation) -> list[ReportPicture]:
-    """The gallery of an evaluation: one picture for each row, wrong ones and near misses first.
+def pictures_of(evaluation: Evaluation, *, folder: Path | str | None = None) -> list[ReportPicture]:
+    """The gallery of an evaluation: a picture for each row, wrong ones and near misses first.
 
-    The drawings are looked for where the predictions say that they were read; one that has moved
-    is left out of its card, and the card stays.
+    Args:
+        evaluation: of the system to show.
+        folder: where the gold set's picture names start from. Without it, or where a picture is
+            not there, it is looked for where the prediction says that it was read.
     """
-    pictures = [_picture_of(row) for row in evaluation.rows]
+    pictures = [_picture_of(row, folder) for row in evaluation.rows]
     return sorted(pictures, key=lambda p: (p.verdict == "right", -p.closeness))
 
 
-def _picture_of(row: RowScore) -> ReportPicture:
+def _picture_of(row: RowScore, folder: Path | str | None) -> ReportPicture:
     read = row.prediction
+    places = [Path(folder) / row.gold.image] if folder is not None else []
+    places += [Path(read.image)] if read else []
     return ReportPicture(
         name=Path(row.gold.image).name,
-        picture=Path(read.image) if read else None,
+        picture=next((place for place in places if place.is_file()), None),
         verdict="right" if row.exact else "wrong",
         graph=read.graph if read else None,
         truth=row.gold.smiles,
