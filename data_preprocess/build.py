@@ -274,6 +274,8 @@ def _read(item: Item, settings: Settings) -> _Example:
         fit = place(image, graph)
     except PlaceError as error:
         raise _Drop(error.reason) from None
+    if fit.problem:
+        raise _Drop(fit.problem)
     return _Example(image, fit.apply(graph), smiles)
 
 

@@ -1,15 +1,50 @@
-"""A molfile's coordinates fitted onto the ink of its picture."""
+"""A molfile's coordinates fitted onto the ink of its picture: one scale and two offsets.
+
+A molfile of a patent drawing holds the very coordinates that the picture was printed from, in a
+unit of its own and with y up. What is unknown is how large it was printed and where it was cut out.
+The fit finds both from the ink alone, in two steps: a search over all scales and offsets at low
+resolution (Dice overlap of the drawn bonds with the ink, by FFT), then a refinement of the best few
+at full resolution (distance of points along the bonds to the nearest ink). Labels hide the ends of
+bonds and captions add ink that no bond explains, so both steps bound what one point can cost.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import fft, ndimage, optimize
 
+from eyesmol.frame import on_white
 from eyesmol.graph import MolGraph
+
+__all__ = ["Fit", "PlaceError", "ink_mask", "place"]
+
+# Measured on 300 CLEF drawings: with its own molfile a drawing has all bond midpoints on ink (median;
+# nine in ten of the midpoints in 98.7 % of the drawings) and 93 % of its ink explained (least: 71 %).
+# With the molfile of another drawing the medians are 31 % of the midpoints, and the few that reach
+# nine in ten are twins, or small parts of a larger molecule that leave three quarters of the ink over.
+MIN_ON_INK = 0.9
+MIN_EXPLAINED = 0.4
+TOLERANCE = 3.0  # pixels of the original picture
+
+_COARSE_SIDE = 96  # pixels of the longer side in the search
+_SCALE_STEP = 1.05  # 2.5 % off is 1 pixel at the rim of the coarse picture: the blur covers it
+_CANDIDATES = 4
+_BLUR = 1.0  # standard deviation, in coarse pixels
+_OVERHANG = 1.15  # a crop may cut labels off, and with them atoms
+_ALONG = np.linspace(0.1, 0.9, 9)  # of a bond's length; the ends are often under labels
+
+FloatArray = NDArray[np.float64]
+_Placement = FloatArray  # scale, dx, dy
 
 
 class PlaceError(ValueError):
+    """The graph cannot be placed on the picture; `reason` is one of a few fixed phrases."""
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -17,13 +52,218 @@ class PlaceError(ValueError):
 
 @dataclass(frozen=True)
 class Fit:
+    """Where a molfile's coordinates lie in the picture.
+
+    Attributes:
+        scale: pixels per molfile unit.
+        dx, dy: pixel place of the molfile's origin.
+        on_ink: share of the bond midpoints within `TOLERANCE` pixels of ink; 1 without bonds.
+        explained: share of the ink that lies along the bonds; 1 without bonds.
+    """
+
     scale: float
     dx: float
     dy: float
+    on_ink: float
+    explained: float
+
+    @property
+    def problem(self) -> str | None:
+        """Why this fit cannot be trusted, as a short phrase; None for a good one."""
+        if self.on_ink < MIN_ON_INK:
+            return "no fit on the ink: bonds without ink"
+        if self.explained < MIN_EXPLAINED:
+            return "no fit on the ink: ink without bonds"
+        return None
 
     def apply(self, graph: MolGraph) -> MolGraph:
+        """The graph in the picture's pixels, y down."""
         return graph.transformed(self.scale, self.dx, self.dy, flip=True)
 
 
 def place(image: Image.Image, graph: MolGraph) -> Fit:
-    raise PlaceError("no fit on the ink")
+    """Fit a graph in molfile coordinates (y up) onto the ink of its picture.
+
+    Args:
+        image: any mode, dark ink on light paper (or the reverse).
+        graph: as `eyesmol.molfile.parse_molblock` gives it.
+
+    Returns:
+        The best fit, however bad: see `Fit.problem`.
+
+    Raises:
+        PlaceError: nothing to fit: no ink, no bond, or all atoms at one place.
+    """
+    ink = ink_mask(image)
+    if not ink.any():
+        raise PlaceError("no ink in the picture")
+    if not graph.bonds:
+        return _place_without_bonds(ink, graph)
+    points = np.array([(atom.x, -atom.y) for atom in graph.atoms], dtype=np.float64)
+    if not np.isfinite(points).all() or np.ptp(points, axis=0).max() <= 0:
+        raise PlaceError("no usable coordinates in the molfile")
+    segments = points[np.array([(bond.begin, bond.end) for bond in graph.bonds])]
+    distance = ndimage.distance_transform_edt(~ink)
+    reach = 0.15 * _median_length(segments)
+    rough = [
+        _refined(start, segments, distance, reach * start[0])
+        for start in _candidates(ink, points, segments)
+    ]
+    best = max(rough, key=lambda placement: _agreement(placement, segments, distance, ink))
+    best = _refined(best, segments, distance, TOLERANCE)
+    scale, dx, dy = map(float, best)
+    on_ink = _share_on_ink(best, segments, distance)
+    return Fit(scale, dx, dy, on_ink, _explained(best, segments, ink))
+
+
+def _place_without_bonds(ink: NDArray[np.bool_], graph: MolGraph) -> Fit:
+    """A single atom stands in the middle of its ink; several, with no bond, give no scale."""
+    if len(graph.atoms) != 1:
+        raise PlaceError("no bond to fit by")
+    rows, columns = np.nonzero(ink)
+    x, y = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2
+    atom = graph.atoms[0]
+    return Fit(1.0, float(x - atom.x), float(y + atom.y), 1.0, 1.0)
+
+
+def ink_mask(image: Image.Image) -> NDArray[np.bool_]:
+    """Where the ink is, (height, width): Otsu's threshold, the rarer side of it being the ink."""
+    grey = np.asarray(on_white(image).convert("L"))
+    histogram = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
+    below = np.cumsum(histogram)[:-1]
+    above = histogram.sum() - below
+    sum_below = np.cumsum(histogram * np.arange(256))[:-1]
+    sum_above = (histogram * np.arange(256)).sum() - sum_below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (sum_below / below - sum_above / above) ** 2
+    if not np.nan_to_num(between).any():
+        return np.zeros(grey.shape, dtype=bool)  # one grey all over
+    dark = grey <= int(np.nanargmax(between))
+    return dark if dark.mean() <= 0.5 else ~dark
+
+
+def _candidates(
+    ink: NDArray[np.bool_], points: FloatArray, segments: FloatArray
+) -> list[_Placement]:
+    """The most promising placements by the Dice overlap of drawn bonds and ink, both blurred.
+
+    Dice counts ink without a bond and bonds without ink alike, so a molecule drawn too small, which
+    finds ink everywhere, loses against the right one.
+    """
+    shrink = max(ink.shape) / _COARSE_SIDE
+    size = tuple(max(1, math.ceil(side / shrink)) for side in ink.shape)
+    # Room for a template that hangs over the edge: an FFT wraps round.
+    room = tuple(
+        fft.next_fast_len(math.ceil(side * (1 + _OVERHANG)) + 1, real=True) for side in size
+    )
+    blur = _gaussian_spectrum(room)
+    ink_spectrum = fft.rfft2(_pooled(ink, shrink, size), room) * blur
+    ink_energy = float((fft.irfft2(ink_spectrum, room) ** 2).sum())
+    low, extent = points.min(axis=0), np.ptp(points, axis=0)
+    found = []
+    for scale in _scales(extent, size):
+        template = fft.rfft2(_drawn_bonds((segments - low) * scale, room), room) * blur
+        energy = float((fft.irfft2(template, room) ** 2).sum())
+        dice = 2 * fft.irfft2(ink_spectrum * np.conj(template), room) / (ink_energy + energy)
+        row, column = np.unravel_index(int(np.argmax(dice)), dice.shape)
+        # Offsets past the picture are negative ones, wrapped.
+        y, x = (int(at) - full if at >= side else int(at)
+                for at, side, full in zip((row, column), size, room, strict=True))  # fmt: skip
+        found.append((float(dice[row, column]), scale, x - low[0] * scale, y - low[1] * scale))
+    best = sorted(found, reverse=True)[:_CANDIDATES]
+    return [np.array([scale, x, y]) * shrink for _, scale, x, y in best]
+
+
+def _pooled(ink: NDArray[np.bool_], shrink: float, size: tuple[int, ...]) -> FloatArray:
+    """The ink at low resolution; a cell with any ink is full, so that thin lines stay whole."""
+    coarse = np.zeros(size)
+    rows, columns = np.nonzero(ink)
+    coarse[(rows / shrink).astype(int), (columns / shrink).astype(int)] = 1
+    return coarse
+
+
+def _drawn_bonds(segments: FloatArray, size: tuple[int, ...]) -> FloatArray:
+    canvas = Image.new("1", (size[1], size[0]))
+    pen = ImageDraw.Draw(canvas)
+    for begin, end in segments:
+        pen.line([*begin, *end], fill=1)
+    return np.asarray(canvas, dtype=np.float64)
+
+
+def _gaussian_spectrum(size: tuple[int, ...]) -> FloatArray:
+    rows, columns = fft.fftfreq(size[0])[:, None], fft.rfftfreq(size[1])[None, :]
+    blur: FloatArray = np.exp(-2 * (np.pi * _BLUR) ** 2 * (rows**2 + columns**2))
+    return blur
+
+
+def _scales(extent: FloatArray, size: tuple[int, ...]) -> FloatArray:
+    """Scales at which the molecule fills the picture, a little more, or down to a quarter of it."""
+    with np.errstate(divide="ignore"):
+        largest = float(np.min(np.array([size[1], size[0]]) / extent)) * _OVERHANG
+    steps = math.ceil(math.log(4 * _OVERHANG) / math.log(_SCALE_STEP))
+    return largest * _SCALE_STEP ** -np.arange(steps + 1, dtype=np.float64)
+
+
+def _refined(
+    start: _Placement, segments: FloatArray, distance: FloatArray, reach: float
+) -> _Placement:
+    """The placement nearby with the least distances from points along the bonds to the ink.
+
+    The arctan loss bounds what a point farther than `reach` pixels (under a label, in a gap) costs.
+    """
+    points = _along(segments).reshape(-1, 2)
+    fitted: _Placement = optimize.least_squares(
+        lambda placement: _distances(points * placement[0] + placement[1:], distance),
+        start,
+        x_scale=(start[0] * 0.01, 1.0, 1.0),
+        diff_step=1e-3,
+        loss="arctan",
+        f_scale=max(reach, 1.0),
+        xtol=1e-4,
+        ftol=1e-4,
+    ).x
+    return fitted
+
+
+def _median_length(segments: FloatArray) -> float:
+    return float(np.median(np.linalg.norm(segments[:, 1] - segments[:, 0], axis=1)))
+
+
+def _along(segments: FloatArray) -> FloatArray:
+    """Points along each bond: (bonds, 2, 2) -> (bonds, points, 2)."""
+    begin, end = segments[:, None, 0], segments[:, None, 1]
+    return begin + (end - begin) * _ALONG[None, :, None]
+
+
+def _distances(points: FloatArray, distance: FloatArray) -> FloatArray:
+    """Distance to the nearest ink for points (n, 2) as x, y; plus the way back, for points outside."""
+    height, width = distance.shape
+    # A pixel's centre lies half a pixel from its corner, where the picture's coordinates begin.
+    inside = np.clip(points, 0.5, (width - 0.5, height - 0.5))
+    at = ndimage.map_coordinates(distance, inside[:, ::-1].T - 0.5, order=1, mode="nearest")
+    return at + np.linalg.norm(points - inside, axis=1)
+
+
+def _share_on_ink(placement: _Placement, segments: FloatArray, distance: FloatArray) -> float:
+    middle = segments.mean(axis=1) * placement[0] + placement[1:]
+    return float((_distances(middle, distance) <= TOLERANCE).mean())
+
+
+def _explained(placement: _Placement, segments: FloatArray, ink: NDArray[np.bool_]) -> float:
+    """Share of the ink within a quarter of a bond length of a bond."""
+    placed = segments * placement[0] + placement[1:]
+    canvas = Image.new("1", (ink.shape[1], ink.shape[0]))
+    pen = ImageDraw.Draw(canvas)
+    for begin, end in placed:
+        pen.line([*begin, *end], fill=1, width=max(3, round(_median_length(placed) / 2)))
+    return float(ink[np.asarray(canvas)].sum() / ink.sum())
+
+
+def _agreement(
+    placement: _Placement, segments: FloatArray, distance: FloatArray, ink: NDArray[np.bool_]
+) -> float:
+    """How well bonds and ink explain each other: the harmonic mean of both shares."""
+    along = _along(segments).reshape(-1, 2) * placement[0] + placement[1:]
+    on_ink = float((_distances(along, distance) <= TOLERANCE).mean())
+    explained = _explained(placement, segments, ink)
+    return 2 * on_ink * explained / max(on_ink + explained, 1e-9)
