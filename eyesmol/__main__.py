@@ -1,0 +1,7 @@
+"""`python -m eyesmol`: the same as the `eyesmol` command."""
+
+import sys
+
+from eyesmol.cli import main
+
+sys.exit(main())

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Writes requirements.txt: pins for Python 3.10 to 3.12 of all that quickstart.sh and test.sh need.
+# Needs uv (pip install uv). CUDA packages are left out: a CUDA build of torch asks for its own.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+torch="torch==2.13.0"  # the newest that we have seen the whole road run on
+
+draft=$(mktemp)
+trap 'rm -f "$draft"' EXIT
+uv pip compile pyproject.toml --extra train --extra notebook --extra dev \
+  --universal --python-version 3.10 --constraint <(echo "$torch") \
+  --no-emit-index-url --no-header --no-annotate --quiet --output-file "$draft"
+{
+  echo "# Compiled by scripts/pin.sh from pyproject.toml (extras train, notebook, dev). Do not edit."
+  grep -Ev '^(nvidia-|cuda-|triton)' "$draft"
+} > requirements.txt
+echo "requirements.txt: $(grep -c == requirements.txt) pins"

@@ -1,0 +1,346 @@
+"""The whole road in one run: data, training, stacking, merging, reading, scores, a report.
+
+Each stage calls the same doors that a real run uses, and prints the command before it runs it. A
+finished stage is remembered in `stages.json`, and an unfinished one goes on from its own parts or
+checkpoints, so the same command can be stopped and given again at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINER = "Qwen2-VL-Finetune/src"
+NANO_PIXELS = 112 * 112
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How one stage trains: pictures or rows seen, and the rest of the trainer's flags."""
+
+    samples: int
+    flags: tuple[str, ...]
+
+
+def main() -> int:
+    """Walk the road; returns the exit status."""
+    options = parse_options()
+    os.chdir(ROOT)
+    road = Road(options.out, settings_of(options))
+    try:
+        walk(road, options)
+    except StageError as error:
+        print(f"\nquickstart: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nquickstart: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="bash scripts/quickstart.sh",
+        description="Walk the whole road: build data, train a Qwen2.5-VL in two stacked LoRA "
+        "steps, merge it, read held-out pictures, score them, write a report.",
+        epilog="Without options it draws all small molecules, makes a small model from its "
+        "configuration and needs about ten minutes on two CPU cores.",
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="your own drawings")
+    parser.add_argument("--molfiles", type=Path, metavar="DIR", help="a molfile for each drawing")
+    parser.add_argument("--model", metavar="PATH_OR_NAME",
+                        help="start from a checkpoint, such as Qwen/Qwen2.5-VL-3B-Instruct, "
+                        "instead of a small model with random weights")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), metavar="DIR",
+                        help="where everything goes (runs/quickstart)")  # fmt: skip
+    parser.add_argument("--max-atoms", type=int, default=5, metavar="N",
+                        help="heavy atoms of the small molecules (5)")  # fmt: skip
+    parser.add_argument("--copies", type=int, default=9, metavar="N",
+                        help="drawings of each small molecule (9)")  # fmt: skip
+    parser.add_argument("--scale", type=float, default=1.0, metavar="X",
+                        help="train X times as long as usual (1)")  # fmt: skip
+    parser.add_argument("--read", type=int, default=250, metavar="N",
+                        help="held-out pictures to read (250)")  # fmt: skip
+    options = parser.parse_args()
+    if (options.images is None) != (options.molfiles is None):
+        parser.error("--images and --molfiles go together: a drawing and its molfile share a name")
+    for folder in (options.images, options.molfiles):
+        if folder is not None and not folder.is_dir():
+            parser.error(f"{folder} is no folder")
+    for name in ("images", "molfiles", "out"):
+        if (folder := getattr(options, name)) is not None:
+            setattr(options, name, folder.resolve())
+    return options
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What makes two runs the same run."""
+    return {
+        name: str(value) for name, value in vars(options).items() if name not in ("out", "read")
+    }
+
+
+class StageError(Exception):
+    """A stage failed, or the folder holds another run."""
+
+
+class Road:
+    """The run folder and its finished stages."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self.record = folder / "stages.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        state = json.loads(self.record.read_text("utf-8")) if self.record.exists() else {}
+        self.seconds: dict[str, float] = state.get("seconds", {})
+        self.settings = settings
+        if state and state["settings"] != settings:
+            raise SystemExit(
+                f"quickstart: {folder} holds a run with other options ({state['settings']}); "
+                "give --out another folder, or remove that one"
+            )
+
+    def stage(self, name: str, work: Callable[[], None]) -> None:
+        """Do the work of a stage, unless it is done; remember how long it took."""
+        if name in self.seconds:
+            print(f"-- {name}: done ({self.seconds[name]:.0f} s)")
+            return
+        print(f"\n== {name}", flush=True)
+        start = time.monotonic()
+        work()
+        self.seconds[name] = round(time.monotonic() - start, 1)
+        draft = self.record.with_suffix(".tmp")
+        draft.write_text(
+            json.dumps({"settings": self.settings, "seconds": self.seconds}, indent=2) + "\n",
+            "utf-8",
+        )
+        draft.replace(self.record)
+
+
+def run(*words: str | Path | int | float) -> None:
+    """Show a command and run it with this Python."""
+    command = [str(word) for word in words]
+    shown = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
+    print(f"$ python {shlex.join(shown)}", flush=True)
+    status = subprocess.run([sys.executable, *command], check=False).returncode
+    if status < 0 or status == 130:
+        raise KeyboardInterrupt
+    if status:
+        raise StageError(f"the command above ended with status {status}; see its last words")
+
+
+def walk(road: Road, options: argparse.Namespace) -> None:
+    """All stages in order."""
+    folder = road.folder
+    cot, questions = folder / "data/cot", folder / "data/instruction"
+    base = options.model or str(folder / "base")
+    lessons = real_lessons(options.scale) if options.model else nano_lessons(options)
+    first, second = folder / "instruction", folder / "cot_stack"
+    held_out = folder / "held_out"
+
+    def build() -> None:
+        build_data(options, cot, "cot")
+        build_data(options, questions, "instruction")
+        hold_out(cot, held_out, options.read)
+
+    def pretrain() -> None:
+        make_nano(folder / "untrained", cot, questions)
+        train(folder / "untrained", cot, folder / "base", lessons["base"])
+
+    road.stage("data", build)
+    if not options.model:
+        road.stage("base, in full", pretrain)
+    road.stage("instruction LoRA", lambda: train(base, questions, first, lessons["instruction"]))
+    road.stage(
+        "chain-of-thought LoRA, stacked",
+        lambda: train(base, cot, second, lessons["cot"], "--first_lora_path", first),
+    )
+    road.stage("merge", lambda: merge(base, first, second, folder))
+    systems = {"base": base, "instruction": str(folder / "merged_instruction")}
+    systems["stack"] = str(folder / "merged")
+    road.stage("read", lambda: read(systems, held_out / "images", folder / "predictions"))
+    report(road, list(systems), held_out / "gold.json")
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
+    """A dataset folder: the user's drawings, or all small molecules."""
+    words: list[str | Path | int] = ["-m", "data_preprocess", "build", task, "--out", out]
+    if options.images:
+        words += ["--images", options.images, "--molfiles", options.molfiles]
+        if not options.model:  # patent drawings need room; a small model has little
+            words += ["--min-pixels", NANO_PIXELS, "--max-pixels", 6 * NANO_PIXELS]
+    else:
+        copies = options.copies if task == "cot" else max(1, options.copies // 3)
+        words += ["--smiles", "small", "--max-atoms", options.max_atoms, "--copies", copies]
+        words += ["--size", "112x112", "--max-pixels", NANO_PIXELS, "--valid", "0.02"]
+    run(*words, "--questions", 2)
+
+
+def hold_out(dataset: Path, out: Path, most: int) -> None:
+    """A folder of pictures to read and score: test rows spread evenly, all sizes in proportion."""
+    rows = json.loads((dataset / "test.json").read_text("utf-8"))
+    if not rows:
+        raise StageError(f"{dataset / 'test.json'} holds no row: too few drawings to keep any back")
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    step = max(1.0, len(rows) / most)
+    chosen = [rows[int(place * step)] for place in range(min(most, len(rows)))]
+    for row in chosen:
+        picture = Path("images") / Path(row["image"]).name
+        shutil.copyfile(dataset / row["image"], out / picture)
+        row["image"] = picture.as_posix()
+    text = json.dumps(chosen, ensure_ascii=False, indent=0)
+    (out / "gold.json").write_text(text + "\n", "utf-8")
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def nano_lessons(options: argparse.Namespace) -> dict[str, Lesson]:
+    """Settings for the small model; figures from runs on two CPU cores.
+
+    The base learns fastest with Muon at a high, then falling rate; most molecules come right only
+    while the rate falls. The adapters then need a rate ten times that of a large model.
+    """
+    drawings = 0.1 if options.images else 1.0  # the user's drawings are larger and fewer
+    samples = {
+        name: int(count * options.scale * drawings)
+        for name, count in {"base": 40_000, "instruction": 6_400, "cot": 6_400}.items()
+    }
+    full = ("--lora_enable", "false", "--freeze_llm", "false", "--freeze_vision_tower", "false",
+            "--freeze_merger", "false", "--optim_muon", "true", "--muon_lr", "3e-3",
+            "--learning_rate", "3e-3")  # fmt: skip
+    lora = ("--lora_enable", "true", "--vision_lora", "true", "--freeze_merger", "false",
+            "--lora_rank", "16", "--lora_alpha", "32", "--lora_dropout", "0",
+            "--learning_rate", "1e-3", "--merger_lr", "3e-4", "--vision_lr", "5e-4")  # fmt: skip
+    return {
+        "base": Lesson(samples["base"], full),
+        "instruction": Lesson(samples["instruction"], lora),
+        "cot": Lesson(samples["cot"], lora),
+    }
+
+
+def real_lessons(scale: float) -> dict[str, Lesson]:
+    """The original runs' ranks and rates for a real checkpoint, in 16 bit."""
+    common = ("--lora_enable", "true", "--vision_lora", "true", "--freeze_merger", "false",
+              "--gradient_checkpointing", "true", "--merger_lr", "1e-5")  # fmt: skip
+    samples = int(6_400 * scale)
+    return {
+        "instruction": Lesson(samples, (*common, "--lora_rank", "32", "--lora_alpha", "64",
+                                        "--learning_rate", "1e-5", "--vision_lr", "2e-6")),
+        "cot": Lesson(samples, (*common, "--lora_rank", "64", "--lora_alpha", "128",
+                                "--learning_rate", "1.5e-4", "--vision_lr", "1e-5")),
+    }  # fmt: skip
+
+
+def make_nano(folder: Path, *datasets: Path) -> None:
+    """A small Qwen2.5-VL with random weights, whose tokenizer has seen the words of the data."""
+    from eyesmol.frame import PixelFrame
+    from eyesmol.nano import create_nano
+
+    texts: list[str] = []
+    for dataset in datasets:
+        rows = json.loads((dataset / "train.json").read_text("utf-8"))
+        texts += [turn["value"] for row in rows[:: max(1, len(rows) // 2000)]
+                  for turn in row["conversations"]]  # fmt: skip
+    info = json.loads((datasets[0] / "dataset_info.json").read_text("utf-8"))
+    create_nano(folder, frame=PixelFrame.from_dict(info["pixel_frame"]), texts=texts)
+
+
+def train(base: Path | str, data: Path, out: Path, lesson: Lesson, *more: str | Path) -> None:
+    """Call the trainer's door, on every GPU or on up to four CPU cores."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    processes = gpus or min(4, 1 << ((os.cpu_count() or 1).bit_length() - 1))
+    batch = max(1, 32 // processes)
+    steps = max(1, lesson.samples // (batch * processes))
+    device = ["--bf16", "true"] if gpus else ["--use_cpu", "true", "--ddp_backend", "gloo"]
+    run(
+        "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes,
+        f"{TRAINER}/train_sft.py", "--model_id", base, "--data_path", data / "train.json",
+        "--eval_path", data / "valid.json", "--image_folder", data, "--output_dir", out,
+        *lesson.flags, *more, *device, "--per_device_train_batch_size", batch,
+        "--max_steps", steps, "--warmup_steps", min(50, steps // 10 + 1),
+        "--lr_scheduler_type", "linear", "--eval_strategy", "steps", "--save_strategy", "steps",
+        "--eval_steps", max(1, steps // 4), "--save_steps", max(1, steps // 4),
+        "--save_total_limit", 2, "--logging_steps", max(1, steps // 50), "--report_to", "none",
+        "--dataloader_num_workers", 0,
+    )  # fmt: skip
+
+
+def merge(base: Path | str, first: Path, second: Path, folder: Path) -> None:
+    """The first adapter alone (to compare), and the stack; logits are checked before it is kept."""
+    run(f"{TRAINER}/merge_lora_weights.py", "--model-path", first, "--model-base", base,
+        "--save-model-path", folder / "merged_instruction", "--verify")  # fmt: skip
+    run(f"{TRAINER}/merge_lora_stack_weights.py", "--checkpoint-path", second,
+        "--first-lora-path", first, "--model-base", base,
+        "--save-model-path", folder / "merged", "--verify")  # fmt: skip
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read(systems: dict[str, str], pictures: Path, out: Path) -> None:
+    """The held-out pictures, read by each system through the same command."""
+    for name, model in systems.items():
+        run("-m", "eyesmol", "recognize", pictures, "--model", model, "--batch-size", 32,
+            "--out", out / f"{name}.jsonl")  # fmt: skip
+
+
+def report(road: Road, systems: list[str], gold_file: Path) -> None:
+    """Scores on the screen, and all that there is to look at on one page."""
+    from eyesmol.gold import load_gold
+    from eyesmol.report import pictures_of, write_report
+    from eyesmol.scores import evaluate, load_predictions
+
+    gold = load_gold(gold_file)
+    evaluations = [
+        evaluate(gold, load_predictions(road.folder / f"predictions/{name}.jsonl"), name=name)
+        for name in systems
+    ]
+    print(f"\nscores on {len(gold.rows)} pictures of molecules that no stage has trained on")
+    print(evaluations[-1].table())
+    losses = {
+        name: json.loads((road.folder / run_folder / "trainer_state.json").read_text("utf-8"))[
+            "log_history"
+        ]
+        for name, run_folder in {
+            "base, in full": "base",
+            "instruction LoRA": "instruction",
+            "chain-of-thought LoRA, stacked": "cot_stack",
+        }.items()
+        if (road.folder / run_folder / "trainer_state.json").exists()
+    }
+    merged = json.loads((road.folder / "merged/merge.json").read_text("utf-8"))
+    page = write_report(
+        road.folder / "report.html",
+        title="EyesMol quickstart",
+        subtitle="From drawings to molecules: a base trained in full, a LoRA on instructions, a "
+        "second LoRA stacked on it, merged, and read from held-out drawings.",
+        evaluations=evaluations,
+        pictures=pictures_of(evaluations[-1]),
+        losses=losses,
+        seconds=road.seconds,
+        facts={"Merged against stacked": f"logits differ by at most {merged['difference']:.1e}"},
+    )
+    minutes = sum(road.seconds.values()) / 60
+    print(f"\nall done: {minutes:.1f} minutes of work. Look at {page}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The whole road in one command: pictures -> data -> training -> merging -> reading -> report.
+#   bash scripts/quickstart.sh                                    small drawings, a small model
+#   bash scripts/quickstart.sh --images DIR --molfiles DIR        your own drawings
+#   bash scripts/quickstart.sh --model PATH_OR_NAME               a real checkpoint
+#   bash scripts/quickstart.sh --help                             all options
+# Stopped, it goes on where it was when it is called again.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
+export TOKENIZERS_PARALLELISM=false
+exec python scripts/quickstart.py "$@"

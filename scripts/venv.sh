@@ -1,0 +1,29 @@
+# Sourced by quickstart.sh and test.sh: makes .venv, installs the pinned packages, activates it.
+# Finished once, it costs nothing until requirements.txt or pyproject.toml change.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usable() { "$1" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; }
+
+# PYTHON=/path/to/python chooses another interpreter.
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
+    if usable "$candidate"; then echo "$candidate"; return; fi
+  done
+  echo "EyesMol needs Python 3.10, 3.11 or 3.12 with venv; found: $(python3 --version 2>&1)." >&2
+  echo "Install one, or name it: PYTHON=/path/to/python3.12 bash $0" >&2
+  return 1
+}
+
+wanted=$(cat requirements.txt pyproject.toml | cksum)
+if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
+  python=$(find_python) || exit 1
+  echo "Installing into .venv with $("$python" --version): some minutes, once ..."
+  "$python" -m venv .venv
+  .venv/bin/python -m pip install --quiet --requirement requirements.txt
+  .venv/bin/python -m pip install --quiet --no-deps --editable .
+  echo "$wanted" > .venv/.installed
+fi
+# shellcheck disable=SC1091
+source .venv/bin/activate
