@@ -244,17 +244,16 @@ class Evaluation:
 
     def shares(self) -> dict[str, Share]:
         """Each metric by its key; one that no prediction or no gold speaks to is left out."""
-        predictions = [row.prediction for row in self.rows if row.prediction is not None]
-        # Another tool's table may hold nothing but a SMILES.
-        unknown = set()
-        if not any(p.written_smiles for p in predictions):
-            unknown |= {"gen_smiles", "agreement"}
-        if not any(p.molecule.graph_smiles for p in predictions):
-            unknown |= {"gra_smiles", "agreement"}
-        if not any(p.graph for p in predictions):
-            unknown |= {"graph"}
-        if any(p.graph is not None or p.answer for p in predictions):
-            unknown.clear()  # our own reader: silence there is a failure, not a missing column
+        read = [row.prediction for row in self.rows if row.prediction and not row.prediction.error]
+        # Another tool's table may hold nothing but a SMILES. Of our own reader's rows, silence is a
+        # failure rather than a missing column.
+        unknown: set[str] = set()
+        if read and not any(p.graph or p.answer for p in read):
+            unknown.add("graph")
+            if not any(p.written_smiles for p in read):
+                unknown |= {"gen_smiles", "agreement"}
+            if not any(p.molecule.graph_smiles for p in read):
+                unknown |= {"gra_smiles", "agreement"}
         shares = {}
         for key, metric in METRICS.items():
             values = [v for row in self.rows if (v := metric.value(row)) is not None]
@@ -356,28 +355,30 @@ _KEYS: tuple[Callable[[str], str], ...] = (
 
 
 def _matched(images: list[str], predictions: list[Recognition], source: str) -> _Matches:
-    """By whole path where paths overlap, else by file name, else by file name without ending."""
-    for key in _KEYS:
-        golds, reads = Counter(map(key, images)), Counter(key(p.image) for p in predictions)
-        shared = golds.keys() & reads.keys()
-        if not shared:
-            continue
-        if doubled := sorted(k for k in shared if golds[k] > 1 or reads[k] > 1):
-            raise ScoreError(
-                f"{len(doubled)} picture names are ambiguous, such as {doubled[0]!r}: "
-                f"{golds[doubled[0]]} gold rows and {reads[doubled[0]]} predictions have it; give "
-                "the pictures names of their own"
-            )
-        read = {key(p.image): p for p in predictions}
-        matches = _Matches({image: read[k] for image in images if (k := key(image)) in read})
-        matches.unused = len(predictions) - len(matches)
-        return matches
-    examples = predictions[0].image if predictions else "none at all"
-    raise ScoreError(
-        f"no prediction belongs to a picture of {source}: gold pictures are named like "
-        f"{images[0]!r}, predicted ones like {examples!r}; names must agree but for folder and "
-        "ending"
-    )
+    """By the key that brings most together: path, else file name, else name without ending."""
+
+    def shared(key: Callable[[str], str]) -> set[str]:
+        return set(map(key, images)) & {key(p.image) for p in predictions}
+
+    key = max(_KEYS, key=lambda key: len(shared(key)))  # of equals the first, the strictest
+    if not shared(key):
+        examples = repr(predictions[0].image) if predictions else "nothing: there are none"
+        raise ScoreError(
+            f"no prediction belongs to a picture of {source}: gold pictures are named like "
+            f"{images[0]!r}, predicted ones like {examples}; names must agree but for folder and "
+            "ending"
+        )
+    golds, reads = Counter(map(key, images)), Counter(key(p.image) for p in predictions)
+    if doubled := sorted(k for k in shared(key) if golds[k] > 1 or reads[k] > 1):
+        raise ScoreError(
+            f"{len(doubled)} picture names are ambiguous, such as {doubled[0]!r}: "
+            f"{golds[doubled[0]]} gold rows and {reads[doubled[0]]} predictions have it; give the "
+            "pictures names of their own"
+        )
+    read = {key(p.image): p for p in predictions}
+    matches = _Matches({image: read[k] for image in images if (k := key(image)) in read})
+    matches.unused = len(predictions) - len(matches)
+    return matches
 
 
 def load_predictions(path: Path | str) -> list[Recognition]:

@@ -1,0 +1,197 @@
+"""Scores on cases small enough to count by hand."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eyesmol.answer import write_answer
+from eyesmol.chemistry import graph_from_smiles
+from eyesmol.gold import Gold, GoldSet, ScoreError, load_gold
+from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.molfile import graph_to_molblock
+from eyesmol.outputs import write_as
+from eyesmol.recognition import Recognition
+from eyesmol.scores import evaluate, load_predictions, same_graph, score_answers
+
+
+def drawn(smiles: str) -> MolGraph:
+    return graph_from_smiles(smiles).transformed(20, 60, 60, flip=True)
+
+
+def answer(graph_of: str, written: str | None = None) -> str:
+    return write_answer(drawn(graph_of), written or graph_of, "compact")
+
+
+def read(image: str, text: str) -> Recognition:
+    return Recognition.from_answer(image, text, size=(120, 120), frame_size=(120, 120))
+
+
+def golds(**smiles: str) -> GoldSet:
+    return GoldSet("gold", tuple(Gold(f"{n}.png", s, drawn(s)) for n, s in smiles.items()))
+
+
+def test_every_gold_row_counts() -> None:
+    gold = golds(right="CCO", stereo="C[C@H](N)O", missing="CCN", broken="CCC", disagree="CCCl")
+    predictions = [
+        read("right.png", answer("CCO")),
+        read("stereo.png", answer("C[C@@H](N)O")),
+        Recognition("broken.png", error="broken.png: cannot be read"),
+        read("disagree.png", answer("CCBr", "CCCl")),
+        read("stranger.png", answer("C")),
+    ]
+    result = evaluate(gold, predictions, name="ours")
+    values = {key: round(share.value * 5) for key, share in result.shares().items()}
+    del values["tanimoto"]
+    assert values == {
+        "exact": 1,
+        "exact_without_stereo": 2,
+        "gen_smiles": 2,  # right, and the written half of the one that disagrees with itself
+        "gra_smiles": 1,
+        "graph": 1,
+        "agreement": 2,
+        "validity": 3,
+    }
+    assert (result.missing, result.errors, result.unused) == (1, 1, 1)
+    by_image = {row.gold.image: row for row in result.rows}
+    assert by_image["missing.png"].tanimoto == by_image["broken.png"].tanimoto == 0
+    assert result.shares()["tanimoto"].value == sum(r.tanimoto for r in result.rows) / 5
+    assert json.loads(json.dumps(result.to_dict()))["scores"]["exact"]["n"] == 5
+
+
+def test_interval_is_wilsons() -> None:
+    share = evaluate(golds(a="CCO"), [read("a.png", answer("CCO"))], name="x").shares()["exact"]
+    assert (share.value, share.high) == (1, 1)
+    assert share.low == pytest.approx(1 / (1 + 1.959964**2))
+
+
+def test_best_guess_leaves_a_graph_that_lost_something() -> None:
+    whole = answer("CCO", "CCN")
+    assert read("a", whole).smiles == "CCO"
+    broken = whole.replace("\nsmiles", "\n5 5 C -77\nsmiles")  # a bond to an atom that is not there
+    assert (read("a", broken).smiles, read("a", broken).molecule.smiles_from) == ("CCN", "written")
+    unknown = MolGraph((Atom("C", 1, 1), Atom("Zzz", 30, 1)), (Bond(0, 1),))
+    assert read("a", write_answer(unknown, "CCCC", "json")).smiles == "CCCC"
+    assert read("a", "nonsense").smiles is None
+
+
+@given(st.sampled_from(["C[C@H](N)C(=O)O", "c1ccc2ccccc2c1", "C12C3C4C1C5C4C3C25", "CO.CO"]),
+       st.randoms(use_true_random=False))  # fmt: skip
+def test_same_graph_ignores_numbering_and_nothing_else(smiles: str, rng: random.Random) -> None:
+    graph = drawn(smiles)
+    order = rng.sample(range(len(graph.atoms)), len(graph.atoms))
+    new = {old: index for index, old in enumerate(order)}
+    bonds = [Bond(new[b.begin], new[b.end], b.order) for b in graph.bonds]
+    rng.shuffle(bonds)
+    atoms = [graph.atoms[old] for old in order]
+    assert same_graph(graph, MolGraph(tuple(atoms), tuple(bonds)))
+
+    changed = rng.randrange(len(bonds))
+    other = BondOrder.TRIPLE if bonds[changed].order != BondOrder.TRIPLE else BondOrder.SINGLE
+    bonds[changed] = Bond(bonds[changed].begin, bonds[changed].end, other)
+    assert not same_graph(graph, MolGraph(tuple(atoms), tuple(bonds)))
+    atoms[0] = Atom("OMe")
+    assert not same_graph(graph, MolGraph(tuple(atoms), graph.bonds))
+
+
+def test_same_graph_sees_the_narrow_end() -> None:
+    atoms = (Atom("C"), Atom("C"), Atom("N"))
+    wedge = MolGraph(atoms, (Bond(0, 1), Bond(1, 2, BondOrder.SOLID_WEDGE)))
+    turned = MolGraph(atoms, (Bond(0, 1), Bond(2, 1, BondOrder.SOLID_WEDGE)))
+    assert not same_graph(wedge, turned)
+
+
+def row(image: Any, text: str, task: str = "cot") -> dict[str, Any]:
+    turns = [{"from": "human", "value": "<image>\nread"}, {"from": "gpt", "value": text}]
+    return {"id": image, "image": image, "conversations": turns, "source": "test", "task": task}
+
+
+def test_broken_gold_rows_are_listed_with_their_reason(tmp_path: Path) -> None:
+    rows = [
+        row("images/a.png", answer("CCO")),
+        row("images/b.png", "12 12 C"),
+        row("images/c.png", answer("CCO", "C(C)(C)(C)(C)C")),
+        row("images/d.png", "It is an alcohol.", task="describe"),
+        row(None, answer("CCO")),
+        {"image": "images/e.png", "conversations": []},
+        "nothing",
+    ]
+    (tmp_path / "test.json").write_text(json.dumps(rows))
+    gold = load_gold(tmp_path / "test.json")
+    assert [g.image for g in gold.rows] == ["images/a.png"]
+    assert len(gold.unscorable) == 5, "all but the good one and the one of another task"
+    result = evaluate(gold, [read("elsewhere/a.tif", answer("CCO"))], name="x")
+    assert result.rows[0].exact, "matched by the name without folder and ending"
+    assert "5 gold rows that cannot be scored" in result.table()
+
+
+def test_names_match_by_the_key_that_brings_most_together() -> None:
+    # One name happens to agree as a whole path; the others do by their file names.
+    predictions = [read(f, answer("CCO")) for f in ("a.png", "far/away/b.png", "far/away/c.png")]
+    result = evaluate(golds(a="CCO", b="CCO", c="CCO"), predictions, name="x")
+    assert (result.missing, result.shares()["exact"].value) == (0, 1)
+
+
+def test_other_gold_sets_and_other_tools_predictions(tmp_path: Path) -> None:
+    molfiles = tmp_path / "molfiles"
+    molfiles.mkdir()
+    (molfiles / "a.MOL").write_text(graph_to_molblock(drawn("CCO")))
+    (molfiles / "b.mol").write_text("")
+    (tmp_path / "gold.csv").write_text("image,smiles\na.png,OCC\nb.png,not a smiles\n")
+    (tmp_path / "osra.csv").write_text("image,smiles\nsomewhere/a.png,C(O)C\n")
+    predictions = load_predictions(tmp_path / "osra.csv")
+    for name in ("molfiles", "gold.csv"):
+        gold = load_gold(tmp_path / name)
+        assert next(image for image, _ in gold.unscorable).startswith("b.")
+        shares = evaluate(gold, predictions, name="osra").shares()
+        # A table without written SMILES and graphs has no such scores, rather than zero.
+        assert set(shares) == {"exact", "exact_without_stereo", "validity", "tanimoto"}
+        assert shares["exact"].value == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "complaint"),
+    [
+        (["x/a.png", "y/a.png"], "ambiguous"),
+        (["b.png"], "no prediction belongs"),
+        ([], "no prediction belongs"),
+    ],
+)
+def test_unclear_matches_are_refused(images: list[str], complaint: str) -> None:
+    with pytest.raises(ScoreError, match=complaint):
+        evaluate(golds(a="CCO"), [Recognition(image) for image in images], name="x")
+
+
+@pytest.mark.parametrize("content", ["{}", "nothing", "[]"])
+def test_a_gold_file_that_is_no_dataset(tmp_path: Path, content: str) -> None:
+    (tmp_path / "test.json").write_text(content)
+    with pytest.raises(ScoreError, match=r"test\.json.*(expected|cannot be read)"):
+        load_gold(tmp_path / "test.json")
+
+
+def test_predictions_survive_their_files(tmp_path: Path) -> None:
+    results = [read("a.png", answer("C[C@H](N)O")), Recognition("b.png", error="broken")]
+    for ending in (".jsonl", ".csv"):
+        write_as(tmp_path / f"p{ending}", [r.to_dict() for r in results])
+        again = load_predictions(tmp_path / f"p{ending}")
+        assert [(r.image, r.smiles, r.error) for r in again] == [
+            (r.image, r.smiles, r.error) for r in results
+        ]
+    (tmp_path / "bad.jsonl").write_text('{"image": "a.png"}\n{"smiles": "C"}\n')
+    with pytest.raises(ScoreError, match=r"bad\.jsonl, line 2"):
+        load_predictions(tmp_path / "bad.jsonl")
+
+
+def test_plug_in_for_the_trainer() -> None:
+    truth = [answer("CCO"), answer("CCN"), answer("CCC")]
+    predicted = [answer("CCO"), answer("CCO"), "nonsense"]
+    assert score_answers(predicted, truth) == pytest.approx(
+        {"exact_match": 1 / 3, "validity": 2 / 3, "graph_match": 1 / 3}
+    )
+    assert score_answers([], []) == {"exact_match": 0, "validity": 0, "graph_match": 0}
