@@ -1,7 +1,7 @@
 """Fine-tune a Qwen-VL model on LLaVA JSON. Run with --help to see every flag.
 
-    python train_sft.py --config ../configs/instruction.yaml --model_id BASE --data_path train.json
-    torchrun --nproc_per_node 4 train_sft.py ...      deepspeed train_sft.py --deepspeed zero2.json
+python train_sft.py --config ../configs/instruction.yaml --model_id BASE --data_path train.json
+torchrun --nproc_per_node 4 train_sft.py ...      deepspeed train_sft.py --deepspeed zero2.json
 """
 
 from qwen_vl_finetune.errors import door

@@ -111,12 +111,12 @@ def target_regex(names: list[str]) -> str:
     branches: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (head, tail), numbers in groups.items():
         branches[head, "|".join(numbers)].append(tail)
-    parts = []
-    for (head, numbers), tails in branches.items():
+    alternatives = []
+    for (head, joined), tails in branches.items():
         ends = "|".join(re.escape(tail) for tail in tails)
-        middle = f"(?:{numbers})" if numbers else ""
-        parts.append(f"{re.escape(head)}{middle}" + (f"(?:{ends})" if any(tails) else ""))
-    return "|".join(parts)
+        middle = f"(?:{joined})" if joined else ""
+        alternatives.append(f"{re.escape(head)}{middle}" + (f"(?:{ends})" if any(tails) else ""))
+    return "|".join(alternatives)
 
 
 def lora_config(names: list[str], rank: int, alpha: int, dropout: float, dora: bool) -> LoraConfig:
@@ -318,7 +318,8 @@ def load_full_modules(model: nn.Module, folder: Path, expected: set[str] | None 
                 value = file.get_tensor(name)
                 if value.shape != own[name].shape:
                     raise UserError(
-                        f"{path}: {name} is {tuple(value.shape)}, expected {tuple(own[name].shape)}."
+                        f"{path}: {name} is {tuple(value.shape)}, "
+                        f"expected {tuple(own[name].shape)}."
                     )
                 if own[name].dtype != value.dtype and value.dtype == torch.float32:
                     own[name].data = own[name].data.float()

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import difflib
-import io
 import json
 import sys
 from dataclasses import dataclass, field
@@ -66,7 +64,9 @@ class DataArguments:
     data_path: str | None = field(default=None, metadata=_help("LLaVA JSON to train on."))
     eval_path: str | None = field(
         default=None,
-        metadata=_help("LLaVA JSON for the evaluation loss; every epoch if eval_strategy is unset."),
+        metadata=_help(
+            "LLaVA JSON for the evaluation loss; every epoch if eval_strategy is unset."
+        ),
     )
     image_folder: str | None = field(
         default=None,
@@ -226,6 +226,10 @@ REFUSED = {
 }
 
 
+# names of older transformers that people still write
+RENAMED = {"warmup_ratio": "warmup_steps", "evaluation_strategy": "eval_strategy"}
+
+
 def parse_name_list(text: str) -> list[str]:
     """`"['a', 'b']"`, `"a,b"` or `"[]"` as a list of names; raises ValueError."""
     text = text.strip()
@@ -247,11 +251,22 @@ class _QuietParser(HfArgumentParser):
         raise ValueError(message)
 
 
+_OWN_FIELDS = {
+    "output_dir",
+    *(
+        name
+        for group in (ModelArguments, DataArguments, LoraArguments, TrainArguments)
+        for name in vars(group)["__annotations__"]
+    ),
+}
+
+
 def make_parser() -> HfArgumentParser:
     """The parser of `train_sft.py`."""
     parser = _QuietParser(
         (ModelArguments, DataArguments, LoraArguments, TrainArguments),
         prog="train_sft.py",
+        usage="train_sft.py --model_id BASE --data_path JSON --output_dir RUN [flags]",
         allow_abbrev=False,
         formatter_class=argparse.HelpFormatter,
         description=(
@@ -293,12 +308,19 @@ def config_to_flags(path: Path) -> list[str]:
     return words
 
 
+def _flag_name(word: str) -> str:
+    """`--lora-rank=8` -> `lora_rank`."""
+    return word.partition("=")[0].removeprefix("--").replace("-", "_")
+
+
 def _split_flags(words: list[str]) -> list[list[str]]:
     """Command line words grouped by flag: `--a 1 --b=2` -> [["--a", "1"], ["--b=2"]]."""
     groups: list[list[str]] = []
     for word in words:
         if word.startswith("--") or not groups:
-            groups.append([word])
+            name, equals, value = word.partition("=")
+            new = RENAMED.get(_flag_name(name))
+            groups.append([f"--{new}{equals}{value}" if new else word])
         else:
             groups[-1].append(word)
     return groups
@@ -315,8 +337,8 @@ def _flag_problems(parser: HfArgumentParser, groups: list[list[str]]) -> list[st
             hint = f"; did you mean {near[0]}?" if near else ""
             problems.append(f"{flag}: no such flag{hint}")
             continue
-        if flag.removeprefix("--") in REFUSED:
-            problems.append(f"{flag} is not taken: {REFUSED[flag.removeprefix('--')]}")
+        if _flag_name(flag) in REFUSED:
+            problems.append(f"{flag} is not taken: {REFUSED[_flag_name(flag)]}")
         try:
             _, rest = parser.parse_known_args(group)
         except (ValueError, argparse.ArgumentError) as error:
@@ -339,16 +361,14 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     problems = _flag_problems(parser, groups)
     # flags that are wrong alone are left out, so that the checks of combinations still run
     good = [w for g in groups if not _flag_problems(parser, [g]) for w in g]
-    namespace = parser.parse_args(good)
+    values = {k: v for k, v in vars(parser.parse_args(good)).items() if k != "config"}
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            parts = parser.parse_dict(
-                {k: v for k, v in vars(namespace).items() if k != "config"}, allow_extra_keys=False
-            )
-    except (ValueError, ImportError, TypeError, RuntimeError) as error:
-        raise_all([*problems, f"TrainingArguments: {error}"], "the command line can't be used")
-        raise
-    arguments = Arguments(*parts)
+        arguments = Arguments(*parser.parse_dict(values))
+    except (ValueError, ImportError, TypeError, RuntimeError, OSError) as error:
+        problems.append(f"TrainingArguments: {error}")
+        # go on with what is ours, so that its mistakes are reported in the same breath
+        ours = {k: v for k, v in values.items() if k in _OWN_FIELDS}
+        arguments = Arguments(*parser.parse_dict(ours))
     complete(arguments)
     problems += combination_problems(arguments)
     raise_all(problems, "the command line can't be used", show=50)
@@ -382,6 +402,8 @@ def complete(arguments: Arguments) -> None:
         train.gradient_checkpointing_kwargs = kwargs
         if hasattr(train, "activation_checkpointing_kwargs"):
             train.activation_checkpointing_kwargs = kwargs
+    if train.ddp_find_unused_parameters is None:
+        train.ddp_find_unused_parameters = False  # every batch has a picture, so all take part
     if data.eval_path and str(train.eval_strategy.value) == "no":
         train.eval_strategy = type(train.eval_strategy)("epoch")
     if data.data_path and data.image_folder is None:
@@ -501,7 +523,9 @@ def _optimizer_problems(arguments: Arguments) -> list[str]:
         if arguments.lora.lora_enable and not arguments.full_parts:
             problems.append("--optim_muon true: no module trains in full, so Muon has no matrix")
         if train.deepspeed:
-            problems.append("--optim_muon true: DeepSpeed shards the matrices that Muon needs whole")
+            problems.append(
+                "--optim_muon true: DeepSpeed shards the matrices that Muon needs whole"
+            )
         for name in ("vision_lr", "merger_lr"):
             if getattr(train, name) is not None:
                 problems.append(f"--{name} with --optim_muon: Muon has one rate, --muon_lr")
@@ -516,18 +540,15 @@ def _optimizer_problems(arguments: Arguments) -> list[str]:
 
 def _package_problems(arguments: Arguments) -> list[str]:
     """Packages that are asked for and not installed."""
-    wanted = {
-        "bitsandbytes": arguments.model.bits != 16 or "bnb" in str(arguments.train.optim),
-        "deepspeed": bool(arguments.train.deepspeed),
-        "liger_kernel": arguments.model.use_liger,
-    }
-    flags = {
-        "bitsandbytes": "--bits 4, --bits 8 or --optim adamw_bnb_8bit",
-        "deepspeed": "--deepspeed",
-        "liger_kernel": "--use_liger",
-    }
+    bits, optim = arguments.model.bits, str(getattr(arguments.train.optim, "value", ""))
+    wanted = [
+        (f"--bits {bits}", "bitsandbytes", bits != 16),
+        (f"--optim {optim}", "bitsandbytes", "bnb" in optim or optim.endswith("_8bit")),
+        ("--deepspeed", "deepspeed", bool(arguments.train.deepspeed)),
+        ("--use_liger", "liger_kernel", arguments.model.use_liger),
+    ]
     return [
-        f"{flags[name]} needs the package {name}: pip install {name.replace('_', '-')}"
-        for name, needed in wanted.items()
+        f"{flag} needs the package {name}: pip install {name.replace('_', '-')}"
+        for flag, name, needed in wanted
         if needed and find_spec(name) is None
     ]

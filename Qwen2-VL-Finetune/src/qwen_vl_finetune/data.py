@@ -57,11 +57,12 @@ def image_names(row: Row) -> list[str]:
 
 def image_path(folder: Path, name: str) -> Path:
     """The path of a picture; raises ValueError if it leaves the image folder."""
-    root = os.path.abspath(folder)
-    path = os.path.abspath(os.path.join(root, name))
-    if os.path.commonpath([root, path]) != root:
+    # lexical on purpose: links inside of the folder are its owner's choice
+    root = Path(os.path.normpath(folder.absolute()))
+    path = Path(os.path.normpath(root / name))
+    if not path.is_relative_to(root):
         raise ValueError(f"image {name!r} lies outside of the image folder {folder}")
-    return Path(path)
+    return path
 
 
 def row_problem(row: Any, folder: Path) -> str | None:
@@ -178,9 +179,7 @@ class LlavaDataset(Dataset[Sample]):
         cache: keep every processed sample in memory (tiny sets, several epochs).
     """
 
-    def __init__(
-        self, path: Path, folder: Path, processor: Processor, cache: bool = False
-    ) -> None:
+    def __init__(self, path: Path, folder: Path, processor: Processor, cache: bool = False) -> None:
         self.path, self.folder, self.processor = path, folder, processor
         self.rows = read_rows(path)
         check_rows(self.rows, path, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Callable
 
 
@@ -26,10 +27,14 @@ def raise_all(problems: list[str], heading: str, show: int = 10) -> None:
 
 
 def door(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Wrap a command so that a `UserError` ends it with its message and exit code 2."""
+    """Wrap a command so that a `UserError` ends it with its message and exit code 2.
+
+    Deprecation notes of the libraries are for us, not for who trains: they are not shown.
+    """
 
     @functools.wraps(main)
     def run() -> None:
+        warnings.filterwarnings("ignore", category=FutureWarning)
         try:
             code = main()
         except UserError as error:

@@ -6,8 +6,6 @@ precision, so memory stays near one shard. The result is a plain Hugging Face fo
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -178,7 +176,9 @@ def check_merge(base: Path, folders: list[Path], fingerprint: str) -> None:
     check_chain(folders)
 
 
-def merge(base_name: str, folders: list[Path], target: Path, verify: bool, tol: float | None) -> None:
+def merge(
+    base_name: str, folders: list[Path], target: Path, verify: bool, tol: float | None
+) -> None:
     """Merge adapters into a base and put the finished folder at `target`.
 
     Args:
@@ -222,7 +222,7 @@ def merge(base_name: str, folders: list[Path], target: Path, verify: bool, tol: 
         write_json(work / MERGE_RECORD, record)
         if target.is_dir():
             target.rmdir()  # empty, or _already_there would have refused
-        os.replace(work, target)
+        work.replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     print(f"merged {len(folders)} adapter(s) into {target}", flush=True)
@@ -240,75 +240,3 @@ def _already_there(target: Path, record: dict[str, Any], verify: bool) -> bool:
         if same and (not verify or "verified" in found):
             return True
     raise UserError(f"{target} exists and holds something else. Remove it or take another name.")
-
-
-# ---- command lines ----
-
-
-def _parser(description: str, example: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=description,
-        epilog=example,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--model-base", required=True, help="full-precision base model: folder or hub name"
-    )
-    parser.add_argument(
-        "--save-model-path", required=True, type=Path, help="folder for the merged model"
-    )
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help="compare the logits of adapters and merged model (text, and text with a picture; "
-        "fp32) and keep nothing if they differ",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        help="largest difference allowed by --verify (default: 1e-4 for an fp32 base, 0.01 for "
-        "fp16, 0.05 for bf16, times the largest logit where that is over 1)",
-    )
-    return parser
-
-
-def main_one() -> int:
-    """`merge_lora_weights.py`: one adapter."""
-    parser = _parser(
-        "Merge one LoRA adapter (and the modules it trained in full) into its base model.\n"
-        "The result loads in stock transformers and vLLM; processor files are the base's own.",
-        "example:\n  python merge_lora_weights.py --model-path runs/instruction \\\n"
-        "    --model-base Qwen/Qwen2.5-VL-3B-Instruct --save-model-path merged --verify",
-    )
-    parser.add_argument(
-        "--model-path", required=True, type=Path, help="adapter folder, or a checkpoint-N of a run"
-    )
-    args = parser.parse_args()
-    merge(args.model_base, [args.model_path], args.save_model_path, args.verify, args.tolerance)
-    return 0
-
-
-def main_stack() -> int:
-    """`merge_lora_stack_weights.py`: the frozen adapters, oldest first, then the last one."""
-    parser = _parser(
-        "Merge a stack of LoRA adapters into their base model: the first one(s), which were frozen,\n"
-        "and the one trained on top of them. Base and order are checked by fingerprint.",
-        "example:\n  python merge_lora_stack_weights.py --checkpoint-path runs/cot_stack \\\n"
-        "    --first-lora-path runs/instruction --model-base Qwen/Qwen2.5-VL-3B-Instruct \\\n"
-        "    --save-model-path merged --verify",
-    )
-    parser.add_argument(
-        "--checkpoint-path", required=True, type=Path, help="adapter on top, or its checkpoint-N"
-    )
-    parser.add_argument(
-        "--first-lora-path",
-        required=True,
-        type=Path,
-        nargs="+",
-        help="frozen adapter(s) under it, oldest first",
-    )
-    args = parser.parse_args()
-    folders = [*args.first_lora_path, args.checkpoint_path]
-    merge(args.model_base, folders, args.save_model_path, args.verify, args.tolerance)
-    return 0

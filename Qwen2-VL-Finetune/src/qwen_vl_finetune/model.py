@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def load_checked(folder: Path, **options: Any) -> PreTrainedModel:
     )
     missing = sorted(info["missing_keys"])
     if missing:
-        raise UserError(f"{folder}: the weights lack {len(missing)} tensors, among them {missing[0]}")
+        raise UserError(f"{folder}: the weights lack {len(missing)} tensors, such as {missing[0]}")
     loaded: PreTrainedModel = model
     return loaded
 
@@ -98,12 +99,12 @@ def _disable_cpu_repacking(model: PreTrainedModel) -> None:
 def _enable_liger(model: PreTrainedModel, arguments: Arguments) -> None:
     """Let the Trainer apply liger-kernel, if the installed one knows this model."""
     try:
-        from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+        patches = import_module("liger_kernel.transformers.monkey_patch")
     except Exception as error:
         raise UserError(
             f"--use_liger: the installed liger-kernel does not import beside this transformers "
             f"({error}). Leave the flag out."
         ) from error
-    if model.config.model_type not in MODEL_TYPE_TO_APPLY_LIGER_FN:
+    if model.config.model_type not in patches.MODEL_TYPE_TO_APPLY_LIGER_FN:
         raise UserError(f"--use_liger: liger-kernel has nothing for {model.config.model_type}.")
     arguments.train.use_liger_kernel = True

@@ -99,9 +99,7 @@ class Processor:
         array = processor.process_image(image, do_convert_rgb=True)
         grid = self.grid_of(array.shape[2], array.shape[1])
         if array.shape[1:] != (grid[1] * self.patch, grid[2] * self.patch):
-            size = SizeDict(
-                shortest_edge=self.frame.min_pixels, longest_edge=self.frame.max_pixels
-            )
+            size = SizeDict(shortest_edge=self.frame.min_pixels, longest_edge=self.frame.max_pixels)
             array = processor.resize(
                 array, size=size, resample=processor.resample, factor=self.patch * self.merge
             )

@@ -48,9 +48,9 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def main() -> int:
-    """Train as the command line says; the whole of `train_sft.py`."""
-    arguments = parse_arguments()
+def main(words: list[str] | None = None) -> int:
+    """Train as the command line (or `words`) says; the whole of `train_sft.py`."""
+    arguments = parse_arguments(words)
     output = Path(str(arguments.train.output_dir))
     settings = without_secrets(arguments.settings())
     if is_finished(output, settings):
@@ -203,9 +203,7 @@ def build_model(
     lora = arguments.lora
     if lora.lora_enable:
         # before any injection: afterwards PEFT's own layers would be found, too
-        names = find_targets(
-            model, arguments.lora_parts, arguments.exclude, lora.num_lora_modules
-        )
+        names = find_targets(model, arguments.lora_parts, arguments.exclude, lora.num_lora_modules)
         config = lora_config(
             names, lora.lora_rank, lora.lora_alpha, lora.lora_dropout, lora.use_dora
         )

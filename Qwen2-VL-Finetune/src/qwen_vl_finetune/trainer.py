@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer, made exact for stacks: groups, saving, resuming, and a look at gradients."""
+"""Hugging Face's Trainer made exact for stacks: rates a part, saving, resuming, gradients seen."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ from .model_folder import PixelFrame, copy_processor_files, memory_name, weight_
 from .optimizers import MuonAdamW, parameter_groups, part_rates
 from .run_record import ADAPTER, write_record
 
+Sampler = torch.utils.data.Sampler[Any] | None
+
 
 class QwenTrainer(Trainer):
     """Trains a base model or a stack of adapters.
@@ -43,6 +45,8 @@ class QwenTrainer(Trainer):
         record: the run record; written into every checkpoint.
         kwargs: as for `transformers.Trainer`.
     """
+
+    optimizer: Any  # stock leaves it untyped
 
     def __init__(
         self,
@@ -67,14 +71,19 @@ class QwenTrainer(Trainer):
         """Forward and backward of one micro-batch, as stock does them."""
         if self.first_step.waiting:
             self.first_step.saw(inputs)
-        return super().training_step(model, inputs, *args)
+        loss: torch.Tensor = super().training_step(model, inputs, *args)
+        return loss
 
     # ---- optimizer and order of samples ----
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """An optimizer with a learning rate a part, or Muon beside AdamW."""
-        if self.optimizer is not None:
-            return self.optimizer
+        ready: torch.optim.Optimizer | None = self.optimizer
+        if ready is None:
+            ready = self.optimizer = self._make_optimizer(model)
+        return ready
+
+    def _make_optimizer(self, model: nn.Module | None) -> torch.optim.Optimizer:
         train = self.arguments.train
         muon_lr = train.muon_lr if train.optim_muon else None
         groups = parameter_groups(
@@ -82,33 +91,37 @@ class QwenTrainer(Trainer):
         )
         if muon_lr is not None:
             betas = (train.adam_beta1, train.adam_beta2)
-            self.optimizer = MuonAdamW(groups, betas=betas, eps=train.adam_epsilon)
-            return self.optimizer
+            return MuonAdamW(groups, betas=betas, eps=train.adam_epsilon)
         optimizer_class, options = self.get_optimizer_cls_and_kwargs(train, self.model)
         if not (isinstance(optimizer_class, type) and options.keys().isdisjoint(_OWN_GROUPS)):
             raise UserError(
                 f"--optim {train.optim}: it chooses its own parameters, so the learning rates of "
                 "the parts would be lost. Use an AdamW, SGD or Adafactor variant."
             )
-        self.optimizer = optimizer_class(groups, **options)
-        return self.optimizer
+        optimizer: torch.optim.Optimizer = optimizer_class(groups, **options)
+        return optimizer
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         """Samples of like length together, from counted tokens (stock would decode every image)."""
         dataset = train_dataset if train_dataset is not None else self.train_dataset
         if str(self.args.train_sampling_strategy) != "group_by_length":
-            return super()._get_train_sampler(dataset)
+            stock: Sampler = super()._get_train_sampler(dataset)
+            return stock
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(batch, lengths=dataset.lengths())
+        grouped: Sampler = LengthGroupedSampler(batch, lengths=dataset.lengths())
+        return grouped
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> torch.utils.data.Sampler | None:
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler:
         if str(self.args.train_sampling_strategy) == "group_by_length":
             return torch.utils.data.SequentialSampler(eval_dataset)
-        return super()._get_eval_sampler(eval_dataset)
+        stock: Sampler = super()._get_eval_sampler(eval_dataset)
+        return stock
 
     # ---- saving ----
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
         """Save what trained, as safetensors and JSON; the frozen adapters stay where they are."""
         folder = Path(output_dir or self.args.output_dir or ".")
         folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +190,9 @@ def _restore_base(model: nn.Module, folder: Path) -> None:
                     if parameter is not None:
                         parameter.copy_(file.get_tensor(key))
     if waiting:
-        raise UserError(f"{folder}: {len(waiting)} tensors are missing, such as {next(iter(waiting))}")
+        raise UserError(
+            f"{folder}: {len(waiting)} tensors are missing, such as {next(iter(waiting))}"
+        )
 
 
 class FirstStepCheck(TrainerCallback):
