@@ -51,7 +51,7 @@ def block_to_mol(block: str, *, sanitize: bool, source: str = "molblock") -> Che
     Raises:
         MolfileError: RDKit cannot parse (or sanitise) it; its own words are in the message.
     """
-    lines = [line for line in block.splitlines() if not _UNUSED_LINE.match(line)]
+    lines = [line for line in _lines(block) if not _UNUSED_LINE.match(line)]
     with rdBase.BlockLogs():
         try:
             mol = Chem.MolFromMolBlock(
@@ -75,6 +75,13 @@ def block_to_mol(block: str, *, sanitize: bool, source: str = "molblock") -> Che
                     f"{source}: {_sanitize_problem(lines)}; correct the valence or leave it out"
                 )
     return mol
+
+
+def _lines(block: str) -> list[str]:
+    """Lines of a molblock; the bare CR inside a label stacked as ``S`` over ``O2`` ends none."""
+    if "\n" not in block:
+        return block.splitlines()
+    return [line.replace("\r", "") for line in block.split("\n")]
 
 
 def _first_line(error: Exception) -> str:
