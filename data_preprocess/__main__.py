@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.build import Settings, available_cores, build
+from data_preprocess.preview import preview
 from data_preprocess.sources import InputError, PairedFolders, SmilesList, Source
 from eyesmol.frame import PixelFrame
 
@@ -59,6 +60,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=raw,
     )
     _add_build_options(build_parser)
+    preview_parser = commands.add_parser(
+        "preview",
+        help="look at a dataset: a contact sheet with the answers drawn over the pictures",
+        description="Write a contact sheet of random rows.",
+        epilog="example:\n  python -m data_preprocess preview data/cot --out cot.png --rows 40",
+        formatter_class=raw,
+    )
+    preview_parser.add_argument("dataset", type=Path, metavar="DATASET", help="dataset folder")
+    preview_parser.add_argument("--out", type=Path, required=True, metavar="FILE.png|FILE.html")
+    preview_parser.add_argument("--rows", type=int, default=24, metavar="N", help="how many (24)")
+    preview_parser.add_argument("--seed", type=int, default=0, help="chooses them (0)")
+    preview_parser.set_defaults(run=_preview)
     return parser
 
 
@@ -165,6 +178,12 @@ def _frame(options: argparse.Namespace) -> PixelFrame:
         return PixelFrame(min_pixels=smallest, max_pixels=options.max_pixels)
     except ValueError as error:
         raise InputError(str(error)) from None
+
+
+def _preview(options: argparse.Namespace) -> int:
+    shown = preview(options.dataset, options.out, rows=options.rows, seed=options.seed)
+    print(f"{options.out}: {shown} rows of {options.dataset}")
+    return 0
 
 
 def _report(info: dict[str, Any], out: Path) -> None:

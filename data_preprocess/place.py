@@ -23,10 +23,11 @@ from eyesmol.graph import MolGraph
 
 __all__ = ["Fit", "PlaceError", "ink_mask", "place"]
 
-# Measured on 300 CLEF drawings: with its own molfile a drawing has all bond midpoints on ink (median;
-# nine in ten of the midpoints in 98.7 % of the drawings) and 93 % of its ink explained (least: 71 %).
-# With the molfile of another drawing the medians are 31 % of the midpoints, and the few that reach
-# nine in ten are twins, or small parts of a larger molecule that leave three quarters of the ink over.
+# Measured on 300 CLEF drawings. With its own molfile a drawing has all its bond midpoints on ink
+# (median; nine in ten of them in 98.7 % of the drawings) and 93 % of its ink explained (median;
+# 71 % at least). With the molfile of another drawing it has 31 % of the midpoints on ink (median);
+# the few that reach nine in ten are twins, or parts of a larger molecule that leave three quarters
+# of its ink over.
 MIN_ON_INK = 0.9
 MIN_EXPLAINED = 0.4
 TOLERANCE = 3.0  # pixels of the original picture
@@ -236,7 +237,7 @@ def _along(segments: FloatArray) -> FloatArray:
 
 
 def _distances(points: FloatArray, distance: FloatArray) -> FloatArray:
-    """Distance to the nearest ink for points (n, 2) as x, y; plus the way back, for points outside."""
+    """Distance to the nearest ink for points (n, 2) as x, y; outside, the way back is added."""
     height, width = distance.shape
     # A pixel's centre lies half a pixel from its corner, where the picture's coordinates begin.
     inside = np.clip(points, 0.5, (width - 0.5, height - 0.5))

@@ -119,9 +119,15 @@ def _draw_label(
     canvas = pen.im.size
     x = min(max(x, -left + stroke), canvas[0] - right - stroke)
     y = min(max(y, -top + stroke), canvas[1] - bottom - stroke)
-    box = (x + left - stroke, y + top - stroke, x + right + stroke, y + bottom + stroke)
-    pen.rounded_rectangle(box, radius=stroke, fill=(255, 255, 255, 215))
-    pen.text((x, y), text, font=font, anchor="mm", fill=(*_rgb(_ATOM_COLOUR), 255))
+    pen.text(
+        (x, y),
+        text,
+        font=font,
+        anchor="mm",
+        fill=(*_rgb(_ATOM_COLOUR), 255),
+        stroke_width=2 * _SUPERSAMPLE,  # a white halo: legible on ink, and the ink stays visible
+        stroke_fill=(255, 255, 255, 200),
+    )
 
 
 def _outward(graph: MolGraph, index: int) -> _Point:
