@@ -26,7 +26,13 @@ class ScoreError(Exception):
 
 @dataclass(frozen=True)
 class Gold:
-    """One true row: the picture's name, its canonical SMILES, and its graph where one is known."""
+    """One true row.
+
+    Attributes:
+        image: the picture's name.
+        smiles: canonical.
+        graph: None where none is known; y down, in pixels or another unit.
+    """
 
     image: str
     smiles: str
@@ -138,7 +144,8 @@ def _molfile_rows(folder: Path) -> _Found:
         try:
             block = read_molblock(path)
             smiles = molblock_to_smiles(block, source=path.name)
-            graph = parse_molblock(block, source=path.name)
+            # Molfiles have y up, graphs of pictures y down; wedges would turn over otherwise.
+            graph = parse_molblock(block, source=path.name).transformed(1, 0, 0, flip=True)
         except (OSError, ValueError) as error:
             # Without its own name, equal reasons can be counted together.
             yield path.name, str(error).replace(f"{path}: ", "").replace(f"{path.name}: ", "")

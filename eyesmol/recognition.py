@@ -25,7 +25,8 @@ __all__ = ["Molecule", "Recognition", "molecule_of"]
 
 Opinion = Literal["graph", "written"]
 
-_MOST_PROBLEMS = 20  # a runaway answer has hundreds, all of one kind
+# A runaway answer has hundreds of problems, all of one kind, or a label of a thousand letters.
+_MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 300
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def molecule_of(answer: Answer) -> Molecule:
     the written SMILES is taken where it is valid, else whatever the graph gives.
     """
     graph_smiles, graph_problems = graph_to_smiles(answer.graph)
-    graph_smiles = graph_smiles or None  # an empty graph has the SMILES ""
+    if not any(letter.isalpha() for letter in graph_smiles or ""):
+        graph_smiles = None  # no atom at all, or nothing but labels that nobody knows: "*.*"
     written = canonical_smiles(answer.smiles) if answer.smiles else None
     problems = [*answer.problems, *graph_problems]
     if answer.smiles and written is None:
@@ -81,6 +83,7 @@ def molecule_of(answer: Answer) -> Molecule:
 
 
 def _shortened(problems: list[str]) -> tuple[str, ...]:
+    problems = [p if len(p) <= _LONGEST_PROBLEM else p[:_LONGEST_PROBLEM] + "..." for p in problems]
     rest = len(problems) - _MOST_PROBLEMS
     if rest <= 0:
         return tuple(problems)

@@ -328,7 +328,7 @@ def evaluate(gold: GoldSet, predictions: Iterable[Recognition], *, name: str) ->
     """
     if not gold.rows:
         raise ScoreError(f"{gold.source}: none of its {len(gold.unscorable)} rows can be scored")
-    by_image = _matched([row.image for row in gold.rows], list(predictions), gold.source)
+    by_image = _matched(gold, list(predictions))
     rows = tuple(_score_row(row, by_image.get(row.image)) for row in gold.rows)
     used = [row.prediction for row in rows if row.prediction is not None]
     return Evaluation(
@@ -354,8 +354,9 @@ _KEYS: tuple[Callable[[str], str], ...] = (
 )
 
 
-def _matched(images: list[str], predictions: list[Recognition], source: str) -> _Matches:
+def _matched(gold: GoldSet, predictions: list[Recognition]) -> _Matches:
     """By the key that brings most together: path, else file name, else name without ending."""
+    images = [row.image for row in gold.rows]
 
     def shared(key: Callable[[str], str]) -> set[str]:
         return set(map(key, images)) & {key(p.image) for p in predictions}
@@ -364,7 +365,7 @@ def _matched(images: list[str], predictions: list[Recognition], source: str) -> 
     if not shared(key):
         examples = repr(predictions[0].image) if predictions else "nothing: there are none"
         raise ScoreError(
-            f"no prediction belongs to a picture of {source}: gold pictures are named like "
+            f"no prediction belongs to a picture of {gold.source}: gold pictures are named like "
             f"{images[0]!r}, predicted ones like {examples}; names must agree but for folder and "
             "ending"
         )
@@ -377,7 +378,8 @@ def _matched(images: list[str], predictions: list[Recognition], source: str) -> 
         )
     read = {key(p.image): p for p in predictions}
     matches = _Matches({image: read[k] for image in images if (k := key(image)) in read})
-    matches.unused = len(predictions) - len(matches)
+    known = {*map(key, images), *(key(image) for image, _ in gold.unscorable)}
+    matches.unused = sum(key(p.image) not in known for p in predictions)
     return matches
 
 

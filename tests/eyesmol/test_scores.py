@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eyesmol.answer import write_answer
-from eyesmol.chemistry import graph_from_smiles
+from eyesmol.chemistry import graph_from_smiles, graph_to_smiles
 from eyesmol.gold import Gold, GoldSet, ScoreError, load_gold
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.molfile import graph_to_molblock
@@ -78,6 +78,8 @@ def test_best_guess_leaves_a_graph_that_lost_something() -> None:
     assert (read("a", broken).smiles, read("a", broken).molecule.smiles_from) == ("CCN", "written")
     unknown = MolGraph((Atom("C", 1, 1), Atom("Zzz", 30, 1)), (Bond(0, 1),))
     assert read("a", write_answer(unknown, "CCCC", "json")).smiles == "CCCC"
+    labels = MolGraph((Atom("Zzz", 1, 1), Atom("R1", 9, 9)))
+    assert read("a", write_answer(labels, "", "json")).smiles is None, "no molecule in that"
     assert read("a", "nonsense").smiles is None
 
 
@@ -141,15 +143,19 @@ def test_names_match_by_the_key_that_brings_most_together() -> None:
 def test_other_gold_sets_and_other_tools_predictions(tmp_path: Path) -> None:
     molfiles = tmp_path / "molfiles"
     molfiles.mkdir()
-    (molfiles / "a.MOL").write_text(graph_to_molblock(drawn("CCO")))
+    (molfiles / "a.MOL").write_text(graph_to_molblock(drawn("C[C@H](N)O")))
     (molfiles / "b.mol").write_text("")
-    (tmp_path / "gold.csv").write_text("image,smiles\na.png,OCC\nb.png,not a smiles\n")
-    (tmp_path / "osra.csv").write_text("image,smiles\nsomewhere/a.png,C(O)C\n")
+    (tmp_path / "gold.csv").write_text("image,smiles\na.png,C[C@H](N)O\nb.png,not a smiles\n")
+    (tmp_path / "osra.csv").write_text("image,smiles\nsomewhere/a.png,O[C@@H](N)C\nb.png,C\n")
     predictions = load_predictions(tmp_path / "osra.csv")
     for name in ("molfiles", "gold.csv"):
         gold = load_gold(tmp_path / name)
         assert next(image for image, _ in gold.unscorable).startswith("b.")
-        shares = evaluate(gold, predictions, name="osra").shares()
+        if gold.rows[0].graph is not None:
+            assert graph_to_smiles(gold.rows[0].graph) == (gold.rows[0].smiles, [])
+        result = evaluate(gold, predictions, name="osra")
+        assert result.unused == 0, "its gold row is there, though it cannot be scored"
+        shares = result.shares()
         # A table without written SMILES and graphs has no such scores, rather than zero.
         assert set(shares) == {"exact", "exact_without_stereo", "validity", "tanimoto"}
         assert shares["exact"].value == 1
