@@ -1,8 +1,8 @@
 """The pixel frame: the size at which the model sees a picture; answers are written in its pixels.
 
 Qwen2.5-VL resizes every picture to a grid of 28-pixel cells inside a pixel budget and grounds in
-the absolute pixels of the result. Builder and reader resize with this one class, so that training and
-reading cannot differ; the model's own processor then finds nothing left to resize.
+the absolute pixels of the result. Builder and reader resize with this one class, so that training
+and reading cannot differ; the model's own processor then finds nothing left to resize.
 """
 
 from __future__ import annotations
