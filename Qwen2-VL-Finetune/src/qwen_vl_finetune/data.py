@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from .errors import DataError, UserError, raise_all
-from .model_folder import PixelFrame, read_json
+from .model_folder import DATASET_INFO, PixelFrame, read_json
 from .processing import IGNORED, Message, Processor, mrope_positions
 
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
@@ -133,7 +133,7 @@ def row_label(row: Any, number: int) -> str:
 
 def read_pixel_frame(data_path: Path) -> PixelFrame | None:
     """The pixel frame that `dataset_info.json` beside the data states, if there is one."""
-    path = data_path.parent / "dataset_info.json"
+    path = data_path.parent / DATASET_INFO
     if not path.is_file():
         return None
     frame = read_json(path).get("pixel_frame")

@@ -22,6 +22,7 @@ from .adapters import check_adapter, check_chain
 from .errors import UserError
 from .model_folder import (
     PixelFrame,
+    copy_dataset_info,
     copy_processor_files,
     fingerprint_model,
     memory_name,
@@ -215,6 +216,7 @@ def merge(
         last = read_record(folders[-1])
         frame = PixelFrame(**last["pixel_frame"]) if last else None
         copy_processor_files(base, work, frame)
+        copy_dataset_info(folders[-1], work)
         if verify:
             from .verify import compare
 

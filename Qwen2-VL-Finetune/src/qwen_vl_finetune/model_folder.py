@@ -33,6 +33,9 @@ PROCESSOR_FILES = (
 )
 
 
+DATASET_INFO = "dataset_info.json"
+
+
 @dataclass(frozen=True)
 class PixelFrame:
     """The pixel budget of one image, in pixels of the resized image."""
@@ -200,6 +203,15 @@ def require_processor(folder: Path) -> None:
                 f"{folder}: the model folder lacks {what}. Copy the processor files of the model "
                 "that it came from into it."
             )
+
+
+def copy_dataset_info(source: Path, target: Path) -> None:
+    """Let what the data says of itself travel with the weights, where it says anything.
+
+    We read no more of it than the pixel frame; who reads with the model may need the rest.
+    """
+    if (source / DATASET_INFO).is_file():
+        shutil.copyfile(source / DATASET_INFO, target / DATASET_INFO)
 
 
 def copy_processor_files(source: Path, target: Path, frame: PixelFrame | None) -> list[str]:

@@ -28,7 +28,13 @@ from .adapters import (
 )
 from .arguments import Arguments
 from .errors import UserError
-from .model_folder import PixelFrame, copy_processor_files, memory_name, weight_shards
+from .model_folder import (
+    PixelFrame,
+    copy_dataset_info,
+    copy_processor_files,
+    memory_name,
+    weight_shards,
+)
 from .optimizers import MuonAdamW, parameter_groups, part_rates
 from .run_record import ADAPTER, write_record
 
@@ -136,6 +142,7 @@ class QwenTrainer(Trainer):
         else:
             model.save_pretrained(str(folder), state_dict=state_dict)
         copy_processor_files(self.base, folder, self.frame)
+        copy_dataset_info(Path(str(self.arguments.data.data_path)).parent, folder)
         write_record(folder, self.record)
 
     # ---- resuming ----

@@ -1,0 +1,157 @@
+"""The quickstart from drawings to report on little data: every stage is real, none learns much."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from eyesmol.molfile import graph_to_molblock
+from eyesmol.recognizer import Recognizer
+
+ROOT = Path(__file__).resolve().parents[2]
+Walk = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def walk() -> Walk:
+    """Run the quickstart with options; its output is captured."""
+
+    def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, ROOT / "scripts" / "quickstart.py", *options]
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+# A few molecules, a few steps: the road is the same, only what it learns is not.
+SMALL = ("--max-atoms", "2", "--copies", "12", "--scale", "0.01", "--read", "8")
+
+
+@pytest.fixture(scope="module")
+def small_road(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a finished small quickstart."""
+    folder = tmp_path_factory.mktemp("road")
+    done = walk("--out", folder, *SMALL)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return folder
+
+
+def test_every_stage_leaves_what_the_next_one_needs(small_road: Path) -> None:
+    stages = json.loads((small_road / "stages.json").read_text())["seconds"]
+    assert list(stages) == [
+        "data",
+        "base, in full",
+        "instruction LoRA",
+        "chain-of-thought LoRA, stacked",
+        "merge",
+        "read",
+    ]
+    record = json.loads((small_road / "merged" / "merge.json").read_text())
+    assert [Path(a["path"]).name for a in record["adapters"]] == ["instruction", "cot_stack"]
+    assert record["verified"]["max_abs_difference"] < 1e-5
+    for name in ("base", "instruction", "cot_stack"):
+        history = json.loads((small_road / name / "trainer_state.json").read_text())["log_history"]
+        assert any("eval_loss" in row for row in history)
+    rows = [json.loads(line) for line in (small_road / "predictions/stack.jsonl").open()]
+    assert len(rows) == 8
+    page = (small_road / "report.html").read_text()
+    assert all(name in page for name in stages)
+    assert page.count("data:image/png") >= 8
+
+
+def test_a_finished_road_says_so_and_another_one_is_not_mixed_in(
+    small_road: Path, walk: Walk
+) -> None:
+    weights = small_road / "merged" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = walk("--out", small_road, *SMALL)
+    assert again.returncode == 0
+    assert again.stdout.count(": done") == 6
+    assert weights.stat().st_mtime_ns == before
+    other = walk("--out", small_road, *SMALL, "--max-atoms", "3")
+    assert other.returncode != 0
+    assert "other options" in other.stderr
+
+
+def test_the_reader_sees_what_the_trainer_trained_on(small_road: Path) -> None:
+    """Same tokens before the answer, same pixels, same answer form: nothing may differ."""
+    from qwen_vl_finetune.data import Collator, LlavaDataset
+    from qwen_vl_finetune.processing import load_processor
+
+    data, model = small_road / "data" / "cot", small_road / "merged"
+    processor = load_processor(model)
+    dataset = LlavaDataset(data / "test.json", data, processor, False)
+    batch = Collator(processor)([dataset[0]])
+    labels = batch["labels"][0]
+    prompt_length = int((labels != -100).nonzero()[0])
+
+    reader = Recognizer.from_pretrained(model)
+    row = json.loads((data / "test.json").read_text())[0]
+    with Image.open(data / row["image"]) as image:
+        seen = reader._inputs([reader.frame.fit(image)])
+    assert seen["input_ids"][0].tolist() == batch["input_ids"][0][:prompt_length].tolist()
+    assert (seen["pixel_values"] - batch["pixel_values"]).abs().max() == 0
+    assert reader.form == json.loads((data / "dataset_info.json").read_text())["answer_form"]
+
+
+def test_the_notebook_runs_top_to_bottom(
+    small_road: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("EYESMOL_MODEL", str(small_road / "merged"))
+    monkeypatch.setenv("EYESMOL_DATA", str(small_road / "data" / "cot"))
+    notebook = nbformat.read(ROOT / "inference" / "simple_inference_cot.ipynb", as_version=4)
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()  # raises where a cell fails
+    assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_the_users_own_drawings_walk_the_same_road(walk: Walk, tmp_path: Path) -> None:
+    """Pictures and molfiles in, predictions out; what is broken is counted, not fatal."""
+    from data_preprocess.render import render
+
+    images, molfiles = tmp_path / "images", tmp_path / "molfiles"
+    images.mkdir()
+    molfiles.mkdir()
+    smiles = ["CCO", "CCN", "c1ccccc1O", "CC(=O)O", "CCCl", "C1CCCC1", "CC#N", "COC", "CCCO", "CNC",
+              "OCCO", "CC(C)C", "NCCO", "C=CC", "CCF", "CC=O"]  # fmt: skip
+    for number, text in enumerate(smiles):
+        drawing = render(text, size=(300, 220), seed=number)
+        drawing.image.save(images / f"d{number:02d}.png")
+        (molfiles / f"d{number:02d}.mol").write_text(graph_to_molblock(drawing.graph))
+    (images / "torn.png").write_bytes((images / "d00.png").read_bytes()[:200])
+    shutil.copy(molfiles / "d00.mol", molfiles / "torn.mol")
+    (images / "lonely.png").write_bytes((images / "d01.png").read_bytes())
+
+    out = tmp_path / "run"
+    done = walk("--images", images, "--molfiles", molfiles, "--out", out, "--scale", "0.02")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    info = json.loads((out / "data/cot/dataset_info.json").read_text())
+    rows, drops = sum(info["splits"].values()), {k: v["count"] for k, v in info["drops"].items()}
+    assert rows + sum(drops.values()) == len(smiles) + 2, drops
+    assert rows >= len(smiles) - 2, drops
+    assert (out / "report.html").exists()
+
+
+@pytest.mark.parametrize("wrong", [["--images", "."], ["--images", "no", "--molfiles", "no"]])
+def test_wrong_options_are_answered_at_once(walk: Walk, wrong: list[str]) -> None:
+    answer = walk(*wrong)
+    assert answer.returncode == 2
+    assert "--images" in answer.stderr or "no folder" in answer.stderr
