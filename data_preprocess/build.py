@@ -120,8 +120,11 @@ def build(
         InputError: the folder holds a dataset of other settings, or not one row came out.
     """
     about = source.describe()
-    made_with = {"version": __version__, "settings": asdict(settings), "sources": [about]}
-    parts = Parts(out, json.loads(json.dumps(made_with)))
+    # Through JSON, so that it compares equal to what is read back from a file.
+    made_with = json.loads(
+        json.dumps({"version": __version__, "settings": asdict(settings), "sources": [about]})
+    )
+    parts = Parts(out, made_with)
     if overwrite:
         parts.clear()
     if (info := parts.finished()) is not None:
@@ -131,12 +134,15 @@ def build(
     with tqdm(total=about["items"], unit=" drawings", desc=out.name, disable=not progress) as bar:
         for done in _run(jobs, workers):
             bar.update(done)
-    info = _finish(out, parts, settings, about)
+    info = _finish(out, parts, settings, made_with)
     parts.discard()
     return info
 
 
-def _finish(out: Path, parts: Parts, settings: Settings, about: dict[str, Any]) -> dict[str, Any]:
+def _finish(
+    out: Path, parts: Parts, settings: Settings, made_with: dict[str, Any]
+) -> dict[str, Any]:
+    (about,) = made_with["sources"]
     counted = write_lists(out, parts.records(-(-about["items"] // _PART)))
     if not sum(counted["splits"].values()):
         reasons = "; ".join(
@@ -145,7 +151,7 @@ def _finish(out: Path, parts: Parts, settings: Settings, about: dict[str, Any]) 
         raise InputError(f"{out}: of {about['items']} drawings not one became a row ({reasons})")
     cot = settings.task == "cot"
     info = {
-        "version": __version__,
+        **made_with,
         "pixel_frame": settings.frame.to_dict(),
         "answer_form": settings.form if cot else None,
         "prompt_version": PROMPT_VERSION if cot else None,
@@ -154,10 +160,8 @@ def _finish(out: Path, parts: Parts, settings: Settings, about: dict[str, Any]) 
         "items": about["items"],
         "drops": counted["drops"],
         "reads_back": counted["reads_back"],
-        "sources": [about],
         "licences": sorted({about["licence"]}),
         "seed": settings.seed,
-        "settings": asdict(settings),
     }
     write_json(out / "dataset_info.json", info)
     return info
