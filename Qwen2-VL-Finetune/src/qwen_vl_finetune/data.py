@@ -6,6 +6,7 @@ with turns human, gpt, human, gpt ... (a system turn may come first) and one `<i
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -267,8 +268,11 @@ class LlavaDataset(Dataset[Sample]):
         """
         row = self.rows[index]
         text = sum(len(turn["value"].encode()) for turn in row["conversations"])
-        factor = self.processor.patch * self.processor.merge
-        largest = max(self.processor.frame.max_pixels // factor**2, 1) + 2
+        budget = (
+            self.processor.frame.max_pixels / (self.processor.patch * self.processor.merge) ** 2
+        )
+        # a strip keeps one row of tokens, which at the steepest shape allowed (200:1) may be more
+        largest = math.ceil(max(budget, math.sqrt(200 * budget), 1)) + 2
         return text + 64 * (1 + len(row["conversations"])) + largest * len(image_names(row))
 
     def refuse_or_drop_long(self, limit: int, drop: bool) -> None:

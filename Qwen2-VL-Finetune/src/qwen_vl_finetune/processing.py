@@ -114,7 +114,7 @@ class Processor:
         n, channels, p, _ = pixels.shape
         values = np.empty((n, channels, self.temporal_patch, p, p), dtype=np.float32)
         for channel in range(channels):
-            values[:, channel] = self.pixel_table[channel][pixels[:, channel]][:, None]
+            values[:, channel] = self.pixel_table[channel].take(pixels[:, channel])[:, None]
         return torch.from_numpy(values.reshape(n, -1))
 
     # ---- text ----
@@ -199,7 +199,12 @@ def mrope_positions(
 
     The model would find them in a Python loop over samples at every step, 15 % of a step on a
     small model; here they are found once a sample. Text counts on by one in all rows; a picture
-    keeps its time, spans its rows and columns, and moves the count by its longer side.
+    keeps its time, spans its rows and columns, and moves the count on by its longer side.
+
+    Args:
+        is_image: [S], true where the token stands for a piece of a picture.
+        grids: patch grids (t, h, w) of the pictures, in order.
+        merge: side of the square of patches that becomes one token.
     """
     positions = np.empty((3, len(is_image)), dtype=np.int64)
     token, count = 0, 0

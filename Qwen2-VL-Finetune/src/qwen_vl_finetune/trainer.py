@@ -129,6 +129,8 @@ class QwenTrainer(Trainer):
         self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
     ) -> None:
         """Save what trained, as safetensors and JSON; the frozen adapters stay where they are."""
+        if not self.args.should_save:  # one process writes for all
+            return
         folder = Path(output_dir or self.args.output_dir or ".")
         folder.mkdir(parents=True, exist_ok=True)
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
