@@ -186,7 +186,7 @@ def test_two_processes_with_text_only_batches(nano: Path, data: Path, tmp_path: 
         row["conversations"][0]["value"] = "Where is it?"
     mixed = write_rows(tmp_path, rows)
     words = f"--model_id {nano} --data_path {mixed} --image_folder {data.parent} --max_steps 4"
-    flags = "--per_device_train_batch_size 1 --use_cpu true --save_strategy no --logging_steps 1"
+    flags = "--per_device_train_batch_size 1 --use_cpu true --save_steps 2 --logging_steps 1"
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     door = str(ROOM / "src" / "train_sft.py")
     process = subprocess.Popen(
@@ -202,6 +202,9 @@ def test_two_processes_with_text_only_batches(nano: Path, data: Path, tmp_path: 
             os.killpg(process.pid, signal.SIGKILL)  # the launcher's workers hang with it
     assert process.returncode == 0, output[-2000:]
     assert len(losses(tmp_path / "run")) == 4
+    assert run_record.last_whole_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-4"
+    (tmp_path / "run" / "checkpoint-4" / "rng_state_1.pth").unlink()  # of the second process
+    assert run_record.last_whole_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-2"
 
 
 @pytest.mark.parametrize(

@@ -103,5 +103,7 @@ def is_whole(folder: Path) -> bool:
         return False
     weights = any(folder.glob("*.safetensors"))
     progress = any(folder.glob("optimizer.*")) or any(folder.glob("global_step*"))
-    random_state = any(folder.glob("rng_state*.pth"))
-    return "global_step" in state and record is not None and weights and progress and random_state
+    if "global_step" not in state or record is None or not (weights and progress):
+        return False
+    processes = int(record["settings"].get("processes", 1))
+    return len(list(folder.glob("rng_state*.pth"))) >= processes

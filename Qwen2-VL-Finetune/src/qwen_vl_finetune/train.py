@@ -53,6 +53,7 @@ def main(words: list[str] | None = None) -> int:
     arguments = parse_arguments(words)
     output = Path(str(arguments.train.output_dir))
     settings = without_secrets(arguments.settings())
+    settings["processes"] = arguments.train.world_size
     if is_finished(output, settings):
         say(f"{output} is finished; nothing to do. Take another --output_dir to train anew.")
         return 0
@@ -106,6 +107,8 @@ def is_finished(output: Path, settings: dict[str, Any]) -> bool:
     record = read_record(output)
     if record is None:
         return False
+    if record["finished"]:  # how many processes made it does not matter any more
+        settings = {**settings, "processes": record["settings"].get("processes")}
     changed = changed_settings(record["settings"], settings)
     if changed:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,17 @@ def _has_gradient(parameter: nn.Parameter) -> bool:
     return gradient is not None and bool(gradient.count_nonzero() > 0)
 
 
+def true_size(parameter: nn.Parameter) -> int:
+    """How many numbers a parameter stands for.
+
+    bitsandbytes packs two 4-bit weights into a byte; ZeRO-3 leaves an empty tensor and a note.
+    """
+    packed = getattr(parameter, "quant_state", None)
+    if packed is not None:
+        return math.prod(packed.shape)
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
 def part_table(model: nn.Module, rates: dict[str, float], muon_lr: float | None, rank: int) -> str:
     """The table shown before the first step: parameters, trainable, rate and LoRA rank a part."""
     total = dict.fromkeys(PARTS, 0)
@@ -271,8 +283,7 @@ def part_table(model: nn.Module, rates: dict[str, float], muon_lr: float | None,
     adapted = set()
     for name, parameter in model.named_parameters():
         part = part_of(bare_name(name))
-        # DeepSpeed ZeRO-3 leaves empty tensors behind and notes their size
-        size = int(getattr(parameter, "ds_numel", parameter.numel()))
+        size = true_size(parameter)
         total[part] += size
         if parameter.requires_grad:
             trains[part] += size
