@@ -51,7 +51,7 @@ from rdkit import Chem, rdBase
 from tqdm import tqdm
 
 from data_preprocess.dataset import Parts, Record, write_json, write_lists, write_part
-from data_preprocess.place import PlaceError, place
+from data_preprocess.place import PlaceError, place, settle_labels
 from data_preprocess.render import RenderError, render
 from data_preprocess.sources import InputError, Item, Source
 from data_preprocess.tasks import Turn, cot_turn, instruction_turns
@@ -275,11 +275,12 @@ def _read(item: Item, settings: Settings) -> _Example:
         return _Example(image, None, smiles)  # no place is asked for, so no fit is needed
     try:
         fit = place(image, graph)
+        if fit.problem:
+            raise _Drop(fit.problem)
+        placed = settle_labels(image, fit.apply(graph))
     except PlaceError as error:
         raise _Drop(error.reason) from None
-    if fit.problem:
-        raise _Drop(fit.problem)
-    return _Example(image, fit.apply(graph), smiles)
+    return _Example(image, placed, smiles)
 
 
 def _drawn(item: Item, settings: Settings) -> _Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from data_preprocess.place import PlaceError, ink_mask, place
+from data_preprocess.place import PlaceError, ink_mask, place, settle_labels
 from data_preprocess.render import Drawing, Style, render
-from eyesmol.graph import Atom, MolGraph
+from eyesmol.graph import Atom, Bond, MolGraph
 from eyesmol.molfile import parse_molblock, read_molblock
 
 MOLECULES = [
@@ -79,6 +80,31 @@ def test_what_has_nothing_to_fit_says_so() -> None:
     stacked = graph.transformed(0, 1, 1)
     with pytest.raises(PlaceError, match="coordinates"):
         place(render("CCO", (200, 200)).image, stacked)
+
+
+def test_a_label_is_moved_to_where_its_bond_is_drawn() -> None:
+    drawing = render("COc1ccc(C#N)cc1", (430, 300), style=Style(bond_length=45))
+    (oxygen,) = (i for i, atom in enumerate(drawing.graph.atoms) if atom.label == "O")
+    methyl, ring = (other for other, _ in drawing.graph.neighbours()[oxygen])
+    assert methyl == 0
+    # As from a molfile: OMe is one atom, and lies 50 degrees off its bond.
+    atoms = list(drawing.graph.atoms)
+    true, pivot = atoms[oxygen], atoms[ring]
+    turned = complex(true.x - pivot.x, true.y - pivot.y) * cmath.exp(0.87j)
+    atoms[oxygen] = Atom("OMe", pivot.x + turned.real, pivot.y + turned.imag)
+    bonds = tuple(Bond(b.begin - 1, b.end - 1, b.order) for b in drawing.graph.bonds[1:])
+    settled = settle_labels(drawing.image, MolGraph(tuple(atoms[1:]), bonds))
+    moved = settled.atoms[oxygen - 1]
+    assert math.hypot(moved.x - true.x, moved.y - true.y) < 5
+    assert settle_labels(drawing.image, settled) == settled
+
+
+def test_a_label_without_a_bond_in_the_picture_is_refused() -> None:
+    drawing = render("c1ccccc1", (430, 300), style=Style(bond_length=45))
+    first = drawing.graph.atoms[0]
+    atoms = (*drawing.graph.atoms, Atom("OMe", first.x + 30, first.y + 30))
+    with pytest.raises(PlaceError, match="label"):
+        settle_labels(drawing.image, MolGraph(atoms, (*drawing.graph.bonds, Bond(0, 6))))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P"])
