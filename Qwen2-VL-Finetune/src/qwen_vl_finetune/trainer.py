@@ -81,6 +81,13 @@ class QwenTrainer(Trainer):
         loss: torch.Tensor = super().training_step(model, inputs, *args)
         return loss
 
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs on the device, without a key-value cache: nothing is generated here.
+
+        Stock switches the cache off in the outer config only; the language model has its own.
+        """
+        return {**super()._prepare_inputs(inputs), "use_cache": False}
+
     # ---- optimizer and order of samples ----
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
