@@ -36,13 +36,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import random
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,6 +98,8 @@ class Settings:
                 f"valid {self.valid} and test {self.test}: expected shares of at least 0 that "
                 "leave something for training"
             )
+        if self.questions < 1:
+            raise InputError(f"questions {self.questions}: expected at least 1")
         if min(self.size) < 28 or max(self.size) > 4096:
             raise InputError(f"size {self.size}: expected sides of 28 to 4096 pixels")
 
@@ -194,7 +198,8 @@ def _run(jobs: Iterable[_Job], workers: int) -> Iterator[int]:
         yield from map(_build_part, jobs)
         return
     # Spawned, not forked: threads of a parent (a notebook, a test) do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
         pending: set[Future[int]] = set()
         for job in jobs:
             pending.add(pool.submit(_build_part, job))
@@ -202,6 +207,19 @@ def _run(jobs: Iterable[_Job], workers: int) -> Iterator[int]:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         yield from (future.result() for future in pending)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the builder is killed: it would wait for jobs for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _build_part(job: _Job) -> int:

@@ -48,7 +48,7 @@ class Parts:
         Raises:
             InputError: the folder holds, finished or not, a dataset built with other settings.
         """
-        for path in (self._folder / "dataset_info.json", self._parts / "made_with.json"):
+        for path in self._marks():
             if not path.exists():
                 continue
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -69,13 +69,30 @@ class Parts:
                 "give --overwrite to build it anew"
             )
 
+    def _marks(self) -> tuple[Path, Path]:
+        """The files that show that a build made this folder: finished, and begun."""
+        return self._folder / "dataset_info.json", self._parts / "made_with.json"
+
     def begin(self) -> None:
-        """Make the folders and note the settings."""
+        """Make the folders and note the settings.
+
+        Raises:
+            InputError: the folder is a file, or has pictures that no build put there.
+        """
+        if self._folder.exists() and not self._folder.is_dir():
+            raise InputError(f"{self._folder}: found a file; expected a folder, or nothing yet")
+        # A later --overwrite would take them for its own.
+        if (self._folder / "images").exists() and not any(mark.exists() for mark in self._marks()):
+            raise InputError(
+                f"{self._folder}: holds an images folder that no build made; choose another --out"
+            )
         self._parts.mkdir(parents=True, exist_ok=True)
         write_json(self._parts / "made_with.json", self._made_with)
 
     def clear(self) -> None:
         """Remove what an earlier build wrote, and nothing else."""
+        if not any(mark.exists() for mark in self._marks()):
+            return
         for name in ("dataset_info.json", *(f"{split}.json" for split in SPLITS)):
             (self._folder / name).unlink(missing_ok=True)
         for folder in (self._parts, self._folder / "images"):

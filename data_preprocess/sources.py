@@ -149,6 +149,8 @@ class SmilesList:
     def __init__(
         self, what: str, *, copies: int = 1, max_atoms: int = 5, stereo: bool = False
     ) -> None:
+        if copies < 1 or max_atoms < 1:
+            raise InputError(f"copies {copies}, max atoms {max_atoms}: expected at least 1 of each")
         self._copies, self._max_atoms, self._stereo = copies, max_atoms, stereo
         self._path = None if what == "small" else Path(what)
         if self._path is not None:

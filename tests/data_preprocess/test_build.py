@@ -190,6 +190,16 @@ def test_another_setting_is_refused_and_overwrite_builds_anew(tmp_path: Path) ->
     assert build(source, tmp_path, drawn("cot", seed=1), overwrite=True)["seed"] == 1
 
 
+def test_pictures_of_others_are_left_alone(tmp_path: Path) -> None:
+    """Building into the folder of one's own drawings must not mix, let alone delete them."""
+    write_pair(tmp_path, "mine", render("CCO", (200, 200)))
+    before = contents(tmp_path)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="no build made"):
+            build(folders(tmp_path), tmp_path, Settings("cot"), overwrite=overwrite)
+    assert contents(tmp_path) == before
+
+
 def test_instruction_answers_are_right(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("name,SMILES\naniline,Nc1ccccc1\nbroken,C1CC\n")
     info = build(
@@ -230,6 +240,7 @@ def test_instruction_answers_are_right(tmp_path: Path) -> None:
         (["--images", "pictures"], "give either"),
         (["--smiles", "small", "--test", "1"], "leave something for training"),
         (["--smiles", "small", "--max-pixels", "5"], "max_pixels"),
+        (["--smiles", "small", "--copies", "0"], "at least 1"),
     ],
 )
 def test_bad_input_is_one_clear_error(
