@@ -70,10 +70,10 @@ def parse_options() -> argparse.Namespace:
                         "instead of a small model with random weights")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), metavar="DIR",
                         help="where everything goes (runs/quickstart)")  # fmt: skip
-    parser.add_argument("--max-atoms", type=int, default=5, metavar="N",
-                        help="heavy atoms of the small molecules (5)")  # fmt: skip
-    parser.add_argument("--copies", type=int, default=9, metavar="N",
-                        help="drawings of each small molecule (9)")  # fmt: skip
+    parser.add_argument("--max-atoms", type=int, default=4, metavar="N",
+                        help="heavy atoms of the small molecules (4)")  # fmt: skip
+    parser.add_argument("--copies", type=int, default=40, metavar="N",
+                        help="drawings of each small molecule (40)")  # fmt: skip
     parser.add_argument("--scale", type=float, default=1.0, metavar="X",
                         help="train X times as long as usual (1)")  # fmt: skip
     parser.add_argument("--read", type=int, default=250, metavar="N",
@@ -224,7 +224,7 @@ def nano_lessons(options: argparse.Namespace) -> dict[str, Lesson]:
     drawings = 0.1 if options.images else 1.0  # the user's drawings are larger and fewer
     samples = {
         name: int(count * options.scale * drawings)
-        for name, count in {"base": 40_000, "instruction": 6_400, "cot": 6_400}.items()
+        for name, count in {"base": 48_000, "instruction": 6_400, "cot": 9_600}.items()
     }
     full = _flags("--freeze_llm false --freeze_vision_tower false --freeze_merger false "
                   "--optim_muon true --muon_lr 3e-3 --learning_rate 3e-3")  # fmt: skip

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .adapters import (
@@ -37,6 +38,7 @@ from .model_folder import (
     weight_shards,
 )
 from .optimizers import MuonAdamW, parameter_groups, part_rates
+from .progress import RunBar
 from .run_record import ADAPTER, write_record
 
 Sampler = torch.utils.data.Sampler[Any] | None
@@ -67,6 +69,9 @@ class QwenTrainer(Trainer):
         super().__init__(args=arguments.train, **kwargs)
         self.first_step = FirstStepCheck(self)
         self.add_callback(self.first_step)
+        if not arguments.train.disable_tqdm:
+            self.remove_callback(ProgressCallback)
+            self.add_callback(RunBar)
 
     @property
     def rates(self) -> dict[str, float]:
