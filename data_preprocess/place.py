@@ -25,11 +25,11 @@ from eyesmol.graph import MolGraph
 
 __all__ = ["Fit", "PlaceError", "ink_mask", "place", "settle_labels"]
 
-# Measured on 300 CLEF drawings. With its own molfile a drawing has all its bond midpoints on ink
-# (median; nine in ten of them in 98.7 % of the drawings) and 94 % of its ink explained (median; 73 %
-# at least). With the molfile of another drawing it has 30 % of the midpoints on ink (median), and 1
-# of 150 reached nine in ten: a twin that differs in a label. The second bound is for parts of a
-# larger molecule, which find ink for every bond and leave most of the ink over.
+# Measured on 300 CLEF drawings. With its own molfile a drawing has all midpoints of bonds on ink
+# (median; nine in ten in 98.7 % of the drawings) and 94 % of its ink explained (median; 73 % at
+# least). With the molfile of another drawing it has 30 % of the midpoints on ink (median), and 1 of
+# 150 reached nine in ten: a twin that differs in a label. The second bound is for parts of a larger
+# molecule, which find ink for every bond and leave most of the ink over.
 MIN_ON_INK = 0.9
 MIN_EXPLAINED = 0.4
 TOLERANCE = 3.0  # pixels of the original picture
