@@ -59,7 +59,7 @@ def draw_overlay(image: Image.Image, graph: MolGraph, *, scale: float = 1.0) -> 
     for index, atom in enumerate(placed.atoms):
         _draw_atom(pen, atom, stroke)
         if atom.text != "C" or len(placed.atoms) == 1:
-            font = ImageFont.load_default(min(max(length * 0.3, 9.0 * factor), 16.0 * factor))
+            font = ImageFont.load_default(min(max(length * 0.42, 11.0 * factor), 22.0 * factor))
             _draw_label(pen, atom, _outward(placed, index), stroke, font)
     layer = layer.resize((width, height), Image.Resampling.BOX)
     return Image.alpha_composite(base.convert("RGBA"), layer).convert("RGB")

@@ -123,7 +123,7 @@ def test_real_patent_molfiles(shared_data: Path) -> None:
             continue
         graph = parse_molblock(block).transformed(80, 3000, 3000, flip=True).rounded()
         for form in ("json", "compact"):
-            assert read_answer(write_answer(graph, expected, form)).graph == graph.walked(), path  # type: ignore[arg-type]
+            assert read_answer(write_answer(graph, expected, form)).graph == graph.walked(), path
         if all(atom.is_element for atom in graph.atoms):
             counts["plain"] += 1
             counts["plain, same SMILES"] += graph_to_smiles(graph)[0] == expected
