@@ -275,6 +275,7 @@ def train(base: Path | str, data: Path, out: Path, lesson: Lesson, *more: str | 
     batch = max(1, 32 // processes)
     steps = max(1, lesson.samples // (batch * processes))
     device = ["--bf16", "true"] if gpus else ["--use_cpu", "true", "--ddp_backend", "gloo"]
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
     run(
         "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes,
         f"{TRAINER}/train_sft.py", "--model_id", base, "--data_path", data / "train.json",
