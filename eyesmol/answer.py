@@ -134,13 +134,7 @@ def read_answer(text: str) -> Answer:
     if not draft.atoms:
         draft.problems.insert(0, "the answer lists no atom")
     bonds = tuple(Bond(a, b, order) for (a, b), order in draft.bonds.values())
-    return Answer(MolGraph(tuple(draft.atoms), bonds), draft.smiles, _shortened(draft.problems))
-
-
-def _shortened(problems: list[str], most: int = 20) -> tuple[str, ...]:
-    """The first problems and a count of the rest: a runaway answer may have thousands."""
-    rest = len(problems) - most
-    return (*problems[:most], *([f"and {rest} problems more"] if rest > 0 else []))
+    return Answer(MolGraph(tuple(draft.atoms), bonds), draft.smiles, tuple(draft.problems))
 
 
 class _Draft:
