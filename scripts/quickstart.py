@@ -224,7 +224,7 @@ def nano_lessons(options: argparse.Namespace) -> dict[str, Lesson]:
     drawings = 0.1 if options.images else 1.0  # the user's drawings are larger and fewer
     samples = {
         name: int(count * options.scale * drawings)
-        for name, count in {"base": 48_000, "instruction": 6_400, "cot": 9_600}.items()
+        for name, count in {"base": 40_000, "instruction": 5_120, "cot": 9_600}.items()
     }
     full = _flags("--freeze_llm false --freeze_vision_tower false --freeze_merger false "
                   "--optim_muon true --muon_lr 3e-3 --learning_rate 3e-3")  # fmt: skip
