@@ -22,7 +22,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINER = "Qwen2-VL-Finetune/src"
-NANO_PIXELS = 112 * 112
+_NANO_PIXELS = 112 * 112  # 16 image tokens: what a small model can take in
+_STEP = 32  # rows that every training step sees, however many processes share them
 # LoRA on language and vision over frozen weights; the merger between the two in full.
 _LORA = (
     "--lora_enable true --vision_lora true "
@@ -32,9 +33,16 @@ _LORA = (
 
 @dataclass(frozen=True)
 class Lesson:
-    """How one stage trains: pictures or rows seen, and the rest of the trainer's flags."""
+    """How one stage trains.
+
+    Attributes:
+        samples: rows seen.
+        batch: the most of them that one process takes at a time; a step always sees 32.
+        flags: the rest of the trainer's flags.
+    """
 
     samples: int
+    batch: int
     flags: tuple[str, ...]
 
 
@@ -187,12 +195,14 @@ def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
     words: list[str | Path | int] = ["-m", "data_preprocess", "build", task, "--out", out]
     if options.images:
         words += ["--images", options.images, "--molfiles", options.molfiles]
-        if not options.model:  # patent drawings need room; a small model has little
-            words += ["--min-pixels", NANO_PIXELS, "--max-pixels", 6 * NANO_PIXELS]
+        if not options.model:  # patent drawings need more room than small molecules
+            words += ["--min-pixels", _NANO_PIXELS, "--max-pixels", 6 * _NANO_PIXELS]
     else:
         copies = options.copies if task == "cot" else max(1, options.copies // 3)
         words += ["--smiles", "small", "--max-atoms", options.max_atoms, "--copies", copies]
-        words += ["--size", "112x112", "--max-pixels", NANO_PIXELS, "--valid", "0.02"]
+        words += ["--valid", "0.02"]
+        if not options.model:
+            words += ["--size", "112x112", "--max-pixels", _NANO_PIXELS]
     run(*words, "--questions", 2)
 
 
@@ -231,9 +241,9 @@ def nano_lessons(options: argparse.Namespace) -> dict[str, Lesson]:
     lora = _flags(f"{_LORA} --lora_rank 16 --lora_alpha 32 --lora_dropout 0 "
                   "--learning_rate 1e-3 --merger_lr 3e-4 --vision_lr 5e-4")  # fmt: skip
     return {
-        "base": Lesson(samples["base"], full),
-        "instruction": Lesson(samples["instruction"], lora),
-        "cot": Lesson(samples["cot"], lora),
+        "base": Lesson(samples["base"], _STEP, full),
+        "instruction": Lesson(samples["instruction"], _STEP, lora),
+        "cot": Lesson(samples["cot"], _STEP, lora),
     }
 
 
@@ -245,7 +255,7 @@ def real_lessons(scale: float) -> dict[str, Lesson]:
     second = _flags(f"{common} --lora_rank 64 --lora_alpha 128 --lora_dropout 0.1 "
                     "--learning_rate 1.5e-4 --vision_lr 1e-5")  # fmt: skip
     samples = int(6_400 * scale)
-    return {"instruction": Lesson(samples, first), "cot": Lesson(samples, second)}
+    return {"instruction": Lesson(samples, 2, first), "cot": Lesson(samples, 2, second)}
 
 
 def _flags(text: str) -> tuple[str, ...]:
@@ -272,8 +282,9 @@ def train(base: Path | str, data: Path, out: Path, lesson: Lesson, *more: str | 
 
     gpus = torch.cuda.device_count()
     processes = gpus or min(4, 1 << ((os.cpu_count() or 1).bit_length() - 1))
-    batch = max(1, 32 // processes)
-    steps = max(1, lesson.samples // (batch * processes))
+    batch = max(1, min(lesson.batch, _STEP // processes))
+    accumulate = max(1, _STEP // (batch * processes))
+    steps = max(1, lesson.samples // _STEP)
     device = ["--bf16", "true"] if gpus else ["--use_cpu", "true", "--ddp_backend", "gloo"]
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
     run(
@@ -281,11 +292,12 @@ def train(base: Path | str, data: Path, out: Path, lesson: Lesson, *more: str | 
         f"{TRAINER}/train_sft.py", "--model_id", base, "--data_path", data / "train.json",
         "--eval_path", data / "valid.json", "--image_folder", data, "--output_dir", out,
         *lesson.flags, *more, *device, "--per_device_train_batch_size", batch,
+        "--gradient_accumulation_steps", accumulate,
         "--max_steps", steps, "--warmup_steps", min(50, steps // 10 + 1),
         "--lr_scheduler_type", "linear", "--eval_strategy", "steps", "--save_strategy", "steps",
         "--eval_steps", max(1, steps // 4), "--save_steps", max(1, steps // 4),
         "--save_total_limit", 2, "--logging_steps", max(1, steps // 50), "--report_to", "none",
-        "--dataloader_num_workers", 0,
+        "--dataloader_num_workers", 2 if gpus else 0,
     )  # fmt: skip
 
 
@@ -321,6 +333,8 @@ def report(road: Road, systems: list[str], gold_file: Path) -> None:
     ]
     print(f"\nscores on {len(gold.rows)} pictures of molecules that no stage has trained on")
     print(evaluations[-1].table())
+    exact = (f"{e.name} {e.shares()['exact'].value:.1%}" for e in evaluations)
+    print(f"exact match after each step: {', '.join(exact)}")
     losses = {
         name: json.loads((road.folder / run_folder / "trainer_state.json").read_text("utf-8"))[
             "log_history"

@@ -150,6 +150,18 @@ def test_the_users_own_drawings_walk_the_same_road(walk: Walk, tmp_path: Path) -
     assert (out / "report.html").exists()
 
 
+def test_a_checkpoint_of_the_users_needs_no_base_stage(
+    small_road: Path, walk: Walk, tmp_path: Path
+) -> None:
+    done = walk("--model", small_road / "base", "--out", tmp_path, "--max-atoms", "2",
+                "--copies", "6", "--scale", "0.005", "--read", "2")  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "base, in full" not in json.loads((tmp_path / "stages.json").read_text())["seconds"]
+    info = json.loads((tmp_path / "merged" / "dataset_info.json").read_text())
+    assert info["pixel_frame"]["min_pixels"] > 112 * 112  # a real model sees larger pictures
+    assert (tmp_path / "report.html").exists()
+
+
 @pytest.mark.parametrize("wrong", [["--images", "."], ["--images", "no", "--molfiles", "no"]])
 def test_wrong_options_are_answered_at_once(walk: Walk, wrong: list[str]) -> None:
     answer = walk(*wrong)
