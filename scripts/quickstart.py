@@ -335,6 +335,9 @@ def report(road: Road, systems: list[str], gold_file: Path) -> None:
     print(evaluations[-1].table())
     exact = (f"{e.name} {e.shares()['exact'].value:.1%}" for e in evaluations)
     print(f"exact match after each step: {', '.join(exact)}")
+    if not any(row.exact for row in evaluations[-1].rows):
+        print("nothing was read right: a model with random weights needs many more drawings than "
+              "these, or longer (--scale); to adapt one that can see, give --model")  # fmt: skip
     losses = {
         name: json.loads((road.folder / run_folder / "trainer_state.json").read_text("utf-8"))[
             "log_history"

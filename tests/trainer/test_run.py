@@ -178,7 +178,10 @@ def test_detached_part_stops_the_run(
         train(tmp_path / "run", *LORA)
 
 
-def test_two_processes_with_text_only_batches(nano: Path, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batches", ["padded", "packed"])
+def test_two_processes_with_text_only_batches(
+    batches: str, nano: Path, data: Path, tmp_path: Path
+) -> None:
     """DDP waits for ever for a process whose batch holds no picture, unless it gets a blank one."""
     rows = json.loads(data.read_text())
     for row in rows[::2]:
@@ -186,7 +189,11 @@ def test_two_processes_with_text_only_batches(nano: Path, data: Path, tmp_path: 
         row["conversations"][0]["value"] = "Where is it?"
     mixed = write_rows(tmp_path, rows)
     words = f"--model_id {nano} --data_path {mixed} --image_folder {data.parent} --max_steps 4"
-    flags = "--per_device_train_batch_size 1 --use_cpu true --save_steps 2 --logging_steps 1"
+    flags = "--use_cpu true --save_steps 2 --logging_steps 1 "
+    flags += {
+        "padded": "--per_device_train_batch_size 1",
+        "packed": "--packing true --tokens_per_batch 60",
+    }[batches]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     door = str(ROOM / "src" / "train_sft.py")
     process = subprocess.Popen(

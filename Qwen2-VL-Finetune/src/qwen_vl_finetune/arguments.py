@@ -91,6 +91,20 @@ class DataArguments:
         default=False,
         metadata=_help("Leave samples over max_seq_length out (counted) instead of refusing."),
     )
+    packing: bool = field(
+        default=False,
+        metadata=_help(
+            "Lay samples end to end instead of padding them; one pack is one batch, so "
+            "per_device_train_batch_size has no say. Evaluation stays padded."
+        ),
+    )
+    tokens_per_batch: int | None = field(
+        default=None,
+        metadata=_help(
+            "Most tokens in a pack (with packing; max_seq_length if unset). No sample may be "
+            "longer: a lower max_seq_length follows from it."
+        ),
+    )
     cache_samples: bool = field(
         default=False,
         metadata=_help(
@@ -406,6 +420,10 @@ def complete(arguments: Arguments) -> None:
         train.ddp_find_unused_parameters = False  # every batch has a picture, so all take part
     if data.eval_path and str(train.eval_strategy.value) == "no":
         train.eval_strategy = type(train.eval_strategy)("epoch")
+    if data.packing:
+        data.tokens_per_batch = data.tokens_per_batch or data.max_seq_length
+        data.max_seq_length = min(data.max_seq_length, data.tokens_per_batch)
+        train.per_device_train_batch_size = 1  # one pack
     if data.data_path and data.image_folder is None:
         data.image_folder = str(Path(data.data_path).parent)
 
@@ -415,6 +433,7 @@ def combination_problems(arguments: Arguments) -> list[str]:
     return [
         *_missing_problems(arguments),
         *_range_problems(arguments),
+        *_packing_problems(arguments),
         *_part_problems(arguments),
         *_stack_problems(arguments),
         *_optimizer_problems(arguments),
@@ -471,6 +490,23 @@ def _range_problems(arguments: Arguments) -> list[str]:
         parse_name_list(lora.lora_namespan_exclude)
     except ValueError as error:
         problems.append(f"--lora_namespan_exclude: {error}")
+    return problems
+
+
+def _packing_problems(arguments: Arguments) -> list[str]:
+    data, train = arguments.data, arguments.train
+    if not data.packing:
+        return ["--tokens_per_batch needs --packing true"] if data.tokens_per_batch else []
+    problems = []
+    if data.tokens_per_batch is not None and data.tokens_per_batch < 1:
+        problems.append(f"--tokens_per_batch {data.tokens_per_batch}: expected at least 1")
+    strategy = str(getattr(train.train_sampling_strategy, "value", train.train_sampling_strategy))
+    if strategy != "random":
+        problems.append(
+            f"--train_sampling_strategy {strategy} with --packing: packs have one order, random"
+        )
+    if train.dataloader_drop_last:
+        problems.append("--dataloader_drop_last with --packing: every process has as many packs")
     return problems
 
 

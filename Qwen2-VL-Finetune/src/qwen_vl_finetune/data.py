@@ -289,8 +289,9 @@ class LlavaDataset(Dataset[Sample]):
             rows = [f"{row_label(self.rows[i], i)}: {n} tokens" for i, n in found.items()]
             raise_all(
                 rows,
-                f"{self.path}: samples over --max_seq_length {limit}. Raise it, lower "
-                "--image_max_pixels, or leave them out with --drop_long true",
+                f"{self.path}: samples over --max_seq_length {limit}. Raise it (and "
+                "--tokens_per_batch, if that is lower), lower --image_max_pixels, or leave them "
+                "out with --drop_long true",
             )
         self.dropped["longer than max_seq_length"] += len(found)
         kept = [i for i in range(len(self)) if i not in found]
@@ -321,13 +322,28 @@ class Collator:
         self.blank = np.full((self.processor.merge**2, 3, side, side), 255, dtype=np.uint8)
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-        """Batch with `input_ids`, `attention_mask`, `labels`, `mm_token_type_ids` [B, S],
+        """What `lay_out` gives, and the pictures of all samples one after the other:
 
-        `position_ids` [3, B, S], `pixel_values` [patches, 3 * t * p * p], `image_grid_thw` [N, 3].
+        `pixel_values` [patches, 3 * t * p * p], `image_grid_thw` [N, 3].
         """
         samples = list(samples)
         if not any(sample["grids"] for sample in samples):
             samples[0] = self._with_blank_picture(samples[0])
+        pixels = np.concatenate([part for sample in samples for part in sample["pixels"]])
+        grids = [grid for sample in samples for grid in sample["grids"]]
+        return {
+            **self.lay_out(samples),
+            "pixel_values": self.processor.pixel_values(pixels),
+            "image_grid_thw": torch.tensor(grids, dtype=torch.long),
+        }
+
+    def lay_out(self, samples: list[Sample]) -> dict[str, torch.Tensor]:
+        """A row a sample, filled up on the right.
+
+        Returns:
+            `input_ids`, `attention_mask`, `labels`, `mm_token_type_ids` [B, S] and
+            `position_ids` [3, B, S].
+        """
         size = (len(samples), max(len(sample["input_ids"]) for sample in samples))
         ids = torch.full(size, self.processor.pad_token_id)
         labels = torch.full(size, IGNORED)
@@ -337,8 +353,6 @@ class Collator:
             n = len(sample["input_ids"])
             ids[i, :n], labels[i, :n], mask[i, :n] = sample["input_ids"], sample["labels"], 1
             positions[:, i, :n] = sample["position_ids"]
-        pixels = np.concatenate([part for sample in samples for part in sample["pixels"]])
-        grids = [grid for sample in samples for grid in sample["grids"]]
         is_image = (ids == self.processor.image_token_id) & mask.bool()
         return {
             "input_ids": ids,
@@ -346,8 +360,6 @@ class Collator:
             "labels": labels,
             "mm_token_type_ids": is_image.int(),
             "position_ids": positions,
-            "pixel_values": self.processor.pixel_values(pixels),
-            "image_grid_thw": torch.tensor(grids, dtype=torch.long),
         }
 
     def _with_blank_picture(self, sample: Sample) -> Sample:

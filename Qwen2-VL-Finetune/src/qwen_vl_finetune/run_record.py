@@ -29,7 +29,12 @@ INCIDENTAL = re.compile(
     r"|skip_memory_metrics|use_cpu|debug)$"
 )
 SECRET = re.compile(r"token|key|secret|password", re.IGNORECASE)
-NOT_SECRET = {"include_num_input_tokens_seen", "average_tokens_across_devices"}
+NOT_SECRET = {
+    "include_num_input_tokens_seen",
+    "average_tokens_across_devices",
+    "tokens_per_batch",
+    "eval_max_new_tokens",
+}
 
 
 def library_versions() -> dict[str, str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -38,6 +41,7 @@ from .model_folder import (
     weight_shards,
 )
 from .optimizers import MuonAdamW, parameter_groups, part_rates
+from .packing import Pack, PackCollator, PackSampler, make_packs
 from .progress import RunBar
 from .run_record import ADAPTER, write_record
 
@@ -67,6 +71,9 @@ class QwenTrainer(Trainer):
     ) -> None:
         self.arguments, self.base, self.frame, self.record = arguments, base, frame, record
         super().__init__(args=arguments.train, **kwargs)
+        # The Qwen-VL classes say no, so stock averages over micro-batches: tokens of a short
+        # micro-batch would weigh more. Their loss does take the token count of the global batch.
+        self.model_accepts_loss_kwargs = True
         self.first_step = FirstStepCheck(self)
         self.add_callback(self.first_step)
         if not arguments.train.disable_tqdm:
@@ -119,6 +126,39 @@ class QwenTrainer(Trainer):
             )
         optimizer: torch.optim.Optimizer = optimizer_class(groups, **options)
         return optimizer
+
+    @functools.cached_property
+    def packs(self) -> list[Pack]:
+        """The packs of this run, alike on every process."""
+        budget, seed = self.arguments.data.tokens_per_batch, self._order_seed
+        return make_packs(self.train_dataset.lengths(), budget, seed, self.args.world_size)
+
+    @property
+    def _order_seed(self) -> int:
+        return int(self.args.data_seed if self.args.data_seed is not None else self.args.seed)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Stock's loader, or one of packs."""
+        if not self.arguments.data.packing:
+            stock: DataLoader[Any] = super().get_train_dataloader()
+            return stock
+        args = self.args
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=PackSampler(
+                self.packs, self._order_seed, args.process_index, args.world_size
+            ),
+            collate_fn=PackCollator(self.data_collator.processor),
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
+        # the sampler already gives this process its own share
+        prepared: DataLoader[Any] = prepare_data_loader(
+            loader, args.device, num_processes=1, process_index=0, put_on_device=True
+        )
+        return prepared
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         """Samples of like length together, from counted tokens (stock would decode every image)."""
