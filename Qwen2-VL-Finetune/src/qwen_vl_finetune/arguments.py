@@ -212,6 +212,11 @@ class Arguments:
         }
         return {part for part, freeze in frozen.items() if not freeze}
 
+    @property
+    def pack_budget(self) -> int:
+        """The most tokens in a pack."""
+        return self.data.tokens_per_batch or self.data.max_seq_length
+
     def settings(self) -> dict[str, Any]:
         """Every setting as plain JSON values."""
         merged: dict[str, Any] = {}
@@ -421,8 +426,7 @@ def complete(arguments: Arguments) -> None:
     if data.eval_path and str(train.eval_strategy.value) == "no":
         train.eval_strategy = type(train.eval_strategy)("epoch")
     if data.packing:
-        data.tokens_per_batch = data.tokens_per_batch or data.max_seq_length
-        data.max_seq_length = min(data.max_seq_length, data.tokens_per_batch)
+        data.max_seq_length = min(data.max_seq_length, arguments.pack_budget)
         train.per_device_train_batch_size = 1  # one pack
     if data.data_path and data.image_folder is None:
         data.image_folder = str(Path(data.data_path).parent)

@@ -80,7 +80,7 @@ def main(words: list[str] | None = None) -> int:
     table = part_table(model, trainer.rates, muon_lr, arguments.lora.lora_rank)
     say(f"{table}\n{len(train_set)} rows to train on{_dropped_note(train_set)}")
     if arguments.data.packing:
-        filled = sum(train_set.lengths()) / (len(trainer.packs) * arguments.data.tokens_per_batch)
+        filled = sum(train_set.lengths()) / (len(trainer.packs) * arguments.pack_budget)
         say(f"{len(trainer.packs)} packs, {filled:.0%} full; one pack is one batch")
     run(trainer, output)
     return 0

@@ -130,8 +130,8 @@ class QwenTrainer(Trainer):
     @functools.cached_property
     def packs(self) -> list[Pack]:
         """The packs of this run, alike on every process."""
-        budget, seed = self.arguments.data.tokens_per_batch, self._order_seed
-        return make_packs(self.train_dataset.lengths(), budget, seed, self.args.world_size)
+        lengths, budget = self.train_dataset.lengths(), self.arguments.pack_budget
+        return make_packs(lengths, budget, self._order_seed, self.args.world_size)
 
     @property
     def _order_seed(self) -> int:
