@@ -11,6 +11,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.utils import is_flash_attn_2_available
 
 from .arguments import Arguments
+from .attention import register as register_packed_sdpa
 from .errors import UserError
 from .model_folder import read_config
 
@@ -19,10 +20,12 @@ KEPT_IN_FULL_PRECISION = ["model.visual", "lm_head"]
 
 
 def attention(arguments: Arguments) -> str:
-    """FlashAttention 2 where it is installed and can run, sdpa otherwise."""
+    """FlashAttention 2 where it is installed and can run, sdpa otherwise (packs: by sample)."""
     half = arguments.train.bf16 or arguments.train.fp16
     usable = torch.cuda.is_available() and half and is_flash_attn_2_available()
-    return "flash_attention_2" if usable and not arguments.model.disable_flash_attn2 else "sdpa"
+    if usable and not arguments.model.disable_flash_attn2:
+        return "flash_attention_2"
+    return register_packed_sdpa() if arguments.data.packing else "sdpa"
 
 
 def base_dtype(arguments: Arguments) -> torch.dtype:
