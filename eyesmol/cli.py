@@ -103,6 +103,12 @@ def _add_recognize(commands: Any) -> None:
     parser.add_argument(
         "--form", choices=("json", "compact"), help="answer form, where the model does not say"
     )
+    parser.add_argument(
+        "--no-grammar",
+        dest="grammar",
+        action="store_false",
+        help="let the model write what it will, not only well-formed answers",
+    )
     parser.add_argument("--device", help="cuda, cuda:1, cpu, ... (the first GPU, else the CPU)")
     parser.set_defaults(run=_recognize)
 
@@ -157,7 +163,10 @@ def _read(
     reader: Recognizer, images: list[str], options: argparse.Namespace, done: int = 0
 ) -> Iterator[Recognition]:
     results = reader.recognize(
-        images, batch_size=options.batch_size, max_new_tokens=options.max_new_tokens
+        images,
+        batch_size=options.batch_size,
+        max_new_tokens=options.max_new_tokens,
+        grammar=options.grammar,
     )
     total = done + len(images)
     return iter(tqdm(results, desc="reading", unit="picture", total=total, initial=done))
@@ -173,6 +182,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "model_changed": changed,
         "form": options.form,
         "max_new_tokens": options.max_new_tokens,
+        "grammar": options.grammar,
     }
 
 

@@ -1,7 +1,8 @@
 """The reader: pictures in, molecules out, with any Qwen2.5-VL model folder that EyesMol trained.
 
 The model sees a picture exactly as it did in training: resized by `PixelFrame`, with the prompt of
-`eyesmol.answer` in the model's own chat template. Decoding is greedy, in batches.
+`eyesmol.answer` in the model's own chat template. Decoding is greedy, in batches, and only
+well-formed answers can come out: see `eyesmol.constrain`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from transformers import (
 )
 
 from eyesmol.answer import PROMPT_VERSION, AnswerForm, prompt
+from eyesmol.constrain import AnswerTokens, GrammarGuide, looping_rows, token_bytes
 from eyesmol.frame import PixelFrame
 from eyesmol.recognition import Recognition
 
@@ -42,6 +44,8 @@ ImageSource = str | Path | Image.Image
 
 # Large enough for a molecule of about 100 atoms in JSON form, 290 in compact form.
 _MAX_NEW_TOKENS = 4096
+# Batches that are looked at together, to put pictures with answers of like length side by side.
+_BATCHES_AHEAD = 8
 # What a conversation in Qwen's format ends with, besides the tokenizer's own end.
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
 
@@ -110,6 +114,7 @@ class Recognizer:
                 f"({self._image_token}) into a prompt with one picture; expected 1. Use the "
                 "template of a Qwen2.5-VL instruct model"
             )
+        self._answer_tokens: AnswerTokens | None = None
 
     @classmethod
     def from_pretrained(
@@ -150,8 +155,12 @@ class Recognizer:
         *,
         batch_size: int = 8,
         max_new_tokens: int | None = None,
+        grammar: bool = True,
     ) -> Iterator[Recognition]:
-        """Read pictures, in order, as they come; only one batch is in memory.
+        """Read pictures, in order, as they come; only a few batches are in memory.
+
+        Of eight batches at a time the emptiest pictures are read first, so that those of a batch
+        have answers of about the same length and few wait for the longest.
 
         Args:
             images: paths or PIL images. One that cannot be read gives a `Recognition` with its
@@ -159,6 +168,7 @@ class Recognizer:
             batch_size: how many are read at a time.
             max_new_tokens: where to cut an answer off; 4,096 by default, which is about 100 atoms
                 in JSON form and 290 in compact form.
+            grammar: let only well-formed answers through, and close one that would be cut off.
 
         Raises:
             ValueError: a batch size or a token limit below 1.
@@ -168,24 +178,27 @@ class Recognizer:
             raise ValueError(
                 f"batch_size {batch_size}, max_new_tokens {limit}: expected at least 1 each"
             )
+        window = batch_size * _BATCHES_AHEAD if batch_size > 1 else 1
         numbered = enumerate(images)
-        while batch := list(itertools.islice(numbered, batch_size)):
-            yield from self._recognize_batch(batch, limit)
+        while chunk := list(itertools.islice(numbered, window)):
+            opened = [self._open(source, number) for number, source in chunk]
+            results = {n: found for n, found in enumerate(opened) if isinstance(found, Recognition)}
+            pictures = {n: found for n, found in enumerate(opened) if isinstance(found, _Picture)}
+            by_length = sorted(pictures, key=lambda n: pictures[n].expected_length)
+            for begin in range(0, len(by_length), batch_size):
+                batch = by_length[begin : begin + batch_size]
+                read = self._recognize_batch([pictures[n] for n in batch], limit, grammar)
+                results.update(zip(batch, read, strict=True))
+            yield from (results[n] for n in range(len(opened)))
 
     def _recognize_batch(
-        self, batch: list[tuple[int, ImageSource]], limit: int
-    ) -> Iterator[Recognition]:
+        self, pictures: list[_Picture], limit: int, grammar: bool
+    ) -> list[Recognition]:
         start = time.perf_counter()
-        pictures = [self._open(source, number) for number, source in batch]
-        readable = [picture for picture in pictures if isinstance(picture, _Picture)]
-        decoded = iter(self._decode([p.fitted for p in readable], limit) if readable else ())
-        seconds = (time.perf_counter() - start) / len(batch)
-        for picture in pictures:
-            if isinstance(picture, Recognition):
-                yield picture
-                continue
-            answer = next(decoded)
-            yield Recognition.from_answer(
+        decoded = self._decode([picture.fitted for picture in pictures], limit, grammar)
+        seconds = (time.perf_counter() - start) / len(pictures)
+        return [
+            Recognition.from_answer(
                 picture.name,
                 answer.text,
                 size=picture.size,
@@ -194,6 +207,8 @@ class Recognizer:
                 problems=answer.problems,
                 seconds=seconds,
             )
+            for picture, answer in zip(pictures, decoded, strict=True)
+        ]
 
     def _open(self, source: ImageSource, number: int) -> _Picture | Recognition:
         """The picture in the model's frame, or a recognition that says why there is none."""
@@ -212,19 +227,25 @@ class Recognizer:
             what = "the file is missing" if isinstance(error, FileNotFoundError) else str(error)
             return Recognition(name, error=f"{name}: cannot be read as a picture: {what}")
 
-    def _decode(self, pictures: list[Image.Image], limit: int) -> list[_Decoded]:
+    def _decode(
+        self, pictures: list[Image.Image], limit: int, grammar: bool = True
+    ) -> list[_Decoded]:
         """Greedy answers of pictures that are already in the frame."""
         inputs = self._inputs(pictures)
         prompt_length = inputs["input_ids"].shape[1]
         longest = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         if longest:
             limit = max(1, min(limit, longest - prompt_length))
-        recorder, guard = _ConfidenceRecorder(), _RunawayGuard(prompt_length)
+        guide, guard = None, _RunawayGuard(prompt_length)
+        if grammar:
+            sizes = [picture.size for picture in pictures]
+            guide = GrammarGuide(self._tokens_of_answers(), sizes, prompt_length, limit)
+        recorder = _ConfidenceRecorder(guide)
         tokens = self._model.generate(
             **inputs,
             max_new_tokens=limit,
             logits_processor=LogitsProcessorList([recorder]),
-            stopping_criteria=StoppingCriteriaList([guard]),
+            stopping_criteria=StoppingCriteriaList([] if guide else [guard]),
         )[:, prompt_length:]
         log_probabilities = torch.stack(recorder.steps, dim=1)
         ended = torch.isin(tokens, torch.tensor(self._end_ids, device=tokens.device))
@@ -233,7 +254,9 @@ class Recognizer:
             at_end = bool(is_end.any())
             length = int(is_end.int().argmax()) if at_end else tokens.shape[1]
             problems: tuple[str, ...] = ()
-            if row in guard.stopped:
+            if guide and row in guide.closed:
+                problems = (f"stopped: {guide.closed[row]}",)
+            elif row in guard.stopped:
                 length = min(length, guard.stopped[row])
                 problems = ("stopped: the answer repeats itself without end",)
             elif not at_end:
@@ -243,6 +266,18 @@ class Recognizer:
             text = self._tokenizer.decode(tokens[row, :length], skip_special_tokens=True)
             decoded.append(_Decoded(text.strip(), round(float(mean.exp()), 4), problems))
         return decoded
+
+    def _tokens_of_answers(self) -> AnswerTokens:
+        """The grammar over this vocabulary, made once: a moment for Qwen's 151,643 tokens."""
+        if self._answer_tokens is None:
+            self._answer_tokens = AnswerTokens(
+                token_bytes(self._tokenizer),
+                self._end_ids,
+                self.form,
+                self._model.get_output_embeddings().out_features,
+                self._model.device,
+            )
+        return self._answer_tokens
 
     def _inputs(self, pictures: list[Image.Image]) -> dict[str, torch.Tensor]:
         """Model inputs: left-padded token ids [B, S] and the patches of all pictures in a row."""
@@ -276,6 +311,12 @@ class _Picture:
     size: tuple[int, int]
     fitted: Image.Image
 
+    @property
+    def expected_length(self) -> tuple[int, int]:
+        """What the length of prompt and answer go by: pixels, then ink."""
+        grey = self.fitted.convert("L").histogram()
+        return self.fitted.width * self.fitted.height, sum(grey[:128])
+
 
 @dataclass(frozen=True)
 class _Decoded:
@@ -286,25 +327,22 @@ class _Decoded:
 
 class _ConfidenceRecorder(LogitsProcessor):
     """Notes the log-probability of each greedy token, [B] a step, where `output_scores` would keep
-    the whole vocabulary of every step."""
+    the whole vocabulary of every step. Under a grammar it is still the model's own, so a token that
+    the grammar forced counts as the surprise that it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, guide: GrammarGuide | None) -> None:
         self.steps: list[torch.Tensor] = []
+        self._guide = guide
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         logits = scores.float()
-        self.steps.append(logits.amax(dim=-1) - logits.logsumexp(dim=-1))
-        return scores
+        allowed = self._guide(input_ids, logits) if self._guide else logits
+        self.steps.append(allowed.amax(dim=-1) - logits.logsumexp(dim=-1))
+        return allowed
 
 
 class _RunawayGuard(StoppingCriteria):
-    """Stops an answer whose last 160 tokens repeat a phrase of at most 40.
-
-    A good answer never does: each atom has another place, and a SMILES of 160 equal tokens is no
-    drawing. Rows are looked at every 16 steps, which costs next to nothing.
-    """
-
-    _WINDOW, _LONGEST_PHRASE, _EVERY = 160, 40, 16
+    """Without a grammar: stops an answer that repeats itself, see `looping_rows`."""
 
     def __init__(self, prompt_length: int) -> None:
         self._prompt_length = prompt_length
@@ -312,13 +350,8 @@ class _RunawayGuard(StoppingCriteria):
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         length = input_ids.shape[1] - self._prompt_length
-        if length >= self._WINDOW and length % self._EVERY == 0:
-            tail = input_ids[:, -self._WINDOW :]
-            runaway = torch.zeros(len(tail), dtype=torch.bool, device=tail.device)
-            for phrase in range(1, self._LONGEST_PHRASE + 1):
-                runaway |= (tail[:, phrase:] == tail[:, :-phrase]).all(dim=1)
-            for row in runaway.nonzero().flatten().tolist():
-                self.stopped.setdefault(row, length)
+        for row in looping_rows(input_ids, length):
+            self.stopped.setdefault(row, length)
         done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
         done[list(self.stopped)] = True
         return done

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
+from eyesmol.answer import read_answer
 from eyesmol.frame import PixelFrame
 from eyesmol.nano import create_nano
 from eyesmol.recognizer import Recognizer, RecognizerError, _Decoded
@@ -43,8 +44,9 @@ def picture(width: int, height: int, stroke: int = 3) -> Image.Image:
 def test_a_batch_reads_as_one_by_one(reader: Recognizer) -> None:
     # Pictures of different sizes have prompts of different lengths: left padding must not show.
     pictures = [picture(100, 100), picture(300, 120, 5), picture(60, 200), picture(30, 30, 1)]
-    together = list(reader.recognize(pictures, batch_size=4, max_new_tokens=24))
-    alone = list(reader.recognize(pictures, batch_size=1, max_new_tokens=24))
+    options = {"max_new_tokens": 24, "grammar": False}
+    together = list(reader.recognize(pictures, batch_size=4, **options))  # type: ignore[arg-type]
+    alone = list(reader.recognize(pictures, batch_size=1, **options))  # type: ignore[arg-type]
     assert len({result.answer for result in alone}) > 1
     for one, other in zip(together, alone, strict=True):
         assert one.answer == other.answer
@@ -74,7 +76,7 @@ def test_places_come_back_in_the_original_picture(
 ) -> None:
     seen: list[tuple[int, int]] = []
 
-    def decode(pictures: list[Image.Image], limit: int) -> list[_Decoded]:
+    def decode(pictures: list[Image.Image], limit: int, grammar: bool) -> list[_Decoded]:
         seen.extend(p.size for p in pictures)
         return [_Decoded("0 0 C\n{} {} O -0\nsmiles CO".format(*p.size), 1.0, ()) for p in pictures]
 
@@ -95,18 +97,21 @@ def test_a_runaway_answer_is_stopped(copy: Path) -> None:
     weights[last_norm] = torch.zeros_like(weights[last_norm])
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     runaway = Recognizer.from_pretrained(copy)
-    [result] = runaway.recognize([picture(60, 60)], max_new_tokens=2000)
+    [result] = runaway.recognize([picture(60, 60)], max_new_tokens=2000, grammar=False)
     assert "repeats itself" in result.problems[0]
     assert 0 < len(result.answer) < 400
-    [cut] = runaway.recognize([picture(60, 60)], max_new_tokens=20)
+    [cut] = runaway.recognize([picture(60, 60)], max_new_tokens=20, grammar=False)
     assert "no end of the answer within 20 tokens" in cut.problems[0]
+    [closed] = runaway.recognize([picture(60, 60)], max_new_tokens=200)
+    assert "no end of the answer within 200 tokens" in closed.problems[0]
+    assert read_answer(closed.answer).problems == (), "the grammar has closed it in time"
 
 
 def test_sampling_settings_of_the_checkpoint_are_not_used(reader: Recognizer, copy: Path) -> None:
     settings = {"do_sample": True, "temperature": 9.0, "repetition_penalty": 5.0}
     (copy / "generation_config.json").write_text(json.dumps(settings))
     other = Recognizer.from_pretrained(copy)
-    answers = [next(r.recognize([picture(90, 90)], max_new_tokens=16)).answer
+    answers = [next(r.recognize([picture(90, 90)], max_new_tokens=16, grammar=False)).answer
                for r in (reader, other)]  # fmt: skip
     assert answers[0] == answers[1]
 

@@ -1,0 +1,299 @@
+"""Decoding that cannot run away: only tokens that keep an answer well-formed can be chosen.
+
+`eyesmol.grammar` knows the language of answers byte by byte; this file brings it to the tokens of
+any tokenizer, whose tokens span fields (``]},{"a":"``) or parts of characters.
+
+Why not xgrammar or outlines? Both take a grammar that is fixed before decoding (a JSON schema, a
+regular or context-free grammar). Ours is not context-free: an id must be the next number, a bond
+must lead to an atom that is listed and not yet bonded, a place must lie inside this picture, and
+the answer must be closed before its tokens run out. With either of them all of this would still
+have to be checked here, with a compiled dependency besides. What we take over is xgrammar's idea
+(arXiv 2411.15100) of splitting the vocabulary: tokens that stay inside a text field are worked out
+once a state, and only the few that leave it are looked at again for each list of atoms.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from eyesmol.answer import AnswerForm
+from eyesmol.grammar import AnswerGrammar, State
+
+__all__ = ["AnswerTokens", "GrammarGuide", "looping_rows", "token_bytes"]
+
+_CACHE_BYTES = 1 << 27  # of allowed-token masks; a byte a token of the vocabulary each
+_MARGIN = 64  # bytes that one more token may add to what closes an answer, and some to spare
+_NEAR = 512  # tokens before the limit at which it is begun to look at the distance to the end
+
+
+def token_bytes(tokenizer: Any) -> dict[int, bytes]:
+    """What each token id writes, special tokens left out.
+
+    Byte-level vocabularies (GPT-2's, Qwen's) are read from their own alphabet, so tokens that hold
+    a part of a character are exact. Of others each token is decoded.
+    """
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    added = tokenizer.added_tokens_decoder
+    alphabet = _byte_alphabet()
+    is_byte_level = "\u0120" in vocabulary
+    texts: dict[int, bytes] = {}
+    for name, number in vocabulary.items():
+        if number in added:
+            if not added[number].special:
+                texts[number] = added[number].content.encode()
+        elif is_byte_level:
+            texts[number] = bytes(alphabet[letter] for letter in name)
+        else:
+            # Behind another token, since some tokenizers drop a blank at the beginning.
+            anchor = tokenizer.encode("C", add_special_tokens=False)
+            text = tokenizer.decode([*anchor, number])[len(tokenizer.decode(anchor)) :]
+            if "\ufffd" not in text:
+                texts[number] = text.encode()
+    return texts
+
+
+@lru_cache(maxsize=1)
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's byte-level alphabet: printable bytes are themselves, others count from U+0100."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    letters = {chr(byte): byte for byte in printable}
+    return letters | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+class AnswerTokens:
+    """Which tokens may come next: the grammar of one answer form over one vocabulary.
+
+    Args:
+        texts: what each token id writes, as `token_bytes` gives it.
+        end_ids: tokens that end an answer.
+        form: of the answers.
+        size: length of the model's logits, at least that of the vocabulary.
+        device: where the masks are kept.
+    """
+
+    def __init__(
+        self,
+        texts: dict[int, bytes],
+        end_ids: list[int],
+        form: AnswerForm,
+        size: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._texts, self._size, self._device = texts, size, device
+        self._ids: dict[bytes, list[int]] = {}
+        for number, text in texts.items():
+            if text:
+                self._ids.setdefault(text, []).append(number)
+        self._words = sorted(self._ids)
+        self._longest = max(map(len, self._words))
+        self.ends = self._mask_of(end_ids)
+        self._inside: dict[tuple[str, Any], tuple[torch.Tensor, list[tuple[bytes, Any]]]] = {}
+        # Grammar, state, and whether the list of atoms and bonds in the state makes a difference.
+        self._masks: dict[tuple[AnswerGrammar, State, bool], torch.Tensor] = {}
+        self._most_masks = max(256, _CACHE_BYTES // size)
+        self.grammar: Callable[[int, int], AnswerGrammar] = lru_cache(maxsize=256)(
+            lambda width, height: AnswerGrammar(form, width, height)
+        )
+
+    def advance(self, grammar: AnswerGrammar, state: State, token: int) -> State | None:
+        """The state after a token; None where the token cannot stand there."""
+        after: State | None = state
+        for byte in self._texts.get(token, b"\0"):
+            after = grammar.step(after, byte) if after is not None else None
+        return after
+
+    def allowed(self, grammar: AnswerGrammar, state: State) -> torch.Tensor:
+        """Mask [size] of the tokens that may come next; the ends where the answer may end."""
+        anywhere = state._replace(bonded=grammar.start.bonded)
+        for key in ((grammar, anywhere, False), (grammar, state, True)):
+            if (known := self._masks.get(key)) is not None:
+                return known
+        grammar.asked = False
+        mask = self._worked_out(grammar, state)
+        if not bool(mask.any()):
+            mask = self.ends  # a vocabulary without the letters that are needed
+        if len(self._masks) >= self._most_masks:
+            self._masks.clear()
+        self._masks[grammar, state if grammar.asked else anywhere, grammar.asked] = mask
+        return mask
+
+    def prefixes(self, text: bytes) -> torch.Tensor:
+        """Mask [size] of the tokens that a text may begin with; the ends of an empty one."""
+        if not text:
+            return self.ends
+        found = (self._ids.get(text[:n], []) for n in range(1, min(len(text), self._longest) + 1))
+        return self._mask_of([number for ids in found for number in ids])
+
+    def text_of(self, token: int) -> bytes:
+        """What a token writes; nothing for a special one."""
+        return self._texts.get(token, b"")
+
+    def _mask_of(self, ids: list[int]) -> torch.Tensor:
+        mask = torch.zeros(self._size, dtype=torch.bool)
+        mask[ids] = True
+        return mask.to(self._device)
+
+    def _worked_out(self, grammar: AnswerGrammar, state: State) -> torch.Tensor:
+        if state.field not in ("label", "smiles") or state.sub is None:
+            ids = list(self._walk(lambda s, prefix: grammar.step(s, prefix[-1]), state))
+            mask = self._mask_of(ids)
+        else:
+            inside, exits = self._inside_of(grammar, state)
+            mask, ids = inside.clone(), []
+            for prefix, sub in exits:
+                left = grammar.leave(state._replace(sub=sub), prefix[-1])
+                if left is not None:
+                    ids += self._walk(lambda s, p: grammar.step(s, p[-1]), left, prefix)
+            mask[ids] = True
+        return mask | self.ends if grammar.is_whole(state) else mask
+
+    def _inside_of(
+        self, grammar: AnswerGrammar, state: State
+    ) -> tuple[torch.Tensor, list[tuple[bytes, Any]]]:
+        """Tokens that stay in a text field, and where others leave it: with the last byte of a
+        prefix, from that state of the field."""
+        key = (state.field, state.sub)
+        if key not in self._inside:
+            field, leaving = grammar.field(state), grammar.exits(state.field)
+            exits: list[tuple[bytes, Any]] = []
+
+            def step(sub: Any, prefix: bytes) -> Any | None:
+                after = field.step(sub, prefix[-1])
+                if after is None and prefix[-1] in leaving and field.done(sub):
+                    exits.append((prefix, sub))
+                return after
+
+            self._inside[key] = (self._mask_of(list(self._walk(step, state.sub))), exits)
+        return self._inside[key]
+
+    def _walk(
+        self, step: Callable[[Any, bytes], Any | None], start: Any, prefix: bytes = b""
+    ) -> Iterator[int]:
+        """Ids of the tokens that begin with `prefix` and whose other bytes can all be stepped.
+
+        `step` gets a state and the token's bytes up to the one to step. The words are sorted, so
+        each beginning is stepped once, and all words of a dead one are jumped over together.
+        """
+        words = self._words
+        place = bisect_left(words, prefix)
+        end = bisect_left(words, _successor(prefix)) if prefix else len(words)
+        states, last = [start], prefix  # states[n]: after n bytes behind the prefix
+        while place < end:
+            word = words[place]
+            common = len(prefix)
+            while common < min(len(last), len(word)) and last[common] == word[common]:
+                common += 1
+            del states[common - len(prefix) + 1 :]
+            last = word
+            for depth in range(len(prefix) + len(states) - 1, len(word)):
+                after = step(states[-1], word[: depth + 1])
+                if after is None:
+                    last = word[:depth]
+                    place = bisect_left(words, _successor(word[: depth + 1]), place + 1)
+                    break
+                states.append(after)
+            else:
+                yield from self._ids[word]
+                place += 1
+
+
+def _successor(prefix: bytes) -> bytes:
+    """The first text behind all those that begin like this."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\xff" * 64
+
+
+class GrammarGuide:
+    """Masks the logits of a batch, one answer a row, as it is decoded.
+
+    When a row's limit comes near, or the row repeats itself, only what closes the answer is left.
+
+    Args:
+        tokens: of the model's vocabulary.
+        sizes: width and height of each picture in the model's frame.
+        prompt_length: tokens of the (padded) prompt.
+        limit: tokens that an answer may have, its end included.
+
+    Attributes:
+        closed: rows that were closed so, and the reason.
+    """
+
+    def __init__(
+        self, tokens: AnswerTokens, sizes: list[tuple[int, int]], prompt_length: int, limit: int
+    ) -> None:
+        self._tokens, self._prompt_length, self._limit = tokens, prompt_length, limit
+        self._grammars = [tokens.grammar(*size) for size in sizes]
+        self._states: list[State | None] = [grammar.start for grammar in self._grammars]
+        self._closing: dict[int, bytes] = {}
+        self.closed: dict[int, str] = {}
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Logits [B, V], with minus infinity where a token may not come."""
+        length = input_ids.shape[1] - self._prompt_length
+        if length:
+            for row, token in enumerate(input_ids[:, -1].tolist()):
+                self._advance(row, token)
+        for row in looping_rows(input_ids, length):
+            self._close(row, "the answer repeats itself without end")
+        left = self._limit - length
+        masks = torch.stack([self._mask(row, left) for row in range(len(self._states))])
+        return scores.masked_fill(~masks, float("-inf"))
+
+    def _advance(self, row: int, token: int) -> None:
+        state = self._states[row]
+        if state is None:
+            return
+        if row in self._closing:
+            text = self._tokens.text_of(token)
+            if not text:
+                self._states[row] = None
+            self._closing[row] = self._closing[row][len(text) :]
+        else:
+            self._states[row] = self._tokens.advance(self._grammars[row], state, token)
+
+    def _mask(self, row: int, left: int) -> torch.Tensor:
+        state = self._states[row]
+        if state is None:  # ended: `generate` pads
+            return self._tokens.ends
+        if row not in self._closing and left <= _NEAR:
+            rest = self._grammars[row].closing(state)
+            if left <= len(rest) + 1 + _MARGIN:
+                self._close(row, f"no end of the answer within {self._limit} tokens")
+        if row in self._closing:
+            return self._tokens.prefixes(self._closing[row])
+        return self._tokens.allowed(self._grammars[row], state)
+
+    def _close(self, row: int, reason: str) -> None:
+        state = self._states[row]
+        if state is not None and row not in self._closing:
+            self._closing[row] = self._grammars[row].closing(state)
+            self.closed[row] = reason
+
+
+_WINDOW, _LONGEST_PHRASE, _EVERY = 160, 40, 16
+
+
+def looping_rows(input_ids: torch.Tensor, length: int) -> list[int]:
+    """Rows whose last 160 tokens repeat a phrase of at most 40.
+
+    A good answer never does: each atom has another place, and a SMILES of 160 equal tokens is no
+    drawing. Rows are looked at every 16 steps, which costs next to nothing.
+
+    Args:
+        input_ids: prompt and answer so far, [B, S].
+        length: tokens of the answer so far.
+    """
+    if length < _WINDOW or length % _EVERY:
+        return []
+    tail = input_ids[:, -_WINDOW:]
+    looping = torch.zeros(len(tail), dtype=torch.bool, device=tail.device)
+    for phrase in range(1, _LONGEST_PHRASE + 1):
+        looping |= (tail[:, phrase:] == tail[:, :-phrase]).all(dim=1)
+    found: list[int] = looping.nonzero().flatten().tolist()
+    return found
