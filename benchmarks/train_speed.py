@@ -82,10 +82,11 @@ def molecules(folder: Path | None, rows: int) -> list[tuple[Any, str]]:
 
 def write_data(options: argparse.Namespace, folder: Path) -> None:
     """A model folder and a LLaVA JSON whose answers have the lengths of real ones."""
+    from PIL import Image
+
     from eyesmol.answer import prompt, write_answer
     from eyesmol.frame import PixelFrame
     from eyesmol.nano import create_nano
-    from PIL import Image
 
     side = options.side
     (folder / "images").mkdir()

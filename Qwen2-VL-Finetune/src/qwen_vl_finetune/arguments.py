@@ -167,6 +167,27 @@ class TrainArguments(TrainingArguments):
     muon_lr: float = field(
         default=3e-3, metadata=_help("Learning rate of the matrices that Muon trains.")
     )
+    eval_score: str | None = field(
+        default=None,
+        metadata=_help(
+            "module:function(predictions, references) -> dict of numbers. At every evaluation some "
+            "rows are answered greedily, and the scores logged as eval_<key>, where "
+            "metric_for_best_model finds them; samples.jsonl shows a few answers."
+        ),
+    )
+    eval_generate_rows: int | None = field(
+        default=None, metadata=_help("Rows that eval_score is given, evenly chosen (32 if unset).")
+    )
+    eval_max_new_tokens: int | None = field(
+        default=None, metadata=_help("Longest answer, in tokens, for eval_score (512 if unset).")
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata=_help(
+            "Stop after so many evaluations that did not better metric_for_best_model (needs "
+            "load_best_model_at_end true)."
+        ),
+    )
     logging_steps: float = field(default=10, metadata=_help("Log every N steps."))
     # a filter that hides NaN from the log hides the one thing one must see
     logging_nan_inf_filter: bool = field(
@@ -425,6 +446,9 @@ def complete(arguments: Arguments) -> None:
         train.ddp_find_unused_parameters = False  # every batch has a picture, so all take part
     if data.eval_path and str(train.eval_strategy.value) == "no":
         train.eval_strategy = type(train.eval_strategy)("epoch")
+    # a resumed run must remember how many evaluations it has been patient for
+    if train.early_stopping_patience is not None:
+        train.restore_callback_states_from_checkpoint = True
     if data.packing:
         data.max_seq_length = min(data.max_seq_length, arguments.pack_budget)
         train.per_device_train_batch_size = 1  # one pack
@@ -441,6 +465,7 @@ def combination_problems(arguments: Arguments) -> list[str]:
         *_part_problems(arguments),
         *_stack_problems(arguments),
         *_optimizer_problems(arguments),
+        *_evaluation_problems(arguments),
         *_package_problems(arguments),
     ]
 
@@ -576,6 +601,35 @@ def _optimizer_problems(arguments: Arguments) -> list[str]:
             "get no gradient; leave it out"
         )
     return problems
+
+
+def _evaluation_problems(arguments: Arguments) -> list[str]:
+    train = arguments.train
+    problems = []
+    for name in ("eval_generate_rows", "eval_max_new_tokens", "early_stopping_patience"):
+        value = getattr(train, name)
+        if value is not None and value < 1:
+            problems.append(f"--{name} {value}: expected at least 1")
+        if value is not None and name.startswith("eval_") and not train.eval_score:
+            problems.append(f"--{name} needs --eval_score")
+    if train.eval_score and not arguments.data.eval_path:
+        problems.append("--eval_score needs --eval_path")
+    if train.eval_score and (train.fsdp or _shards_weights(train.deepspeed)):
+        problems.append(
+            "--eval_score: processes generate at their own pace, which sharded weights (FSDP, "
+            "ZeRO-3) don't allow; use ZeRO-2 or leave it out"
+        )
+    if train.early_stopping_patience is not None and not train.load_best_model_at_end:
+        problems.append("--early_stopping_patience needs --load_best_model_at_end true")
+    return problems
+
+
+def _shards_weights(deepspeed: Any) -> bool:
+    """Whether a DeepSpeed setting (a dict, or a JSON file's path) is ZeRO-3."""
+    if isinstance(deepspeed, str) and Path(deepspeed).is_file():
+        deepspeed = json.loads(Path(deepspeed).read_text(encoding="utf-8"))
+    zero = deepspeed.get("zero_optimization", {}) if isinstance(deepspeed, dict) else {}
+    return int(zero.get("stage", 0)) == 3
 
 
 def _package_problems(arguments: Arguments) -> list[str]:

@@ -7,6 +7,14 @@ from typing import Any
 from transformers import TrainerControl, TrainerState
 from transformers.trainer_callback import ProgressCallback
 
+TIMES = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+
+
+def evaluation_line(logs: dict[str, Any]) -> str:
+    """Loss and scores of an evaluation, without its times."""
+    kept = {k: v for k, v in logs.items() if k.startswith("eval_") and k not in TIMES}
+    return ", ".join(f"{key} {value:.4f}" for key, value in kept.items())
+
 
 class RunBar(ProgressCallback):
     """Stock's bar without its lines of raw dictionaries; those are in `trainer_state.json`."""
@@ -19,12 +27,12 @@ class RunBar(ProgressCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the loss and the learning rate on the bar, the evaluation loss above it."""
+        """Show the loss and the learning rate on the bar, the evaluation above it."""
         logs = logs or {}
         if self.training_bar is None:
             return
         if "eval_loss" in logs:
-            self.training_bar.write(f"step {state.global_step}: eval_loss {logs['eval_loss']:.4f}")
+            self.training_bar.write(f"step {state.global_step}: {evaluation_line(logs)}")
         elif "loss" in logs:
             self.training_bar.set_postfix_str(
                 f"loss {logs['loss']:.3f}, lr {logs.get('learning_rate', 0):.1e}", refresh=False

@@ -17,6 +17,7 @@ from .adapters import (
     lora_config,
     set_trainable,
 )
+from .answers import AnswerEvaluation, load_score
 from .arguments import Arguments, parse_arguments
 from .data import Collator, LlavaDataset, read_pixel_frame
 from .errors import UserError
@@ -57,6 +58,8 @@ def main(words: list[str] | None = None) -> int:
     if is_finished(output, settings):
         say(f"{output} is finished; nothing to do. Take another --output_dir to train anew.")
         return 0
+    if arguments.train.eval_score:
+        load_score(arguments.train.eval_score)  # refused now rather than at the first evaluation
     base = resolve_folder(str(arguments.model.model_id))
     parents = [Path(path) for path in arguments.lora.first_lora_path or []]
     record = start_record(arguments, base, parents, settings)
@@ -71,6 +74,7 @@ def main(words: list[str] | None = None) -> int:
         base,
         train_set.processor.frame,
         record,
+        answer_evaluation(arguments, eval_set),
         model=model,
         train_dataset=train_set,
         eval_dataset=eval_set,
@@ -174,6 +178,24 @@ def load_data(arguments: Arguments, base: Path) -> tuple[LlavaDataset, LlavaData
             "(--freeze_vision_tower true --freeze_merger true, no --vision_lora)."
         )
     return sets[0], sets[1] if len(sets) > 1 else None
+
+
+def answer_evaluation(
+    arguments: Arguments, dataset: LlavaDataset | None
+) -> AnswerEvaluation | None:
+    """What scores generated answers, if that was asked for."""
+    train = arguments.train
+    if not train.eval_score or dataset is None:
+        return None
+    return AnswerEvaluation(
+        load_score(train.eval_score),
+        train.eval_score,
+        dataset,
+        rows=train.eval_generate_rows or 32,
+        max_new_tokens=train.eval_max_new_tokens or 512,
+        batch_size=train.per_device_eval_batch_size,
+        output=Path(str(train.output_dir)),
+    )
 
 
 def choose_frame(

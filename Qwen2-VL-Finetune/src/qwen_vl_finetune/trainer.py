@@ -15,7 +15,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -31,6 +37,7 @@ from .adapters import (
     save_full_modules,
     set_trainable,
 )
+from .answers import AnswerEvaluation
 from .arguments import Arguments
 from .errors import UserError
 from .model_folder import (
@@ -56,6 +63,7 @@ class QwenTrainer(Trainer):
         base: the base model's folder; its processor files go beside every save.
         frame: the pixel budget in force.
         record: the run record; written into every checkpoint.
+        answers: scores generated answers at every evaluation; None to look at the loss alone.
         kwargs: as for `transformers.Trainer`.
     """
 
@@ -67,8 +75,10 @@ class QwenTrainer(Trainer):
         base: Path,
         frame: PixelFrame,
         record: dict[str, Any],
+        answers: AnswerEvaluation | None = None,
         **kwargs: Any,
     ) -> None:
+        self.answers = answers
         self.arguments, self.base, self.frame, self.record = arguments, base, frame, record
         super().__init__(args=arguments.train, **kwargs)
         # The Qwen-VL classes say no, so stock averages over micro-batches: tokens of a short
@@ -76,6 +86,8 @@ class QwenTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         self.first_step = FirstStepCheck(self)
         self.add_callback(self.first_step)
+        if arguments.train.early_stopping_patience is not None:
+            self.add_callback(EarlyStoppingCallback(arguments.train.early_stopping_patience))
         if not arguments.train.disable_tqdm:
             self.remove_callback(ProgressCallback)
             self.add_callback(RunBar)
@@ -99,6 +111,17 @@ class QwenTrainer(Trainer):
         Stock switches the cache off in the outer config only; the language model has its own.
         """
         return {**super()._prepare_inputs(inputs), "use_cache": False}
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """Stock's evaluation loss, and the scores of generated answers beside it."""
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        if self.answers is not None:
+            model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+            scores = self.answers.run(
+                model.eval(), self.state.global_step, self.args.process_index, self.args.world_size
+            )
+            output.metrics.update({f"{metric_key_prefix}_{k}": v for k, v in scores.items()})
+        return output
 
     # ---- optimizer and order of samples ----
 

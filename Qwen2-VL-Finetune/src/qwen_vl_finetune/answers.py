@@ -1,0 +1,225 @@
+"""Evaluation by generated answers: some rows are answered greedily and scored by a plug-in.
+
+The plug-in is a function `score(predictions: list[str], references: list[str]) -> dict[str, float]`
+that the trainer knows by its name only (`module:function`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from transformers import GenerationConfig, PreTrainedModel
+
+from .data import LlavaDataset, Sample
+from .errors import UserError
+from .processing import IGNORED, Processor
+
+Score = Callable[[list[str], list[str]], dict[str, float]]
+
+SAMPLES = "samples.jsonl"
+SHOWN = 4  # answers an evaluation that go to the table
+
+
+def load_score(name: str) -> Score:
+    """The function `module:function`; modules of the working folder are found, too."""
+    module, _, function = name.partition(":")
+    if os.getcwd() not in sys.path:  # noqa: PTH109 (compared with the texts of sys.path)
+        sys.path.append(os.getcwd())  # noqa: PTH109
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"--eval_score {name}: expected module:function, such as "
+            f"my_package.scores:score_answers ({error})."
+        ) from error
+    if not callable(found):
+        raise UserError(f"--eval_score {name}: {function} is no function.")
+    score: Score = found
+    return score
+
+
+class AnswerEvaluation:
+    """Answers some rows and scores the answers; every process answers its share.
+
+    Sharing out keeps all processes busy. One process alone would make the others wait in their
+    next collective call, up to its time limit.
+
+    Args:
+        score: the plug-in.
+        name: how messages call it.
+        dataset: the evaluation data; rows are taken evenly from all of it.
+        rows: how many.
+        max_new_tokens: the longest answer.
+        batch_size: rows answered at once by a process.
+        output: the run folder; `samples.jsonl` in it shows a few answers of every evaluation.
+    """
+
+    def __init__(
+        self,
+        score: Score,
+        name: str,
+        dataset: LlavaDataset,
+        rows: int,
+        max_new_tokens: int,
+        batch_size: int,
+        output: Path,
+    ) -> None:
+        self.score, self.name, self.dataset = score, name, dataset
+        count = min(rows, len(dataset))
+        self.indices = [i * len(dataset) // count for i in range(count)]
+        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self.table = output / SAMPLES
+
+    def run(
+        self, model: PreTrainedModel, step: int, rank: int = 0, processes: int = 1
+    ) -> dict[str, float]:
+        """The scores of a model, alike on every process.
+
+        Args:
+            model: the model, unwrapped, in evaluation mode.
+            step: the training step, for the table.
+            rank: this process.
+            processes: how many there are.
+        """
+        with untouched_random_state():
+            answers = answer(
+                model,
+                self.dataset,
+                self.indices[rank::processes],
+                self.max_new_tokens,
+                self.batch_size,
+            )
+            if processes > 1:
+                shares = gather_object([answers])
+                answers = [shares[i % processes][i // processes] for i in range(len(self.indices))]
+            found: list[Any] = [None]
+            if rank == 0:  # one process scores, so that all take the same decisions
+                references = [last_answer(self.dataset, i) for i in self.indices]
+                found = [self._scored(answers, references)]
+                self._show(step, answers, references)
+            if processes > 1:
+                broadcast_object_list(found)
+        if isinstance(found[0], str):
+            raise UserError(found[0])
+        scores: dict[str, float] = found[0]
+        return scores
+
+    def _scored(self, answers: list[str], references: list[str]) -> dict[str, float] | str:
+        """The plug-in's scores, or what is wrong with them."""
+        scores = self.score(list(answers), list(references))
+        try:
+            return {str(key): float(value) for key, value in scores.items()}
+        except (AttributeError, TypeError, ValueError):
+            return f"--eval_score {self.name} returned {scores!r}, expected a dict of numbers."
+
+    def _show(self, step: int, answers: list[str], references: list[str]) -> None:
+        """Add a few answers to the table; a resumed run writes its steps anew."""
+        lines = []
+        if self.table.is_file():
+            lines = self.table.read_text(encoding="utf-8").splitlines()
+            lines = [line for line in lines if json.loads(line)["step"] < step]
+        for place in range(min(SHOWN, len(answers))):
+            number = self.dataset.numbers[self.indices[place]]
+            row = self.dataset.rows[self.indices[place]]
+            shown = {"step": step, "row": number, "id": row.get("id")}
+            shown |= {"prediction": answers[place], "reference": references[place]}
+            lines.append(json.dumps(shown, ensure_ascii=False))
+        draft = self.table.with_suffix(".tmp")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        draft.replace(self.table)
+
+
+def last_answer(dataset: LlavaDataset, index: int) -> str:
+    """The true answer to a row's last question."""
+    return str(dataset.rows[index]["conversations"][-1]["value"])
+
+
+def prompt_of(sample: Sample) -> torch.Tensor:
+    """The token ids of a sample up to its last answer, just as they are trained on."""
+    end = int(torch.nonzero(sample["labels"] == IGNORED).max()) + 1
+    prompt: torch.Tensor = sample["input_ids"][:end]
+    return prompt
+
+
+def prompt_batch(samples: list[Sample], processor: Processor) -> dict[str, torch.Tensor]:
+    """Prompts to one batch, filled up on the left, so that all answers begin side by side.
+
+    Returns:
+        `input_ids`, `attention_mask`, `mm_token_type_ids` [B, S]; where there are pictures, also
+        `pixel_values` [patches, 3 * t * p * p] and `image_grid_thw` [N, 3].
+    """
+    prompts = [prompt_of(sample) for sample in samples]
+    size = (len(prompts), max(len(prompt) for prompt in prompts))
+    ids = torch.full(size, processor.pad_token_id)
+    mask = torch.zeros(size, dtype=torch.long)
+    for i, prompt in enumerate(prompts):
+        ids[i, -len(prompt) :], mask[i, -len(prompt) :] = prompt, 1
+    is_image = (ids == processor.image_token_id) & mask.bool()
+    batch = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": is_image.int()}
+    grids = [grid for sample in samples for grid in sample["grids"]]
+    if grids:
+        pixels = np.concatenate([part for sample in samples for part in sample["pixels"]])
+        batch["pixel_values"] = processor.pixel_values(pixels)
+        batch["image_grid_thw"] = torch.tensor(grids, dtype=torch.long)
+    return batch
+
+
+@torch.no_grad()
+def answer(
+    model: PreTrainedModel,
+    dataset: LlavaDataset,
+    indices: list[int],
+    max_new_tokens: int,
+    batch_size: int,
+) -> list[str]:
+    """Greedy answers to the last questions of some rows, in their order."""
+    processor, answers = dataset.processor, []
+    for start in range(0, len(indices), batch_size):
+        samples = [dataset[i] for i in indices[start : start + batch_size]]
+        batch = prompt_batch(samples, processor)
+        # everything said here: the base's own settings may sample, or punish repetition
+        settings = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            use_cache=True,
+            pad_token_id=processor.pad_token_id,
+            eos_token_id=end_tokens(samples, processor),
+        )
+        inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        tokens = model.generate(**inputs, generation_config=settings)
+        new = tokens[:, batch["input_ids"].shape[1] :]
+        texts = processor.tokenizer.batch_decode(new, skip_special_tokens=True)
+        answers += [text.strip() for text in texts]
+    return answers
+
+
+def end_tokens(samples: list[Sample], processor: Processor) -> list[int]:
+    """What ends an answer: the token that ends the true ones, and the tokenizer's own."""
+    ends = {int(sample["input_ids"][-1]) for sample in samples}
+    return sorted(ends | {int(processor.tokenizer.eos_token_id)})
+
+
+@contextmanager
+def untouched_random_state() -> Iterator[None]:
+    """Leave every random state as it was, whatever model and plug-in draw."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the global one)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
