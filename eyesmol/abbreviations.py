@@ -1,105 +1,150 @@
-"""What the abbreviations of patent drawings stand for.
+"""The acronyms of patent drawings: what no reader of formulas can work out from the letters.
 
-Each fragment is a SMILES whose first atom is the one that the label is bonded by. Both reading
-directions of a label are listed, since the graph keeps the one that is drawn.
+Everything that can be read letter by letter (CO2Et, N(CH2CH3)2, SO2NH2) is read so, by
+`eyesmol.condensed`, which takes these names as its words: BocHN is Boc, H and N.
 """
 
 from __future__ import annotations
 
-import re
+from eyesmol.graph import Atom
 
-from eyesmol.graph import is_element
+__all__ = ["GROUPS", "LINKS", "SPECIES", "UNITS", "is_label"]
 
-__all__ = ["fragment_smiles"]
 
-# fragment -> the ways in which it is written
-_TABLE: dict[str, str] = {
-    "C": "Me CH3 H3C",
-    "CC": "Et C2H5 CH2CH3 CH3CH2 H5C2 H3CH2C",
-    "CCC": "Pr nPr n-Pr C3H7 CH2CH2CH3 CH3CH2CH2",
-    "C(C)C": "iPr i-Pr CH(CH3)2 (CH3)2CH",
-    "CCCC": "Bu nBu n-Bu C4H9",
-    "C(C)(C)C": "tBu t-Bu C(CH3)3 (CH3)3C",
-    "CC(C)C": "iBu i-Bu",
-    "c1ccccc1": "Ph C6H5",
-    "Cc1ccccc1": "Bn CH2Ph PhCH2",
-    "OC": "OMe MeO OCH3 H3CO CH3O",
-    "OCC": "OEt EtO OC2H5 C2H5O H5C2O",
-    "OC(C)C": "OiPr iPrO",
-    "OC(C)(C)C": "OtBu tBuO",
-    "Oc1ccccc1": "OPh PhO",
-    "OCc1ccccc1": "OBn BnO OCH2Ph PhCH2O",
-    "OC(C)=O": "OAc AcO",
-    "OC(=O)c1ccccc1": "OBz BzO",
-    "OS(C)(=O)=O": "OMs MsO",
-    "OS(=O)(=O)c1ccc(C)cc1": "OTs TsO",
-    "OS(=O)(=O)C(F)(F)F": "OTf TfO",
-    "OC(F)(F)F": "OCF3 F3CO",
-    "OC(F)F": "OCF2H OCHF2 F2HCO",
-    "C(F)(F)F": "CF3 F3C",
-    "C(F)F": "CHF2 CF2H F2HC",
-    "C(Cl)(Cl)Cl": "CCl3 Cl3C",
-    "C(C)=O": "Ac COCH3 COMe",
-    "C(=O)c1ccccc1": "Bz COPh",
-    "C=O": "CHO OHC",
-    "C(=O)O": "CO2H COOH HO2C HOOC",
-    "C(=O)[O-]": "CO2- COO-",
-    "C(=O)OC": "CO2Me COOMe CO2CH3 COOCH3 MeO2C MeOOC H3CO2C",
-    "C(=O)OCC": "CO2Et COOEt EtO2C EtOOC COOC2H5",
-    "C(=O)OC(C)(C)C": "Boc BOC CO2tBu CO2C(CH3)3 t-BOC",
-    "C(=O)OCc1ccccc1": "Cbz CO2Bn COOCH2Ph",
-    "C(N)=O": "CONH2 H2NOC",
-    "C#N": "CN NC",
-    "CO": "CH2OH HOCH2 HOH2C",
-    "COC": "CH2OMe MeOCH2 MeOH2C",
-    "N": "NH2 H2N",
-    "NC": "NHMe MeNH MeHN NHCH3 H3CHN",
-    "N(C)C": "NMe2 Me2N N(CH3)2 (H3C)2N",
-    "NCC": "NHEt EtHN EtNH",
-    "N(CC)CC": "NEt2 Et2N N(CH2CH3)2 (CH3CH2)2N N(C2H5)2 (C2H5)2N",
-    "NN": "NHNH2 H2NHN",
-    "NC(C)=O": "NHAc AcHN NHCOCH3",
-    "NC(=O)OC(C)(C)C": "NHBoc BocHN",
-    "NC(=O)OCc1ccccc1": "NHCbz CbzHN",
-    "Nc1ccccc1": "NHPh PhHN",
-    "NS(C)(=O)=O": "NHMs NHSO2Me NHSO2CH3",
-    "[N+](=O)[O-]": "NO2 O2N",
-    "N=[N+]=[N-]": "N3",
-    "N=O": "NO ON",
-    "N=C=O": "NCO OCN",
-    "N=C=S": "NCS SCN",
-    "O": "OH HO",
-    "S": "SH HS",
-    "SC": "SMe MeS SCH3 H3CS",
-    "Sc1ccccc1": "SPh PhS",
-    "S(C)(=O)=O": "SO2Me SO2CH3 Ms MeO2S H3CO2S",
-    "S(N)(=O)=O": "SO2NH2 H2NO2S",
-    "S(=O)(=O)O": "SO3H HO3S",
-    "S(=O)(=O)Cl": "SO2Cl",
-    "S(=O)(=O)c1ccc(C)cc1": "Ts Tos",
-    "S(=O)(=O)C(F)(F)F": "Tf SO2CF3",
-    "S(F)(F)(F)(F)F": "SF5 F5S",
-    "SC(F)(F)F": "SCF3 F3CS",
-    "[Si](C)(C)C": "TMS",
-    "[Si](C)(C)C(C)(C)C": "TBS TBDMS",
-    "P(c1ccccc1)c1ccccc1": "PPh2 Ph2P",
-    "[2H]": "D",
-    "[3H]": "T",
+def _by_name(table: dict[str, str]) -> dict[str, str]:
+    return {name: smiles for smiles, names in table.items() for name in names.split()}
+
+
+# One bond to the outside, at the first atom.
+GROUPS: dict[str, str] = _by_name(
+    {
+        # alkyl and aryl
+        "C": "Me",
+        "CC": "Et",
+        "CCC": "Pr nPr n-Pr",
+        "C(C)C": "iPr i-Pr",
+        "CCCC": "Bu nBu n-Bu",
+        "C(C)CC": "sBu s-Bu sec-Bu",
+        "CC(C)C": "iBu i-Bu",
+        "C(C)(C)C": "tBu t-Bu tert-Bu",
+        "CC(C)(C)C": "neoPent",
+        "C1CC1": "cPr c-Pr cyclopropyl",
+        "C1CCC1": "cBu c-Bu",
+        "C1CCCC1": "cPent c-Pent cPen",
+        "C1CCCCC1": "Cy cHex c-Hex Chx",
+        "c1ccccc1": "Ph",
+        "Cc1ccccc1": "Bn",
+        "c1ccc(C)cc1": "Tol p-Tol pTol",
+        "c1c(C)cc(C)cc1C": "Mes",
+        "C(c1ccccc1)(c1ccccc1)c1ccccc1": "Tr Trt",
+        "C(c1ccccc1)(c1ccccc1)c1ccc(OC)cc1": "MMTr MMT",
+        "C(c1ccccc1)(c1ccc(OC)cc1)c1ccc(OC)cc1": "DMTr DMT",
+        # ethers and acetals that protect
+        "Cc1ccc(OC)cc1": "PMB MPM",
+        "c1ccc(OC)cc1": "PMP",
+        "Cc1ccc(OC)cc1OC": "DMB",
+        "COC": "MOM",
+        "COCCOC": "MEM",
+        "COCC[Si](C)(C)C": "SEM",
+        "COCc1ccccc1": "BOM",
+        "CSC": "MTM",
+        "C(C)OCC": "EE",
+        "C1CCCCO1": "THP",
+        # acyl, carbonate and carbamate
+        "C(C)=O": "Ac",
+        "C(=O)c1ccccc1": "Bz",
+        "C(=O)C(C)(C)C": "Piv",
+        "C(=O)C(F)(F)F": "TFAc",
+        "C(=O)OC(C)(C)C": "Boc BOC t-Boc t-BOC tBoc",
+        "C(=O)OCc1ccccc1": "Cbz CBZ CBz",
+        "C(=O)OCC1c2ccccc2-c2ccccc21": "Fmoc FMOC",
+        "C(=O)OCC=C": "Alloc Aloc",
+        "C(=O)OCC(Cl)(Cl)Cl": "Troc TROC",
+        "C(=O)OCC[Si](C)(C)C": "Teoc",
+        # sulfonyl
+        "S(C)(=O)=O": "Ms",
+        "S(=O)(=O)c1ccc(C)cc1": "Ts Tos",
+        "S(=O)(=O)C(F)(F)F": "Tf",
+        "S(=O)(=O)c1ccc([N+](=O)[O-])cc1": "Ns Nos",
+        "S(=O)(=O)c1ccc(Br)cc1": "Bs",
+        # silyl and boron
+        "[Si](C)(C)C": "TMS",
+        "[Si](CC)(CC)CC": "TES",
+        "[Si](C)(C)C(C)(C)C": "TBS TBDMS",
+        "[Si](C(C)C)(C(C)C)C(C)C": "TIPS",
+        "[Si](c1ccccc1)(c1ccccc1)C(C)(C)C": "TBDPS",
+        "B1OC(C)(C)C(C)(C)O1": "Bpin BPin",
+        # what letters alone would misread, and heavy hydrogen
+        "N=[N+]=[N-]": "N3",
+        "[N+]#N": "N2+",
+        "N=C=O": "NCO",
+        "P(=O)(O)O": "PO3H2 H2O3P",
+        "[2H]": "D",
+        "[3H]": "T",
+    }
+)
+
+# Residues of L-amino acids, with two bonds to the outside: the nitrogen (first atom) takes what is
+# written on the left of the name, the carbonyl carbon (last but one) what is written on its right.
+LINKS: dict[str, str] = {
+    "Gly": "NCC=O",
+    "Ala": "N[C@@H](C)C=O",
+    "Val": "N[C@@H](C(C)C)C=O",
+    "Leu": "N[C@@H](CC(C)C)C=O",
+    "Ile": "N[C@@H]([C@@H](C)CC)C=O",
+    "Phe": "N[C@@H](Cc1ccccc1)C=O",
+    "Tyr": "N[C@@H](Cc1ccc(O)cc1)C=O",
+    "Trp": "N[C@@H](Cc1c[nH]c2ccccc12)C=O",
+    "Ser": "N[C@@H](CO)C=O",
+    "Thr": "N[C@@H]([C@H](O)C)C=O",
+    "Cys": "N[C@@H](CS)C=O",
+    "Met": "N[C@@H](CCSC)C=O",
+    "Asp": "N[C@@H](CC(=O)O)C=O",
+    "Glu": "N[C@@H](CCC(=O)O)C=O",
+    "Asn": "N[C@@H](CC(N)=O)C=O",
+    "Gln": "N[C@@H](CCC(N)=O)C=O",
+    "Lys": "N[C@@H](CCCCN)C=O",
+    "Arg": "N[C@@H](CCCNC(=N)N)C=O",
+    "His": "N[C@@H](Cc1c[nH]cn1)C=O",
+    "Pro": "N1CCC[C@H]1C=O",
 }
-_SMILES_OF = {label: smiles for smiles, labels in _TABLE.items() for label in labels.split()}
 
-# An element with its hydrogens, either way round: NH, OH, H2N, CH2. RDKit puts them back.
-_HYDRIDE = re.compile(r"(?:H\d?)?([A-Z][a-z]?)(?:H\d?)?")
+# Hydrocarbons that are written by their formula and are no chain.
+UNITS: dict[str, str] = {"C6H5": "c1ccccc1", "C6H11": "C1CCCCC1"}
+
+# What stands alone: acids and counter-ions.
+SPECIES: dict[str, str] = {
+    "TFA": "OC(=O)C(F)(F)F",
+    "H2SO4": "OS(=O)(=O)O",
+    "HNO3": "O[N+](=O)[O-]",
+    "H3PO4": "OP(=O)(O)O",
+    "HClO4": "O[Cl](=O)(=O)=O",
+    "ClO4-": "[O-][Cl](=O)(=O)=O",
+    "NO3-": "[O-][N+](=O)[O-]",
+    "BF4-": "F[B-](F)(F)F",
+    "PF6-": "F[P-](F)(F)(F)(F)F",
+    "SbF6-": "F[Sb-](F)(F)(F)(F)F",
+}
+
+# Symbols of elements that in a patent's organic drawing are a group of the table ...
+_ELEMENT_OR_GROUP = frozenset({"Ac", "Pr", "Ts"})
+# ... or a variable that the text defines ("Ar is aryl", "Y is O or S").
+_ELEMENT_OR_VARIABLE = frozenset({"Ar", "U", "V", "W", "Y"})
 
 
-def fragment_smiles(label: str) -> str | None:
-    """The fragment that a label stands for, attachment atom first; None for what is not known."""
-    if (known := _SMILES_OF.get(label)) is not None:
-        return known
-    match = _HYDRIDE.fullmatch(label)
-    if match and is_element(match[1]) and match[1] != "H":
-        return f"[{match[1]}]" if match[1] not in _ORGANIC else match[1]
-    return None
+def is_label(atom: Atom, bonds: int) -> bool:
+    """True where an atom's text is no element: an abbreviation, an R group, a variable.
 
+    Some texts are both: Ac, Pr and Ts, and the variables Ar, U, V, W and Y. They are elements
+    where they stand alone, carry a charge or an isotope, or have the four bonds and more of a metal
+    complex; with one to three bonds and nothing else they are what a patent means by them.
 
-_ORGANIC = {"B", "C", "N", "O", "P", "S", "F", "Cl", "Br", "I"}
+    Args:
+        atom: an atom as drawn.
+        bonds: the number of its bonds.
+    """
+    if not atom.is_element:
+        return True
+    if atom.label not in _ELEMENT_OR_GROUP | _ELEMENT_OR_VARIABLE:
+        return False
+    return not atom.charge and not atom.isotope and 1 <= bonds <= 3

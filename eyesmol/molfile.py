@@ -13,9 +13,19 @@ from pathlib import Path
 
 from rdkit import Chem, rdBase
 
+from eyesmol.abbreviations import is_label
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 
-__all__ = ["MolfileError", "graph_to_molblock", "mol_to_graph", "parse_molblock", "read_molblock"]
+__all__ = [
+    "AbbreviationGroup",
+    "MolfileError",
+    "abbreviation_groups",
+    "graph_to_molblock",
+    "has_open_labels",
+    "mol_to_graph",
+    "parse_molblock",
+    "read_molblock",
+]
 
 
 class MolfileError(ValueError):
@@ -108,15 +118,19 @@ def parse_molblock(block: str, *, source: str = "molblock") -> MolGraph:
     return mol_to_graph(block_to_mol(block, sanitize=False, source=source))
 
 
-def mol_to_graph(mol: Chem.Mol) -> MolGraph:
+def mol_to_graph(mol: Chem.Mol, *, collapse: bool = True) -> MolGraph:
     """The drawing that an RDKit molecule (unsanitised, from a molblock) stands for.
+
+    Args:
+        mol: with a 2D conformer.
+        collapse: draw an abbreviation S-group as one atom; else its hidden atoms are drawn.
 
     Raises:
         MolfileError: the molecule has atoms but no coordinates.
     """
     if mol.GetNumAtoms() and not mol.GetNumConformers():
         raise MolfileError("the molecule has no coordinates; expected a 2D conformer")
-    collapsed = _abbreviations(mol)
+    collapsed = abbreviation_groups(mol) if collapse else []
     hidden_in = {atom: group for group in collapsed for atom in group.members}
     new_index: dict[int, int] = {}
     atoms: list[Atom] = []
@@ -142,13 +156,15 @@ def mol_to_graph(mol: Chem.Mol) -> MolGraph:
 
 
 @dataclass(frozen=True)
-class _Abbreviation:
+class AbbreviationGroup:
+    """An abbreviation S-group: its label, its atoms, and the one of them where the label stands."""
+
     label: str
     members: frozenset[int]
     anchor: int
 
 
-def _abbreviations(mol: Chem.Mol) -> list[_Abbreviation]:
+def abbreviation_groups(mol: Chem.Mol) -> list[AbbreviationGroup]:
     """SUP S-groups as (label, members, anchor).
 
     The anchor is the member that is bonded to the outside, where the label is drawn. It is the
@@ -164,7 +180,7 @@ def _abbreviations(mol: Chem.Mol) -> list[_Abbreviation]:
         members = list(sgroup.GetAtoms())
         if label and members:
             groups.append((label, members))
-    found: list[_Abbreviation] = []
+    found: list[AbbreviationGroup] = []
     taken: set[int] = set()
     for label, members in sorted(groups, key=lambda g: -len(g[1])):
         inside = frozenset(members)
@@ -176,7 +192,7 @@ def _abbreviations(mol: Chem.Mol) -> list[_Abbreviation]:
             for index in members
             if any(n.GetIdx() not in inside for n in mol.GetAtomWithIdx(index).GetNeighbors())
         ]
-        found.append(_Abbreviation(label, inside, (outward or members)[0]))
+        found.append(AbbreviationGroup(label, inside, (outward or members)[0]))
     return found
 
 
@@ -189,9 +205,26 @@ def _is_junk_alias(text: str) -> bool:
     )
 
 
+def _alias(atom: Chem.Atom) -> str:
+    """The text that stands in an atom's place; empty where there is none, or junk."""
+    text = " ".join(atom.GetProp("molFileAlias").split()) if atom.HasProp("molFileAlias") else ""
+    return "" if _is_junk_alias(text) else text
+
+
+def has_open_labels(mol: Chem.Mol) -> bool:
+    """True where a label has no atoms behind it, so that RDKit's own SMILES says something else.
+
+    That is an alias on a carbon (X, Q, NHR8), or a variable that is an element's symbol (Y, Ar).
+    """
+    return any(
+        _alias(atom)
+        or (atom.GetAtomicNum() and is_label(_drawn_atom(atom, 0, 0), atom.GetDegree()))
+        for atom in mol.GetAtoms()
+    )
+
+
 def _drawn_atom(atom: Chem.Atom, x: float, y: float) -> Atom:
-    alias = atom.GetProp("molFileAlias").strip() if atom.HasProp("molFileAlias") else ""
-    if alias and not _is_junk_alias(alias):
+    if alias := _alias(atom):
         return Atom.from_text(alias, x, y)
     if atom.GetAtomicNum():
         return Atom(atom.GetSymbol(), x, y, atom.GetFormalCharge(), atom.GetIsotope())
@@ -244,8 +277,9 @@ def graph_to_molblock(graph: MolGraph, *, name: str = "") -> str:
     lines = [name.splitlines()[0][:80] if name else "", "  EyesMol           2D", ""]
     lines.append(f"{len(graph.atoms):3d}{len(graph.bonds):3d}  0  0  0  0  0  0  0  0999 V2000")
     aliases, properties = [], []
+    degree = [len(row) for row in graph.neighbours()]
     for number, atom in enumerate(graph.atoms, start=1):
-        symbol, r_group = _symbol(atom)
+        symbol, r_group = _symbol(atom, degree[number - 1])
         lines.append(
             f"{atom.x * scale:10.4f}{-atom.y * scale:10.4f}{0:10.4f} {symbol:<3}"
             + " 0"
@@ -265,10 +299,8 @@ def graph_to_molblock(graph: MolGraph, *, name: str = "") -> str:
     return "\n".join([*lines, *aliases, *properties, "M  END", ""])
 
 
-def _symbol(atom: Atom) -> tuple[str, int | None]:
+def _symbol(atom: Atom, degree: int) -> tuple[str, int | None]:
     """The symbol column of an atom line, and the number where it is an R group."""
     if match := re.fullmatch(r"R(\d{1,2})", atom.label):
         return "R#", int(match[1])
-    if atom.is_element:
-        return atom.label, None
-    return "*", None
+    return ("*" if is_label(atom, degree) else atom.label), None

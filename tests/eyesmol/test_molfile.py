@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
+from rdkit import Chem
 
+from benchmarks import fidelity
 from eyesmol.answer import read_answer, write_answer
 from eyesmol.chemistry import (
     canonical_smiles,
@@ -15,7 +16,13 @@ from eyesmol.chemistry import (
     molblock_to_smiles,
 )
 from eyesmol.graph import BondOrder, MolGraph
-from eyesmol.molfile import MolfileError, graph_to_molblock, parse_molblock, read_molblock
+from eyesmol.molfile import (
+    MolfileError,
+    block_to_mol,
+    graph_to_molblock,
+    parse_molblock,
+    read_molblock,
+)
 
 
 def molblock(atoms: list[str], bonds: list[str], tail: list[str] | None = None) -> str:
@@ -107,29 +114,49 @@ def test_what_is_no_molfile_is_named(tmp_path: Path, content: bytes, found: str)
 
 
 def test_real_patent_molfiles(shared_data: Path) -> None:
-    """The figures that the design asks for, over 4,301 real files.
-
-    Reading back is the identity for all; the SMILES is RDKit's own for at least 99 % of those
-    without abbreviations.
-    """
-    counts: Counter[str] = Counter()
+    """Reading an answer back is the identity for 4,290 real files, and RDKit refuses a dozen."""
+    refused = 0
     files = sorted((shared_data / "uspto_molfiles").iterdir())
     for path in files + sorted((shared_data / "clef300" / "molfiles").iterdir()):
         block = read_molblock(path)
         try:
             expected = molblock_to_smiles(block, source=path.name)
         except MolfileError:
-            counts["RDKit refuses the file"] += 1
+            refused += 1
             continue
         graph = parse_molblock(block).transformed(80, 3000, 3000, flip=True).rounded()
         for form in ("json", "compact"):
             assert read_answer(write_answer(graph, expected, form)).graph == graph.walked(), path
-        if all(atom.is_element for atom in graph.atoms):
-            counts["plain"] += 1
-            counts["plain, same SMILES"] += graph_to_smiles(graph)[0] == expected
-    print(dict(counts))
-    assert counts["RDKit refuses the file"] <= 12
-    assert counts["plain, same SMILES"] >= 0.99 * counts["plain"] > 2000
+    assert refused <= 12
+
+
+def test_what_real_patent_molfiles_hold_survives(shared_data: Path) -> None:
+    """The figures of the fidelity benchmark; what is left are molfiles that contradict themselves.
+
+    2,403 of 2,447 S-groups and 4,257 of 4,290 files when this was written.
+    """
+    folders = [shared_data / "uspto_molfiles", shared_data / "clef300" / "molfiles"]
+    groups, files, _, _ = fidelity.measured([path for f in folders for path in sorted(f.iterdir())])
+    assert sum(not case.reason for case in groups) >= 0.98 * len(groups) > 2300
+    assert sum(not case.reason for case in files) >= 0.992 * len(files) > 4200
+    assert not [case for case in files if case.reason == "another molecule"]
+
+
+def test_v3000_is_read_as_v2000_is() -> None:
+    mol = block_to_mol(ANISOLE_LIKE, sanitize=False)
+    block = Chem.MolToV3KMolBlock(mol)
+    assert "V30 BEGIN SGROUP" in block
+    assert parse_molblock(block) == parse_molblock(ANISOLE_LIKE)
+    wedged = graph_from_smiles("C[C@H](N)C(=O)[O-]").transformed(1, 0, 0, flip=True)
+    mol = block_to_mol(graph_to_molblock(wedged), sanitize=False)
+    Chem.ReapplyMolBlockWedging(mol)
+    v3000 = parse_molblock(Chem.MolToV3KMolBlock(mol, kekulize=False))
+    assert v3000.bonds == wedged.bonds
+
+
+def test_a_label_without_atoms_behind_it_is_no_carbon_and_no_yttrium() -> None:
+    block = molblock(["C 0 0", "C 1 0", "Y 2 0"], ["1 2 1 0", "2 3 1 0"], ["A    1", "CO2Et"])
+    assert molblock_to_smiles(block) == canonical_smiles("CCOC(=O)C*")
 
 
 def test_an_empty_graph_has_an_empty_molblock() -> None:
