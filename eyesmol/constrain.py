@@ -66,6 +66,76 @@ def _byte_alphabet() -> dict[str, int]:
     return letters | {chr(0x100 + place): byte for place, byte in enumerate(others)}
 
 
+class _Vocabulary:
+    """Texts of tokens, sorted, to be walked like a tree of their beginnings."""
+
+    def __init__(self, ids: dict[bytes, list[int]]) -> None:
+        self.ids = ids
+        self._words = sorted(ids)
+        self._first: dict[int, tuple[int, int]] = {}  # first byte -> where its words lie
+        for place, word in enumerate(self._words):
+            begin, _ = self._first.get(word[0], (place, place))
+            self._first[word[0]] = (begin, place + 1)
+        self.longest = max(map(len, self._words), default=0)
+
+    def walk(
+        self,
+        step: Callable[[Any, bytes], Any | None],
+        start: Any,
+        first: bytes = bytes(range(256)),
+    ) -> Iterator[int]:
+        """Ids of the tokens whose bytes can all be stepped.
+
+        Args:
+            step: gives the state after the last byte of a beginning, from the state before it, or
+                None. Each beginning is stepped once, and the words of a dead one are jumped over.
+            start: the state before a token.
+            first: bytes that a token may begin with.
+        """
+        for byte in first:
+            if byte in self._first:
+                after = step(start, bytes([byte]))
+                if after is not None:
+                    yield from self._walk_range(step, after, *self._first[byte])
+
+    def beginning_with(self, beginning: bytes) -> Iterator[int]:
+        """Ids of the tokens that begin with a text."""
+        place = bisect_left(self._words, beginning)
+        while place < len(self._words) and self._words[place].startswith(beginning):
+            yield from self.ids[self._words[place]]
+            place += 1
+
+    def _walk_range(
+        self, step: Callable[[Any, bytes], Any | None], start: Any, place: int, end: int
+    ) -> Iterator[int]:
+        """The same for words with one first byte, which has been stepped."""
+        words = self._words
+        states, last = [start], words[place][:1]  # states[n]: after n + 1 bytes
+        while place < end:
+            word = words[place]
+            common, most = 1, min(len(last), len(word))
+            while common < most and last[common] == word[common]:
+                common += 1
+            del states[common:]
+            last = word
+            for depth in range(common, len(word)):
+                after = step(states[-1], word[: depth + 1])
+                if after is None:
+                    last = word[:depth]
+                    place = bisect_left(words, _successor(word[: depth + 1]), place + 1, end)
+                    break
+                states.append(after)
+            else:
+                yield from self.ids[word]
+                place += 1
+
+
+def _successor(prefix: bytes) -> bytes:
+    """The first text behind all those that begin like this."""
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\xff" * 64
+
+
 class AnswerTokens:
     """Which tokens may come next: the grammar of one answer form over one vocabulary.
 
@@ -86,14 +156,13 @@ class AnswerTokens:
         device: torch.device | str = "cpu",
     ) -> None:
         self._texts, self._size, self._device = texts, size, device
-        self._ids: dict[bytes, list[int]] = {}
+        ids: dict[bytes, list[int]] = {}
         for number, text in texts.items():
             if text:
-                self._ids.setdefault(text, []).append(number)
-        self._words = sorted(self._ids)
-        self._longest = max(map(len, self._words))
+                ids.setdefault(text, []).append(number)
+        self._vocabulary = _Vocabulary(ids)
         self.ends = self._mask_of(end_ids)
-        self._inside: dict[tuple[str, Any], tuple[torch.Tensor, list[tuple[bytes, Any]]]] = {}
+        self._inside: dict[tuple[str, Any], tuple[torch.Tensor, _Vocabulary]] = {}
         # Grammar, state, and whether the list of atoms and bonds in the state makes a difference.
         self._masks: dict[tuple[AnswerGrammar, State, bool], torch.Tensor] = {}
         self._most_masks = max(256, _CACHE_BYTES // size)
@@ -116,8 +185,6 @@ class AnswerTokens:
                 return known
         grammar.asked = False
         mask = self._worked_out(grammar, state)
-        if not bool(mask.any()):
-            mask = self.ends  # a vocabulary without the letters that are needed
         if len(self._masks) >= self._most_masks:
             self._masks.clear()
         self._masks[grammar, state if grammar.asked else anywhere, grammar.asked] = mask
@@ -127,7 +194,8 @@ class AnswerTokens:
         """Mask [size] of the tokens that a text may begin with; the ends of an empty one."""
         if not text:
             return self.ends
-        found = (self._ids.get(text[:n], []) for n in range(1, min(len(text), self._longest) + 1))
+        lengths = range(1, min(len(text), self._vocabulary.longest) + 1)
+        found = (self._vocabulary.ids.get(text[:length], []) for length in lengths)
         return self._mask_of([number for ids in found for number in ids])
 
     def text_of(self, token: int) -> bytes:
@@ -140,73 +208,39 @@ class AnswerTokens:
         return mask.to(self._device)
 
     def _worked_out(self, grammar: AnswerGrammar, state: State) -> torch.Tensor:
-        if state.field not in ("label", "smiles") or state.sub is None:
-            ids = list(self._walk(lambda s, prefix: grammar.step(s, prefix[-1]), state))
-            mask = self._mask_of(ids)
+        def step(state: State, beginning: bytes) -> State | None:
+            return grammar.step(state, beginning[-1])
+
+        if state.field in ("label", "smiles") and state.sub is not None:
+            inside, leaving = self._inside_of(grammar, state)
+            mask = inside.clone()
+            mask[list(leaving.walk(step, grammar.leave(state)))] = True
         else:
-            inside, exits = self._inside_of(grammar, state)
-            mask, ids = inside.clone(), []
-            for prefix, sub in exits:
-                left = grammar.leave(state._replace(sub=sub), prefix[-1])
-                if left is not None:
-                    ids += self._walk(lambda s, p: grammar.step(s, p[-1]), left, prefix)
-            mask[ids] = True
+            first = grammar.next_bytes(state)
+            mask = self._mask_of(list(self._vocabulary.walk(step, state, first)))
         return mask | self.ends if grammar.is_whole(state) else mask
 
-    def _inside_of(
-        self, grammar: AnswerGrammar, state: State
-    ) -> tuple[torch.Tensor, list[tuple[bytes, Any]]]:
-        """Tokens that stay in a text field, and where others leave it: with the last byte of a
-        prefix, from that state of the field."""
+    def _inside_of(self, grammar: AnswerGrammar, state: State) -> tuple[torch.Tensor, _Vocabulary]:
+        """Tokens that stay in a text field; and of those that leave it, what stands behind it."""
         key = (state.field, state.sub)
         if key not in self._inside:
-            field, leaving = grammar.field(state), grammar.exits(state.field)
-            exits: list[tuple[bytes, Any]] = []
+            field, exits = grammar.field(state), grammar.exits(state.field)
+            leaving: dict[bytes, list[int]] = {}
 
-            def step(sub: Any, prefix: bytes) -> Any | None:
-                after = field.step(sub, prefix[-1])
-                if after is None and prefix[-1] in leaving and field.done(sub):
-                    exits.append((prefix, sub))
+            def leave(beginning: bytes) -> None:
+                for number in self._vocabulary.beginning_with(beginning):
+                    behind = self._texts[number][len(beginning) - 1 :]
+                    leaving.setdefault(behind, []).append(number)
+
+            def step(sub: Any, beginning: bytes) -> Any | None:
+                after = field.step(sub, beginning[-1])
+                if after is None and beginning[-1] in exits and field.done(sub):
+                    leave(beginning)
                 return after
 
-            self._inside[key] = (self._mask_of(list(self._walk(step, state.sub))), exits)
+            mask = self._mask_of(list(self._vocabulary.walk(step, state.sub)))
+            self._inside[key] = (mask, _Vocabulary(leaving))
         return self._inside[key]
-
-    def _walk(
-        self, step: Callable[[Any, bytes], Any | None], start: Any, prefix: bytes = b""
-    ) -> Iterator[int]:
-        """Ids of the tokens that begin with `prefix` and whose other bytes can all be stepped.
-
-        `step` gets a state and the token's bytes up to the one to step. The words are sorted, so
-        each beginning is stepped once, and all words of a dead one are jumped over together.
-        """
-        words = self._words
-        place = bisect_left(words, prefix)
-        end = bisect_left(words, _successor(prefix)) if prefix else len(words)
-        states, last = [start], prefix  # states[n]: after n bytes behind the prefix
-        while place < end:
-            word = words[place]
-            common = len(prefix)
-            while common < min(len(last), len(word)) and last[common] == word[common]:
-                common += 1
-            del states[common - len(prefix) + 1 :]
-            last = word
-            for depth in range(len(prefix) + len(states) - 1, len(word)):
-                after = step(states[-1], word[: depth + 1])
-                if after is None:
-                    last = word[:depth]
-                    place = bisect_left(words, _successor(word[: depth + 1]), place + 1)
-                    break
-                states.append(after)
-            else:
-                yield from self._ids[word]
-                place += 1
-
-
-def _successor(prefix: bytes) -> bytes:
-    """The first text behind all those that begin like this."""
-    stem = prefix.rstrip(b"\xff")
-    return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\xff" * 64
 
 
 class GrammarGuide:
@@ -243,6 +277,8 @@ class GrammarGuide:
             self._close(row, "the answer repeats itself without end")
         left = self._limit - length
         masks = torch.stack([self._mask(row, left) for row in range(len(self._states))])
+        # A vocabulary that lacks the letters it would need ends its answers there.
+        masks |= ~masks.any(dim=1, keepdim=True) & self._tokens.ends
         return scores.masked_fill(~masks, float("-inf"))
 
     def _advance(self, row: int, token: int) -> None:

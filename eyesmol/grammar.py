@@ -388,12 +388,11 @@ class AnswerGrammar:
         sub = field.step(state.sub, byte)
         if sub is not None:
             return state._replace(sub=sub)
-        return self.leave(state, byte) if field.done(state.sub) else None
+        return self._step_between(self.leave(state), byte) if field.done(state.sub) else None
 
-    def leave(self, state: State, byte: int) -> State | None:
-        """The state after a byte that no longer belongs to the field, which is done."""
-        bonded = self._noted(state)
-        return self._step_between(State(state.field, None, b"", bonded), byte)
+    def leave(self, state: State) -> State:
+        """The state between this field, which is done, and the next."""
+        return State(state.field, None, b"", self._noted(state))
 
     def is_whole(self, state: State) -> bool:
         """True where the answer may end."""
@@ -418,7 +417,7 @@ class AnswerGrammar:
                 field = self._field(after, state.bonded) if after != "end" else None
                 rest = literal[len(state.typed) :] + (field.finish(field.first) if field else b"")
             if not rest:  # the field is done: what follows is a literal
-                state = State(state.field, None, b"", self._noted(state))
+                state = self.leave(state)
                 continue
             text += rest
             for byte in rest:
@@ -429,9 +428,14 @@ class AnswerGrammar:
         """The field of a state that is inside one."""
         return self._field(state.field, state.bonded)
 
-    def exits(self, name: str) -> frozenset[int]:
+    def exits(self, name: str) -> bytes:
         """First bytes of the literals that may follow a field."""
-        return frozenset(literal[0] for literal, _ in self._table[name] if literal)
+        return bytes({literal[0] for literal, _ in self._table[name] if literal})
+
+    def next_bytes(self, state: State) -> bytes:
+        """Bytes among which are all that may come next."""
+        is_number = state.sub is not None and isinstance(self.field(state), Number)
+        return b"0123456789" + self.exits(state.field) if is_number else bytes(range(256))
 
     def _field(self, name: str, bonded: Bonded) -> Field:
         if name in self._fields:
