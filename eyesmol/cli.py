@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
-
 
 class _UsageError(Exception):
     """What the user asked for cannot be done; the message says why."""
@@ -88,7 +86,12 @@ def _add_recognize(commands: Any) -> None:
         description="Read molecules from pictures. A picture that cannot be read is a row with its "
         "error. A run that was stopped goes on where it was when started again.",
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a picture, or a folder of them")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a picture, a TIFF or PDF (each page), a zip archive, or a folder of them",
+    )
     parser.add_argument("--model", required=True, help="folder of a merged model, or its hub name")
     parser.add_argument(
         "--out",
@@ -137,20 +140,14 @@ def _recognize(options: argparse.Namespace) -> None:
 
 
 def _image_paths(names: list[str]) -> Iterator[str]:
-    """Pictures by name as given; those of a folder sorted, and of its folders too."""
-    for name in names:
-        folder = Path(name)
-        if not folder.is_dir():
-            yield name
-            continue
-        found = sorted(
-            str(path) for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_ENDINGS
-        )
-        if not found:
-            raise _UsageError(
-                f"{name}: no picture in this folder; expected {', '.join(sorted(_IMAGE_ENDINGS))}"
-            )
-        yield from found
+    """All pictures in what was given: files, folders, archives, documents."""
+    from eyesmol.pictures import PictureError, list_pictures
+
+    try:
+        for name in names:
+            yield from list_pictures(name)
+    except PictureError as error:
+        raise _UsageError(str(error)) from None
 
 
 def _reader(options: argparse.Namespace) -> Recognizer:

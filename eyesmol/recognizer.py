@@ -36,11 +36,10 @@ from transformers import (
 from eyesmol.answer import PROMPT_VERSION, AnswerForm, prompt
 from eyesmol.constrain import AnswerTokens, GrammarGuide, looping_rows, token_bytes
 from eyesmol.frame import PixelFrame
+from eyesmol.pictures import Source, load_picture
 from eyesmol.recognition import Recognition
 
-__all__ = ["ImageSource", "Recognizer", "RecognizerError"]
-
-ImageSource = str | Path | Image.Image
+__all__ = ["Recognizer", "RecognizerError"]
 
 # Large enough for a molecule of about 100 atoms in JSON form, 290 in compact form.
 _MAX_NEW_TOKENS = 4096
@@ -151,7 +150,7 @@ class Recognizer:
 
     def recognize(
         self,
-        images: Iterable[ImageSource],
+        images: Iterable[Source],
         *,
         batch_size: int = 8,
         max_new_tokens: int | None = None,
@@ -163,8 +162,9 @@ class Recognizer:
         have answers of about the same length and few wait for the longest.
 
         Args:
-            images: paths or PIL images. One that cannot be read gives a `Recognition` with its
-                `error`, and the others are unaffected.
+            images: paths, names of pages and members (`eyesmol.pictures.list_pictures`), PIL
+                images, encoded files as bytes, or arrays. One that cannot be read gives a
+                `Recognition` with its `error`, and the others are unaffected.
             batch_size: how many are read at a time.
             max_new_tokens: where to cut an answer off; 4,096 by default, which is about 100 atoms
                 in JSON form and 290 in compact form.
@@ -210,17 +210,13 @@ class Recognizer:
             for picture, answer in zip(pictures, decoded, strict=True)
         ]
 
-    def _open(self, source: ImageSource, number: int) -> _Picture | Recognition:
+    def _open(self, source: Source, number: int) -> _Picture | Recognition:
         """The picture in the model's frame, or a recognition that says why there is none."""
-        if isinstance(source, Image.Image):
-            name = str(getattr(source, "filename", "") or f"image {number}")
-        else:
-            name = str(source)
+        name = str(source) if isinstance(source, str | Path) else ""
+        name = name or str(getattr(source, "filename", "") or f"image {number}")
         try:
-            if isinstance(source, Image.Image):
-                return _Picture(name, source.size, self.frame.fit(source))
-            with Image.open(source) as image:
-                return _Picture(name, image.size, self.frame.fit(image))
+            image = load_picture(source)
+            return _Picture(name, image.size, self.frame.fit(image))
         # Broken files make Pillow raise a dozen kinds of exception, and one bad picture must not
         # stop the others.
         except Exception as error:
