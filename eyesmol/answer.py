@@ -33,7 +33,7 @@ __all__ = ["PROMPT_VERSION", "Answer", "AnswerForm", "prompt", "read_answer", "w
 
 AnswerForm = Literal["json", "compact"]
 
-PROMPT_VERSION = 1  # raise it with every change of the words below: data and models carry it
+PROMPT_VERSION = 2  # raise it with every change of the words below: data and models carry it
 _TASK = (
     "Read the molecule in this picture. Walk along it depth first, shallow branches first. "
     "Give each atom its place in pixels and its label as drawn, then its bonds to the atoms "
@@ -43,19 +43,21 @@ _FORM: dict[AnswerForm, str] = {
     "json": (
         'Answer with a JSON list: {"a":label,"id":number,"xy":[x,y]} for an atom, '
         '{"b":order,"a1":number,"a2":number} for a bond (1 single, 2 double, 3 triple, 4 aromatic, '
-        "5 solid wedge, 6 dashed wedge, 7 wavy; a wedge's narrow end is a1), and last "
+        "5 solid wedge, 6 dashed wedge, 7 wavy, 8 crossed double; a wedge's narrow end is a1), "
+        "and last "
         '{"smiles":SMILES}.'
     ),
     "compact": (
         "Answer with one line for each atom: x y label, then for each bond its sign and the number "
-        "of the other atom (- single, = double, # triple, : aromatic; wedges > solid, ) dashed, "
-        "~ wavy with the narrow end at the other atom, < ( ^ with the narrow end here). "
+        "of the other atom (- single, = double, # triple, : aromatic, x crossed double; wedges "
+        "> solid, ) dashed, ~ wavy with the narrow end at the other atom, < ( ^ with the narrow "
+        "end here). "
         "Last a line with smiles and the SMILES."
     ),
 }
 
 # The sign of a bond whose first atom is the older one, and, for wedges, whose first is the newer.
-_FROM_OLDER = dict(zip(BondOrder, "-=#:>)~", strict=True))
+_FROM_OLDER = dict(zip(BondOrder, "-=#:>)~x", strict=True))
 _FROM_NEWER = {BondOrder.SOLID_WEDGE: "<", BondOrder.DASHED_WEDGE: "(", BondOrder.WAVY: "^"}
 _BOND_OF_SIGN = {sign: (order, False) for order, sign in _FROM_OLDER.items()} | {
     sign: (order, True) for order, sign in _FROM_NEWER.items()
@@ -175,8 +177,8 @@ class _Draft:
 
 
 # Numbers are kept short: no picture has a million pixels a side, and a runaway answer may.
-_COMPACT_ATOM = re.compile(r"(-?\d{1,6}) (-?\d{1,6}) (\S.*?)((?: [-=#:>)~<(^]\d{1,6})*)")
-_COMPACT_BOND = re.compile(r" ([-=#:>)~<(^])(\d+)")
+_COMPACT_ATOM = re.compile(r"(-?\d{1,6}) (-?\d{1,6}) (\S.*?)((?: [-=#:>)~<(^x]\d{1,6})*)")
+_COMPACT_BOND = re.compile(r" ([-=#:>)~<(^x])(\d+)")
 
 
 def _read_compact(text: str, draft: _Draft) -> None:

@@ -18,6 +18,7 @@ from eyesmol.molfile import block_to_mol, mol_to_graph
 
 __all__ = ["expand_abbreviations", "read_label"]
 
+_VALENCE = {BondOrder.DOUBLE: 2, BondOrder.CROSSED_DOUBLE: 2, BondOrder.TRIPLE: 3}
 # (order, place in graph.bonds, neighbour), from the left of the drawing to the right
 _Outward = list[tuple[int, int, int]]
 
@@ -72,7 +73,7 @@ def _outward_bonds(graph: MolGraph) -> list[_Outward]:
     """For each atom its bonds, from the left-most neighbour to the right-most."""
     table: list[_Outward] = [[] for _ in graph.atoms]
     for place, bond in enumerate(graph.bonds):
-        order = int(bond.order) if bond.order in (BondOrder.DOUBLE, BondOrder.TRIPLE) else 1
+        order = _VALENCE.get(bond.order, 1)
         table[bond.begin].append((order, place, bond.end))
         table[bond.end].append((order, place, bond.begin))
     for row in table:

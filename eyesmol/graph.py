@@ -19,7 +19,10 @@ __all__ = ["Atom", "Bond", "BondOrder", "MolGraph", "is_element"]
 
 
 class BondOrder(IntEnum):
-    """Kinds of bond; 1 to 6 as in GTR-CoT (arXiv 2506.07553), 7 for the wavy bond that it lacks."""
+    """Kinds of bond; 1 to 6 as in GTR-CoT (arXiv 2506.07553), 7 and 8 for what it lacks.
+
+    A wavy bond and a crossed double bond say that either stereo may be meant.
+    """
 
     SINGLE = 1
     DOUBLE = 2
@@ -28,11 +31,12 @@ class BondOrder(IntEnum):
     SOLID_WEDGE = 5
     DASHED_WEDGE = 6
     WAVY = 7
+    CROSSED_DOUBLE = 8
 
     @property
     def is_directed(self) -> bool:
         """True where it matters which atom comes first: the narrow end is `begin`."""
-        return self >= BondOrder.SOLID_WEDGE
+        return BondOrder.SOLID_WEDGE <= self <= BondOrder.WAVY
 
 
 @cache

@@ -244,7 +244,17 @@ _V2000_WEDGE = {1: BondOrder.SOLID_WEDGE, 6: BondOrder.DASHED_WEDGE, 4: BondOrde
 _V3000_WEDGE = {1: BondOrder.SOLID_WEDGE, 3: BondOrder.DASHED_WEDGE, 2: BondOrder.WAVY}
 
 
+def _is_crossed(bond: Chem.Bond) -> bool:
+    """A double bond drawn crossed: stereo 3 in V2000, CFG 2 in V3000."""
+    for name, crossed in (("_MolFileBondStereo", 3), ("_MolFileBondCfg", 2)):
+        if bond.HasProp(name) and bond.GetUnsignedProp(name) == crossed:
+            return True
+    return False
+
+
 def _order(bond: Chem.Bond) -> BondOrder:
+    if bond.GetBondType() == Chem.BondType.DOUBLE and _is_crossed(bond):
+        return BondOrder.CROSSED_DOUBLE
     if bond.GetBondType() != Chem.BondType.SINGLE:
         return _RDKIT_ORDER.get(bond.GetBondType(), BondOrder.SINGLE)
     # RDKit reads the file's wedge into a property: the bond direction is NONE after parsing.
@@ -257,6 +267,7 @@ def _order(bond: Chem.Bond) -> BondOrder:
 
 _BOND_LENGTH = 1.5  # of the molblock that we write, in the usual unit (angstrom)
 _V2000_CODE = {order: (1, code) for code, order in _V2000_WEDGE.items()}
+_V2000_CODE[BondOrder.CROSSED_DOUBLE] = (2, 3)
 
 
 def graph_to_molblock(graph: MolGraph, *, name: str = "") -> str:

@@ -24,11 +24,12 @@ BOND_COLOURS: dict[BondOrder, str] = {
     BondOrder.SOLID_WEDGE: "#009e73",
     BondOrder.DASHED_WEDGE: "#009e73",
     BondOrder.WAVY: "#56b4e9",
+    BondOrder.CROSSED_DOUBLE: "#d55e00",
 }
 _ALPHA = 150  # of 255: strong enough to see on black ink, weak enough to see the ink
 _ATOM_COLOUR = "#b3003c"
 _SUPERSAMPLE = 2  # Pillow draws without anti-aliasing: draw larger, then shrink
-_LINES = {BondOrder.DOUBLE: 2, BondOrder.TRIPLE: 3}
+_LINES = {BondOrder.DOUBLE: 2, BondOrder.CROSSED_DOUBLE: 2, BondOrder.TRIPLE: 3}
 
 _Point = tuple[float, float]
 

@@ -80,10 +80,24 @@ def test_charges_isotopes_and_wedges_survive() -> None:
     assert written.bonds == graph.bonds
 
 
+def test_a_crossed_double_bond_is_of_either_stereo() -> None:
+    ends = ["C 0 0", "C 1 0.5", "C 2 0", "C 3 0.5"]
+    plain = molblock(ends, ["1 2 1 0", "2 3 2 0", "3 4 1 0"])
+    crossed = molblock(ends, ["1 2 1 0", "2 3 2 3", "3 4 1 0"])
+    graph = parse_molblock(crossed)
+    assert graph.bonds[1].order == BondOrder.CROSSED_DOUBLE
+    assert parse_molblock(Chem.MolToV3KMolBlock(block_to_mol(crossed, sanitize=False))) == graph
+    picture = graph.transformed(40, 100, 100, flip=True)
+    assert graph_to_smiles(picture) == ("CC=CC", [])
+    assert parse_molblock(graph_to_molblock(picture)).bonds == graph.bonds
+    assert molblock_to_smiles(plain) == "C/C=C/C"
+
+
 @pytest.mark.parametrize(
     "smiles",
     [
         "C[C@H](N)C(=O)O",
+        "CC=CC",
         "C/C=C/C",
         "C/C=C\\C",
         "F/C=C/[C@@H](C)O",
