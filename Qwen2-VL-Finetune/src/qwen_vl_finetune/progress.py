@@ -27,7 +27,7 @@ class RunBar(ProgressCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the loss and the learning rate on the bar, the evaluation above it."""
+        """Show loss, learning rate and speed on the bar, the evaluation above it."""
         logs = logs or {}
         if self.training_bar is None:
             return
@@ -35,5 +35,7 @@ class RunBar(ProgressCallback):
             self.training_bar.write(f"step {state.global_step}: {evaluation_line(logs)}")
         elif "loss" in logs:
             self.training_bar.set_postfix_str(
-                f"loss {logs['loss']:.3f}, lr {logs.get('learning_rate', 0):.1e}", refresh=False
+                f"loss {logs['loss']:.3f}, lr {logs.get('learning_rate', 0):.1e}, "
+                f"{logs.get('tokens_per_second', 0):,.0f} tokens/s",
+                refresh=False,
             )

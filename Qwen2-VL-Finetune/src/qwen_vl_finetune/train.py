@@ -40,6 +40,7 @@ from .run_record import (
     without_secrets,
     write_record,
 )
+from .summary import write_summary
 from .trainer import QwenTrainer, is_main_process, part_table
 
 
@@ -104,6 +105,7 @@ def run(trainer: QwenTrainer, output: Path) -> None:
     if trainer.is_world_process_zero():
         trainer.record["metrics"] = result.metrics
         trainer.record["steps"] = result.global_step
+        write_summary(output, trainer.record, trainer.state.log_history)
         trainer.record["finished"] = True
         write_record(output, trainer.record)
     say(f"finished: {output}")

@@ -51,6 +51,7 @@ from .optimizers import MuonAdamW, parameter_groups, part_rates
 from .packing import Pack, PackCollator, PackSampler, make_packs
 from .progress import RunBar
 from .run_record import ADAPTER, write_record
+from .throughput import Throughput
 
 Sampler = torch.utils.data.Sampler[Any] | None
 
@@ -79,6 +80,7 @@ class QwenTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         self.answers = answers
+        self.throughput = Throughput()
         self.arguments, self.base, self.frame, self.record = arguments, base, frame, record
         super().__init__(args=arguments.train, **kwargs)
         # The Qwen-VL classes say no, so stock averages over micro-batches: tokens of a short
@@ -102,6 +104,7 @@ class QwenTrainer(Trainer):
         """Forward and backward of one micro-batch, as stock does them."""
         if self.first_step.waiting:
             self.first_step.saw(inputs)
+        self.throughput.add(inputs)
         loss: torch.Tensor = super().training_step(model, inputs, *args)
         return loss
 
@@ -111,6 +114,22 @@ class QwenTrainer(Trainer):
         Stock switches the cache off in the outer config only; the language model has its own.
         """
         return {**super()._prepare_inputs(inputs), "use_cache": False}
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Stock's log; lines about training also say how fast it goes."""
+        if "loss" in logs:
+            logs |= self.throughput.read(self.accelerator.gather, self.args.device)
+        super().log(logs, *args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Stock's evaluation; its time is none of training's."""
+        with self.throughput.pause():
+            metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+        return metrics
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self.throughput.pause():
+            super()._save_checkpoint(*args, **kwargs)
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
         """Stock's evaluation loss, and the scores of generated answers beside it."""
