@@ -199,15 +199,24 @@ def _add_evaluate(commands: Any) -> None:
         help="a dataset's test.json, a .csv with columns image and smiles, or a folder of molfiles",
     )
     parser.add_argument(
-        "predictions", metavar="PREDICTIONS", help=".jsonl or .csv of eyesmol recognize"
+        "predictions",
+        nargs="+",
+        metavar="PREDICTIONS",
+        help=".jsonl, .csv or .sdf of eyesmol recognize; of other tools a .csv with columns file "
+        "and smiles, an .sdf, or a folder of molfiles. Several are compared with each other",
     )
     parser.add_argument("--out", metavar="FILE.json", help="scores and every row as JSON")
     parser.add_argument("--report", metavar="FILE.html", help="a page with pictures and scores")
-    parser.add_argument("--name", help="the system's name (the file name of its predictions)")
+    parser.add_argument(
+        "--name",
+        action="append",
+        help="the system's name (the file name of its predictions); once for each of several",
+    )
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from eyesmol.compare import comparison_dict, comparison_table
     from eyesmol.gold import load_gold
     from eyesmol.scores import evaluate, load_predictions
 
@@ -215,24 +224,32 @@ def _evaluate(options: argparse.Namespace) -> None:
         path = getattr(options, name)
         if path and Path(path).suffix.lower() != ending:
             raise _UsageError(f"--{name} {path}: expected a file that ends in {ending}")
+    names = options.name or [Path(path).stem for path in options.predictions]
+    if len(names) != len(options.predictions):
+        raise _UsageError(
+            f"{len(options.predictions)} predictions, but {len(names)} times --name: give as many"
+        )
     gold = load_gold(options.gold)
-    predictions = load_predictions(options.predictions)
-    result = evaluate(gold, predictions, name=options.name or Path(options.predictions).stem)
-    print(result.table())
+    results = [
+        evaluate(gold, load_predictions(path), name=name)
+        for path, name in zip(options.predictions, names, strict=True)
+    ]
+    print(results[0].table() if len(results) == 1 else comparison_table(results))
     if options.out:
         path = Path(options.out)
         path.parent.mkdir(parents=True, exist_ok=True)
+        content = results[0].to_dict() if len(results) == 1 else comparison_dict(results)
         with replacing(path) as file:
-            json.dump(result.to_dict(), file, ensure_ascii=False, indent=2)
+            json.dump(content, file, ensure_ascii=False, indent=2)
             file.write("\n")
     if options.report:
         from eyesmol.report import pictures_of, write_report
 
         write_report(
             options.report,
-            title=f"{result.name}: what was read",
-            evaluations=[result],
-            pictures=pictures_of(result, folder=Path(options.gold).parent),
+            title=f"{results[-1].name}: what was read",
+            evaluations=results,
+            pictures=pictures_of(results[-1], folder=Path(options.gold).parent),
         )
 
 

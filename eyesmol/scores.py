@@ -3,7 +3,10 @@
 What the columns mean (names as in GTR-CoT, arXiv 2506.07553, and in MolScribe's evaluation):
 
 - exact match: the best guess has the gold's canonical SMILES, all stereo included
+- without cis/trans: the same once the marks of double bonds are taken off both, as MolScribe does
 - without stereo: the same once tetrahedral and double-bond stereo is taken off both
+- InChI: the standard InChI is the gold's; it forgives tautomers and more, so it stands 6 to 8
+  points above canonical SMILES and must not be compared with it. Golds with R groups have none
 - Gen-SMILES: the SMILES that the model wrote, against the gold's
 - Gra-SMILES: the SMILES of the graph that it listed, against the gold's
 - Graph: the listed graph is the gold's, label for label and bond for bond, wherever the atoms lie
@@ -24,14 +27,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rdkit import Chem, DataStructs
+from rdkit import Chem, DataStructs, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 
 from eyesmol.answer import read_answer
 from eyesmol.chemistry import canonical_smiles
 from eyesmol.gold import Gold, GoldSet, ScoreError
 from eyesmol.graph import MolGraph
-from eyesmol.outputs import OutputError, read_rows
+from eyesmol.predictions import load_predictions
 from eyesmol.recognition import Recognition, molecule_of
 
 __all__ = [
@@ -61,6 +64,24 @@ def _same(first: str | None, second: str | None, *, stereo: bool = True) -> bool
         return False
     canonical = _canonical(first, stereo)
     return canonical is not None and canonical == _canonical(second, stereo)
+
+
+def _without_cis_trans(smiles: str | None) -> str | None:
+    return smiles and smiles.replace("/", "").replace("\\", "")
+
+
+@lru_cache(maxsize=65536)
+def _inchi(smiles: str) -> str | None:
+    """Standard InChI; None where there is none, as for R groups."""
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+        return str(Chem.MolToInchi(mol)) or None if mol is not None else None
+
+
+def _same_inchi(gold: str, read: str | None) -> bool | None:
+    """None where the gold has no InChI."""
+    truth = _inchi(gold)
+    return None if truth is None else bool(read) and _inchi(read or "") == truth
 
 
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
@@ -125,8 +146,9 @@ class RowScore:
     Attributes:
         gold: the truth.
         prediction: None where there is none, which counts as wrong.
-        exact, exact_without_stereo, written_exact, graph_smiles_exact, agreement, valid: see the
-            columns above.
+        exact, exact_without_cis_trans, exact_without_stereo, written_exact, graph_smiles_exact,
+            agreement, valid: see the columns above.
+        inchi: None where the gold has no InChI.
         graph_match: None where the gold holds no graph.
         tanimoto: 0 to 1.
     """
@@ -134,7 +156,9 @@ class RowScore:
     gold: Gold
     prediction: Recognition | None
     exact: bool
+    exact_without_cis_trans: bool
     exact_without_stereo: bool
+    inchi: bool | None
     written_exact: bool
     graph_smiles_exact: bool
     graph_match: bool | None
@@ -153,7 +177,11 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
         gold=gold,
         prediction=prediction,
         exact=_same(read.smiles, gold.smiles),
+        exact_without_cis_trans=_same(
+            _without_cis_trans(read.smiles), _without_cis_trans(gold.smiles)
+        ),
         exact_without_stereo=_same(read.smiles, gold.smiles, stereo=False),
+        inchi=_same_inchi(gold.smiles, read.smiles),
         written_exact=_same(written, gold.smiles),
         graph_smiles_exact=_same(listed, gold.smiles),
         graph_match=graph_match,
@@ -212,7 +240,11 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "exact": Metric("Exact match", lambda row: row.exact),
+    "exact_without_cis_trans": Metric(
+        "Exact, without cis/trans", lambda row: row.exact_without_cis_trans
+    ),
     "exact_without_stereo": Metric("Exact, without stereo", lambda row: row.exact_without_stereo),
+    "inchi": Metric("InChI", lambda row: row.inchi),
     "gen_smiles": Metric("Gen-SMILES (written)", lambda row: row.written_exact),
     "gra_smiles": Metric("Gra-SMILES (from the graph)", lambda row: row.graph_smiles_exact),
     "graph": Metric("Graph", lambda row: row.graph_match),
@@ -248,8 +280,9 @@ class Evaluation:
         # Another tool's table may hold nothing but a SMILES. Of our own reader's rows, silence is a
         # failure rather than a missing column.
         unknown: set[str] = set()
-        if read and not any(p.graph or p.answer for p in read):
-            unknown.add("graph")
+        if read and not any(p.answer for p in read):
+            if not any(p.graph for p in read):
+                unknown.add("graph")
             if not any(p.written_smiles for p in read):
                 unknown |= {"gen_smiles", "agreement"}
             if not any(p.molecule.graph_smiles for p in read):
@@ -287,6 +320,11 @@ class Evaluation:
             numbers = (share.value, share.low, share.high)
             value, low, high = (f"{number * 100:5.1f}" for number in numbers)
             lines.append(f"  {METRICS[key].title:<{width}}  {value} %   [{low}, {high}]")
+        return "\n".join([*lines, *(f"  {line}" for line in self.count_lines())])
+
+    def count_lines(self) -> list[str]:
+        """What the columns leave out or count as wrong."""
+        lines = []
         for count, what in (
             (self.missing, "without a prediction (counted as wrong)"),
             (self.errors, "could not be read (counted as wrong)"),
@@ -294,12 +332,12 @@ class Evaluation:
             (len(self.unscorable), "gold rows that cannot be scored (left out):"),
         ):
             if count:
-                lines.append(f"  {count} {what}")
+                lines.append(f"{self.name}: {count} {what}")
         reasons = Counter(reason for _, reason in self.unscorable)
-        lines += [f"    {count} x {reason}" for reason, count in reasons.most_common(10)]
+        lines += [f"  {count} x {reason}" for reason, count in reasons.most_common(10)]
         if len(reasons) > 10:
-            lines.append(f"    ... and {len(reasons) - 10} other reasons: see --out FILE.json")
-        return "\n".join(lines)
+            lines.append(f"  ... and {len(reasons) - 10} other reasons: see --out FILE.json")
+        return lines
 
 
 def _row_dict(row: RowScore) -> dict[str, Any]:
@@ -381,27 +419,6 @@ def _matched(gold: GoldSet, predictions: list[Recognition]) -> _Matches:
     known = {*map(key, images), *(key(image) for image, _ in gold.unscorable)}
     matches.unused = sum(key(p.image) not in known for p in predictions)
     return matches
-
-
-def load_predictions(path: Path | str) -> list[Recognition]:
-    """Predictions of `eyesmol recognize`, or any JSON Lines or CSV with image and smiles.
-
-    Raises:
-        ScoreError: the file cannot be read; names the line.
-    """
-    predictions = []
-    try:
-        for number, row in read_rows(Path(path)):
-            try:
-                predictions.append(Recognition.from_dict(row))
-            except ValueError as error:
-                raise ScoreError(
-                    f"{path}, line {number}: {error}; expected a row of eyesmol recognize, or "
-                    "columns image and smiles"
-                ) from None
-    except OutputError as error:
-        raise ScoreError(str(error)) from None
-    return predictions
 
 
 # ---- for the trainer ----

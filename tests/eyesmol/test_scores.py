@@ -17,7 +17,7 @@ from eyesmol.gold import Gold, GoldSet, ScoreError, load_gold
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.molfile import graph_to_molblock
 from eyesmol.outputs import write_as
-from eyesmol.recognition import Recognition
+from eyesmol.recognition import Molecule, Recognition
 from eyesmol.scores import evaluate, load_predictions, same_graph, score_answers
 
 
@@ -51,7 +51,9 @@ def test_every_gold_row_counts() -> None:
     del values["tanimoto"]
     assert values == {
         "exact": 1,
+        "exact_without_cis_trans": 1,
         "exact_without_stereo": 2,
+        "inchi": 1,
         "gen_smiles": 2,  # right, and the written half of the one that disagrees with itself
         "gra_smiles": 1,
         "graph": 1,
@@ -157,7 +159,10 @@ def test_other_gold_sets_and_other_tools_predictions(tmp_path: Path) -> None:
         assert result.unused == 0, "its gold row is there, though it cannot be scored"
         shares = result.shares()
         # A table without written SMILES and graphs has no such scores, rather than zero.
-        assert set(shares) == {"exact", "exact_without_stereo", "validity", "tanimoto"}
+        assert set(shares) == {
+            "exact", "exact_without_cis_trans", "exact_without_stereo", "inchi", "validity",
+            "tanimoto",
+        }  # fmt: skip
         assert shares["exact"].value == 1
 
 
@@ -192,6 +197,42 @@ def test_predictions_survive_their_files(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"image": "a.png"}\n{"smiles": "C"}\n')
     with pytest.raises(ScoreError, match=r"bad\.jsonl, line 2"):
         load_predictions(tmp_path / "bad.jsonl")
+
+
+def test_lenient_columns_forgive_what_they_say() -> None:
+    gold = golds(cis="F/C=C\\Cl", chiral="C[C@H](N)O", tautomer="CC(=O)NC", group="[1*]CC")
+    read_as = {"cis": "F/C=C/Cl", "chiral": "C[C@@H](N)O", "tautomer": "CC(O)=NC", "group": "*CC"}
+    predictions = [Recognition(f"{n}.png", molecule=Molecule(s)) for n, s in read_as.items()]
+    shares = evaluate(gold, predictions, name="x").shares()
+    right = {key: round(share.value * share.n) for key, share in shares.items()}
+    assert (right["exact"], right["exact_without_cis_trans"], right["exact_without_stereo"]) == (
+        0,
+        1,
+        2,
+    )
+    assert (right["inchi"], shares["inchi"].n) == (1, 3), "an R group has no InChI"
+
+
+def test_predictions_of_other_tools(tmp_path: Path) -> None:
+    gold = golds(a="C[C@H](N)O", b="CCO")
+    blocks = {name: graph_to_molblock(drawn(s)) for name, s in {"a": "C[C@H](N)O"}.items()}
+    folder = tmp_path / "molfiles"
+    folder.mkdir()
+    (folder / "a.mol").write_text(blocks["a"])
+    (folder / "b.mol").write_text("nonsense")
+    named = "a.png" + blocks["a"][blocks["a"].index("\n") :]
+    (tmp_path / "tool.sdf").write_text(f"{named}$$$$\nb.png\n\n\n\nM  END\n$$$$\n")
+    (tmp_path / "tool.csv").write_text("File,SMILES\nx/a.png,O[C@@H](N)C\nx/b.png,\n")
+    ours = [read("a.png", answer("C[C@H](N)O")), Recognition("b.png", error="broken")]
+    write_as(tmp_path / "ours.sdf", [r.to_dict() for r in ours])
+    for name in ("molfiles", "tool.sdf", "tool.csv", "ours.sdf"):
+        result = evaluate(gold, load_predictions(tmp_path / name), name=name)
+        assert [row.exact for row in result.rows] == [True, False], name
+        assert result.missing == 0
+        assert "gen_smiles" not in result.shares(), "another tool writes no SMILES of its own"
+    (tmp_path / "nameless.sdf").write_text("\n\n\nM  END\n$$$$\n")
+    with pytest.raises(ScoreError, match=r"nameless\.sdf, record 1: no name"):
+        load_predictions(tmp_path / "nameless.sdf")
 
 
 def test_plug_in_for_the_trainer() -> None:
