@@ -29,7 +29,15 @@ from typing import Any, Literal, TypeGuard, get_args
 
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 
-__all__ = ["PROMPT_VERSION", "Answer", "AnswerForm", "prompt", "read_answer", "write_answer"]
+__all__ = [
+    "BOND_SIGNS",
+    "PROMPT_VERSION",
+    "Answer",
+    "AnswerForm",
+    "prompt",
+    "read_answer",
+    "write_answer",
+]
 
 AnswerForm = Literal["json", "compact"]
 
@@ -62,6 +70,7 @@ _FROM_NEWER = {BondOrder.SOLID_WEDGE: "<", BondOrder.DASHED_WEDGE: "(", BondOrde
 _BOND_OF_SIGN = {sign: (order, False) for order, sign in _FROM_OLDER.items()} | {
     sign: (order, True) for order, sign in _FROM_NEWER.items()
 }
+BOND_SIGNS = "".join(_BOND_OF_SIGN)  # all signs of the compact form
 
 
 def prompt(form: AnswerForm) -> str:
@@ -177,8 +186,9 @@ class _Draft:
 
 
 # Numbers are kept short: no picture has a million pixels a side, and a runaway answer may.
-_COMPACT_ATOM = re.compile(r"(-?\d{1,6}) (-?\d{1,6}) (\S.*?)((?: [-=#:>)~<(^x]\d{1,6})*)")
-_COMPACT_BOND = re.compile(r" ([-=#:>)~<(^x])(\d+)")
+_SIGN = f"[{re.escape(BOND_SIGNS)}]"
+_COMPACT_ATOM = re.compile(rf"(-?\d{{1,6}}) (-?\d{{1,6}}) (\S.*?)((?: {_SIGN}\d{{1,6}})*)")
+_COMPACT_BOND = re.compile(rf" ({_SIGN})(\d+)")
 
 
 def _read_compact(text: str, draft: _Draft) -> None:

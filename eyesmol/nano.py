@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from eyesmol.answer import AnswerForm, prompt
+from eyesmol.answer import BOND_SIGNS, AnswerForm, prompt
 from eyesmol.frame import PixelFrame
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _config(tokenizer: PreTrainedTokenizerBase, width: int, layers: int) -> Qwen
 def _compact_pieces(longest_side: int) -> Iterator[str]:
     """What compact answers are made of, so that a whole atom costs about five tokens."""
     yield from (f"{number} " for number in range(longest_side))  # a coordinate
-    yield from (f" {sign}{atom}" for sign in "-=#:>)~<(^" for atom in range(16))  # a bond
+    yield from (f" {sign}{atom}" for sign in BOND_SIGNS for atom in range(16))  # a bond
     yield from ("Cl", "Br", "Si", "\nsmiles ")
 
 

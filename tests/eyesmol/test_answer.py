@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eyesmol.answer import Answer, AnswerForm, prompt, read_answer, write_answer
+from eyesmol.answer import BOND_SIGNS, Answer, AnswerForm, prompt, read_answer, write_answer
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 
 FORMS = get_args(AnswerForm)
@@ -144,6 +144,6 @@ def test_what_is_wrong_is_said(text: str, problem: str) -> None:
 
 
 def test_the_prompt_names_every_bond_sign() -> None:
-    for sign in "-=#:>)~<(^":
+    for sign in BOND_SIGNS:
         assert f"{sign} " in prompt("compact")
     assert "7 wavy" in prompt("json")
