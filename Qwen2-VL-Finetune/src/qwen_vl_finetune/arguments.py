@@ -167,6 +167,13 @@ class TrainArguments(TrainingArguments):
     muon_lr: float = field(
         default=3e-3, metadata=_help("Learning rate of the matrices that Muon trains.")
     )
+    dry_run: bool = field(
+        default=False,
+        metadata=_help(
+            "Check everything, print the plan (parts, steps, tokens, memory) and stop before any "
+            "weight is loaded."
+        ),
+    )
     eval_score: str | None = field(
         default=None,
         metadata=_help(

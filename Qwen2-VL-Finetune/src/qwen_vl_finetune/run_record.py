@@ -26,7 +26,7 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "toke
 INCIDENTAL = re.compile(
     r"^(output_dir|config|resume_from_checkpoint|disable_tqdm|report_to|run_name|project|log.*"
     r"|dataloader_.*|save_.*|trackio_.*|hub_.*|push_to_hub|local_rank|ddp_.*|cache_samples"
-    r"|skip_memory_metrics|use_cpu|debug)$"
+    r"|skip_memory_metrics|use_cpu|debug|dry_run)$"
 )
 SECRET = re.compile(r"token|key|secret|password", re.IGNORECASE)
 NOT_SECRET = {

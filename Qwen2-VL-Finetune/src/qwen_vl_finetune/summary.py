@@ -58,6 +58,7 @@ def plot_losses(path: Path, history: list[Entry]) -> None:
         panel.legend(frameon=False)
         panel.grid(alpha=0.3)
     panels[-1].set_xlabel("step")
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=120)
 
 

@@ -29,6 +29,7 @@ from .model_folder import (
     require_processor,
     resolve_folder,
 )
+from .plan import plan
 from .processing import load_processor
 from .run_record import (
     FORMAT,
@@ -66,6 +67,9 @@ def main(words: list[str] | None = None) -> int:
     record = start_record(arguments, base, parents, settings)
 
     train_set, eval_set = load_data(arguments, base)
+    if arguments.train.dry_run:
+        say(plan(arguments, base, parents, train_set))
+        return 0
     record["data"] = describe_data(train_set)
     record["pixel_frame"] = vars(train_set.processor.frame)
     set_seed(arguments.train.seed)  # the new adapter starts alike on every process

@@ -1,0 +1,159 @@
+"""`--dry_run true`: what a run would do, before a weight is loaded.
+
+The model is built from its configuration on the meta device, where a tensor has a shape and no
+numbers, and goes through the same choice of what trains as a real run.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+
+from .adapters import (
+    add_trained_adapter,
+    bare_name,
+    find_targets,
+    is_adapter_parameter,
+    lora_config,
+    part_of,
+    set_trainable,
+)
+from .arguments import Arguments
+from .data import LlavaDataset
+from .model import base_dtype
+from .optimizers import part_rates
+from .packing import make_packs
+from .run_record import ADAPTER, FULL_MODULES
+from .trainer import part_table
+
+GIB = 2**30
+
+
+def plan(arguments: Arguments, base: Path, parents: list[Path], dataset: LlavaDataset) -> str:
+    """The plan of a run as text: parts, steps, tokens, memory.
+
+    Args:
+        arguments: every flag of the run.
+        base: the base model's folder; only its configuration is read.
+        parents: adapter folders to stack on; only their sizes are looked at.
+        dataset: the checked training data; its tokens are counted.
+    """
+    model = shape_of_model(arguments, base)
+    train, rank = arguments.train, arguments.lora.lora_rank
+    rates = part_rates(train.learning_rate, train.vision_lr, train.merger_lr)
+    table = part_table(model, rates, train.muon_lr if train.optim_muon else None, rank)
+    return "\n".join(
+        [
+            table,
+            *(f"stacked on {folder}" for folder in parents),
+            *(f"{count:,} rows dropped: {why}" for why, count in dataset.dropped.items()),
+            *schedule_lines(arguments, dataset.lengths()),
+            *memory_lines(arguments, model, parents, dataset.lengths()),
+            "dry run: nothing was loaded, written or trained.",
+        ]
+    )
+
+
+def shape_of_model(arguments: Arguments, base: Path) -> PreTrainedModel | PeftModel:
+    """The model of a run on the meta device, with what trains marked; parents left out."""
+    lora = arguments.lora
+    with torch.device("meta"):
+        model: PreTrainedModel | PeftModel = AutoModelForImageTextToText.from_config(
+            AutoConfig.from_pretrained(base), dtype=base_dtype(arguments)
+        )
+        if lora.lora_enable:
+            names = find_targets(
+                model, arguments.lora_parts, arguments.exclude, lora.num_lora_modules
+            )
+            config = lora_config(
+                names, lora.lora_rank, lora.lora_alpha, lora.lora_dropout, lora.use_dora
+            )
+            model = add_trained_adapter(model, config)
+    set_trainable(model, arguments.full_parts, upcast=not arguments.train.deepspeed)
+    return model
+
+
+def schedule_lines(arguments: Arguments, lengths: list[int]) -> list[str]:
+    """Batches, steps and tokens."""
+    train, processes = arguments.train, arguments.train.world_size
+    if arguments.data.packing:
+        seed = train.data_seed if train.data_seed is not None else train.seed
+        packs = make_packs(lengths, arguments.pack_budget, int(seed), processes)
+        batches = len(packs) // processes
+        how = f"packs of at most {arguments.pack_budget:,} tokens"
+    else:
+        size = train.per_device_train_batch_size * processes
+        batches = len(lengths) // size if train.dataloader_drop_last else -(-len(lengths) // size)
+        how = f"{train.per_device_train_batch_size} samples, padded"
+    epoch = max(1, math.ceil(batches / train.gradient_accumulation_steps))
+    steps = train.max_steps if train.max_steps > 0 else math.ceil(train.num_train_epochs * epoch)
+    return [
+        f"{len(lengths):,} rows of {sum(lengths):,} tokens, {min(lengths):,} to "
+        f"{max(lengths):,} a row",
+        f"a batch: {how}; a step: {train.gradient_accumulation_steps} batch(es) on each of "
+        f"{processes} process(es)",
+        f"{steps:,} steps, {epoch:,} an epoch: {steps / epoch:.2f} epochs, about "
+        f"{sum(lengths) * steps / epoch:,.0f} tokens",
+    ]
+
+
+def memory_lines(
+    arguments: Arguments, model: nn.Module, parents: list[Path], lengths: list[int]
+) -> list[str]:
+    """What a process needs at least; activations are not known before a step is taken."""
+    sizes = {
+        "weights": weight_bytes(arguments, model, parents),
+        "gradients": sum(p.numel() * p.element_size() for p in trained(model)),
+        "optimizer": sum(p.numel() for p in trained(model)) * optimizer_bytes(arguments),
+        "logits": logit_bytes(arguments, model, lengths),
+    }
+    shown = ", ".join(f"{name} {size / GIB:.2f}" for name, size in sizes.items())
+    note = "activations come on top"
+    if arguments.train.deepspeed or arguments.train.fsdp:
+        note += "; DeepSpeed and FSDP share these out over the processes"
+    return [f"memory at least {sum(sizes.values()) / GIB:.2f} GiB: {shown}; {note}"]
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that train."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def weight_bytes(arguments: Arguments, model: nn.Module, parents: list[Path]) -> int:
+    """Bytes of all weights; of a quantised base, matrices of the language model are packed."""
+    total = 0.0
+    for name, parameter in model.named_parameters():
+        quantised = (
+            arguments.model.bits != 16
+            and parameter.ndim == 2
+            and part_of(bare_name(name)) == "language"
+            and "embed_tokens" not in name
+            and not is_adapter_parameter(name)
+        )
+        width = arguments.model.bits / 8 if quantised else parameter.element_size()
+        total += parameter.numel() * width
+    files = [folder / name for folder in parents for name in (ADAPTER, FULL_MODULES)]
+    return int(total) + sum(file.stat().st_size for file in files if file.is_file())
+
+
+def optimizer_bytes(arguments: Arguments) -> int:
+    """Bytes of optimizer state a trained number; two moments, in 8 bit where asked for."""
+    name = str(getattr(arguments.train.optim, "value", arguments.train.optim))
+    if "8bit" in name:
+        return 2
+    return 0 if name == "sgd" else 8
+
+
+def logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
+    """Bytes of the largest batch's logits in fp32, and of their gradient."""
+    if arguments.data.packing:
+        tokens = min(arguments.pack_budget, sum(lengths))
+    else:
+        tokens = max(lengths) * min(arguments.train.per_device_train_batch_size, len(lengths))
+    return 2 * 4 * tokens * int(model.config.get_text_config().vocab_size)
