@@ -212,6 +212,11 @@ def _add_evaluate(commands: Any) -> None:
         action="append",
         help="the system's name (the file name of its predictions); once for each of several",
     )
+    parser.add_argument(
+        "--subsets",
+        action="store_true",
+        help="exact match by size, stereo, abbreviations, R groups and fragments too",
+    )
     parser.set_defaults(run=_evaluate)
 
 
@@ -219,6 +224,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from eyesmol.compare import comparison_dict, comparison_table
     from eyesmol.gold import load_gold
     from eyesmol.scores import evaluate, load_predictions
+    from eyesmol.subsets import subset_table
 
     for name, ending in (("out", ".json"), ("report", ".html")):
         path = getattr(options, name)
@@ -235,6 +241,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         for path, name in zip(options.predictions, names, strict=True)
     ]
     print(results[0].table() if len(results) == 1 else comparison_table(results))
+    if options.subsets:
+        print(subset_table(results))
     if options.out:
         path = Path(options.out)
         path.parent.mkdir(parents=True, exist_ok=True)

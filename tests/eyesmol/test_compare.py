@@ -58,10 +58,11 @@ def test_command_takes_several(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "two.csv").write_text("file,smiles\na.png,CCO\n")
     files = [str(tmp_path / name) for name in ("gold.csv", "one.csv", "two.csv")]
     out, report = tmp_path / "scores.json", tmp_path / "report.html"
-    assert main(["evaluate", *files, "--out", str(out), "--report", str(report)]) == 0
+    assert main(["evaluate", *files, "--out", str(out), "--report", str(report), "--subsets"]) == 0
     printed = capsys.readouterr().out
     assert "one against two: 1 right only by one, 0 by two" in printed
     assert "two: 1 without a prediction" in printed
+    assert "exact match by subset" in printed
     content = json.loads(out.read_text())
     assert [s["name"] for s in content["systems"]] == ["one", "two"]
     assert content["comparisons"][0]["p_value"] == 1

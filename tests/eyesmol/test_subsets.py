@@ -1,0 +1,42 @@
+"""Each gold row lands in the subsets that it belongs to."""
+
+from __future__ import annotations
+
+from eyesmol.chemistry import graph_from_smiles
+from eyesmol.gold import Gold, GoldSet
+from eyesmol.graph import Atom, Bond, MolGraph
+from eyesmol.recognition import Molecule, Recognition
+from eyesmol.scores import Evaluation, evaluate
+from eyesmol.subsets import subset_shares, subset_table
+
+ANISOLE = MolGraph((Atom("OMe"), Atom("Ph"), Atom("R1")), (Bond(0, 1), Bond(1, 2)))
+
+
+def evaluation() -> Evaluation:
+    """The first three are right, the others are not."""
+    smiles = ["CCO", "C[C@H](N)O", "F/C=C\\Cl", "C" * 20 + "O", "CO.CC", "[1*]c1ccc(OC)cc1"]
+    golds = [Gold(f"{n}.png", s, graph_from_smiles(s)) for n, s in enumerate(smiles)]
+    golds[-1] = Gold("5.png", smiles[-1], ANISOLE)
+    found = [Recognition(g.image, molecule=Molecule(g.smiles if n < 3 else "C"))
+             for n, g in enumerate(golds)]  # fmt: skip
+    return evaluate(GoldSet("gold", tuple(golds)), found, name="ours")
+
+
+def test_rows_and_shares_of_each_subset() -> None:
+    shares = {name: (s.n, round(s.value, 2)) for name, s in subset_shares(evaluation()).items()}
+    assert shares == {
+        "1 to 10 heavy atoms": (5, 0.6),
+        "21 to 30 heavy atoms": (1, 0.0),
+        "tetrahedral stereo": (1, 1.0),
+        "cis/trans stereo": (1, 1.0),
+        "no stereo": (4, 0.25),
+        "abbreviations": (1, 0.0),
+        "R groups": (1, 0.0),
+        "several fragments": (1, 0.0),
+    }
+
+
+def test_table_has_a_column_each() -> None:
+    table = subset_table([evaluation(), evaluation()])
+    [line] = [line for line in table.splitlines() if line.startswith("  1 to 10")]
+    assert line.split()[-3:] == ["5", "60.0", "60.0"]
