@@ -147,4 +147,4 @@ def is_label(atom: Atom, bonds: int) -> bool:
         return True
     if atom.label not in _ELEMENT_OR_GROUP | _ELEMENT_OR_VARIABLE:
         return False
-    return not atom.charge and not atom.isotope and 1 <= bonds <= 3
+    return not (atom.charge or atom.isotope or atom.radical) and 1 <= bonds <= 3

@@ -22,7 +22,7 @@ from rdkit import Chem
 
 from eyesmol.abbreviations import GROUPS, LINKS, UNITS
 
-__all__ = ["Fragment", "read_condensed"]
+__all__ = ["Fragment", "read_condensed", "table_mol"]
 
 # Valences that an atom of a formula may show, by charge. A metal or a noble gas is in no formula.
 _VALENCES: dict[tuple[str, int], tuple[int, ...]] = {
@@ -229,10 +229,19 @@ def _named(name: str) -> _Piece:
     return _atom(name)
 
 
-def _group(smiles: str, first: int, last: int) -> _Piece:
-    """A group with one bond to the outside at `first`, and one at `last` where that is another."""
+def table_mol(smiles: str) -> Chem.Mol:
+    """A molecule of the table, kekulised; a free valence in brackets (``[Si]``) is no radical."""
     mol = Chem.MolFromSmiles(smiles)
     Chem.Kekulize(mol, clearAromaticFlags=True)
+    for atom in mol.GetAtoms():
+        atom.SetNoImplicit(False)
+        atom.SetNumRadicalElectrons(0)
+    return mol
+
+
+def _group(smiles: str, first: int, last: int) -> _Piece:
+    """A group with one bond to the outside at `first`, and one at `last` where that is another."""
+    mol = table_mol(smiles)
     outward = {first: 1, last: 1}
     valences = tuple((_used_inside(mol, i) + outward.get(i, 0),) for i in range(mol.GetNumAtoms()))
     return _Piece(mol, valences, first, last)

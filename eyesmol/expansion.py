@@ -12,7 +12,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
 from eyesmol.abbreviations import SPECIES, is_label
-from eyesmol.condensed import Fragment, read_condensed
+from eyesmol.condensed import Fragment, read_condensed, table_mol
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph, is_element
 from eyesmol.molfile import block_to_mol, mol_to_graph
 
@@ -42,6 +42,7 @@ def expand_abbreviations(graph: MolGraph) -> tuple[MolGraph, list[str]]:
         if _is_r_group(atom.label) or not is_label(atom, len(outward)):
             continue
         label = atom.label + ("+" if atom.charge > 0 else "-") * abs(atom.charge)
+        label += "•" * atom.radical
         fragment = read_label(
             label,
             [order for order, _, _ in outward],
@@ -114,9 +115,9 @@ def _species(label: str) -> Fragment | None:
         return None
     count, name = int(match[1] or 1), match[2]
     if name in SPECIES:
-        one = Fragment(Chem.MolFromSmiles(SPECIES[name]))
+        one = Fragment(table_mol(SPECIES[name]))
     elif is_element(name):
-        one = Fragment(Chem.MolFromSmiles(f"[{name}]"))
+        one = Fragment(table_mol(f"[{name}]"))
     elif (found := read_condensed(name, ())) is not None:
         one = found
     else:

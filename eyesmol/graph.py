@@ -50,8 +50,8 @@ def is_element(label: str) -> bool:
     return label in _elements()
 
 
-# Isotope, label, charge. The label is lazy, so a run of signs at the end goes to the charge.
-_LABEL = re.compile(r"(\d{1,3})?(.+?)([+-](?:[1-9]\d?)?|\+{2,99}|-{2,99})?", re.DOTALL)
+# Isotope, label, charge, dots. The label is lazy, so signs and dots at the end are no part of it.
+_LABEL = re.compile(r"(\d{1,3})?(.+?)([+-](?:[1-9]\d?)?|\+{2,99}|-{2,99})?(•{1,2})?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Atom:
         x, y: its place; pixels with y down once it is placed on a picture.
         charge: formal charge in units of e.
         isotope: mass number, 0 where none is drawn.
+        radical: unpaired electrons, drawn as dots: 0, 1 or 2.
     """
 
     label: str
@@ -71,10 +72,11 @@ class Atom:
     y: float = 0
     charge: int = 0
     isotope: int = 0
+    radical: int = 0
 
     @classmethod
     def from_text(cls, text: str, x: float = 0, y: float = 0) -> Atom:
-        """Read a label as answers write it: ``C``, ``[N+]``, ``[13C]``, ``[OMe]``, ``[R1]``.
+        """Read a label as answers write it: ``C``, ``[N+]``, ``[13C]``, ``[O•]``, ``[OMe]``.
 
         Total: any text gives an atom. Blanks are folded; no text at all reads as ``*``.
         """
@@ -84,22 +86,22 @@ class Atom:
         match = _LABEL.fullmatch(text)
         if match is None:
             return cls("*", x, y)
-        isotope, label, sign = match.groups(default="")
+        isotope, label, sign, dots = match.groups(default="")
         if isotope and not is_element(label):
             isotope, label = "", isotope + label
-        return cls(label, x, y, _charge(sign), int(isotope or 0))
+        return cls(label, x, y, _charge(sign), int(isotope or 0), len(dots))
 
     @property
     def text(self) -> str:
         """The label as answers write it; `from_text` gives the same atom back."""
-        if is_element(self.label) and not self.charge and not self.isotope:
+        if is_element(self.label) and not (self.charge or self.isotope or self.radical):
             return self.label
         sign = ""
         if self.charge:
             sign = ("+" if self.charge > 0 else "-") + (
                 str(abs(self.charge)) if abs(self.charge) > 1 else ""
             )
-        return f"[{self.isotope or ''}{self.label}{sign}]"
+        return f"[{self.isotope or ''}{self.label}{sign}{'•' * self.radical}]"
 
     @property
     def is_element(self) -> bool:

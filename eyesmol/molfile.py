@@ -227,7 +227,8 @@ def _drawn_atom(atom: Chem.Atom, x: float, y: float) -> Atom:
     if alias := _alias(atom):
         return Atom.from_text(alias, x, y)
     if atom.GetAtomicNum():
-        return Atom(atom.GetSymbol(), x, y, atom.GetFormalCharge(), atom.GetIsotope())
+        radical = min(atom.GetNumRadicalElectrons(), 2)
+        return Atom(atom.GetSymbol(), x, y, atom.GetFormalCharge(), atom.GetIsotope(), radical)
     label = atom.GetProp("dummyLabel") if atom.HasProp("dummyLabel") else atom.GetSymbol()
     if label in ("R", "R#", "*") and atom.GetIsotope():
         label = f"R{atom.GetIsotope()}"  # RDKit keeps the number of an R group as its isotope
@@ -304,6 +305,8 @@ def graph_to_molblock(graph: MolGraph, *, name: str = "") -> str:
             properties.append(f"M  CHG  1 {number:3d} {atom.charge:3d}")
         if atom.isotope and symbol != "*":
             properties.append(f"M  ISO  1 {number:3d} {atom.isotope:3d}")
+        if atom.radical and symbol != "*":  # 2 is a doublet, 3 a triplet
+            properties.append(f"M  RAD  1 {number:3d} {atom.radical + 1:3d}")
     for bond in graph.bonds:
         order, stereo = _V2000_CODE.get(bond.order, (int(bond.order), 0))
         lines.append(f"{bond.begin + 1:3d}{bond.end + 1:3d}{order:3d}{stereo:3d}")

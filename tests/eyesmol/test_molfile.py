@@ -60,14 +60,14 @@ def test_aliases_name_atoms_and_junk_ones_do_not() -> None:
     assert [a.text for a in parse_molblock(block).atoms] == ["[CO2Et]", "C", "C", "[R1]"]
 
 
-def test_charges_isotopes_and_wedges_survive() -> None:
+def test_charges_isotopes_radicals_and_wedges_survive() -> None:
     block = molblock(
         ["C 0 0", "N 1 0", "O 0 1", "C -1 0", "F 0 -1"],
         ["1 2 1 0", "1 3 1 6", "4 1 1 0", "1 5 1 4"],
-        ["M  CHG  2   2   1   3  -1", "M  ISO  1   4  13"],
+        ["M  CHG  2   2   1   3  -1", "M  ISO  1   4  13", "M  RAD  1   4   2"],
     )
     graph = parse_molblock(block)
-    assert [a.text for a in graph.atoms] == ["C", "[N+]", "[O-]", "[13C]", "F"]
+    assert [a.text for a in graph.atoms] == ["C", "[N+]", "[O-]", "[13C•]", "F"]
     assert [b.order for b in graph.bonds] == [
         BondOrder.SINGLE,
         BondOrder.DASHED_WEDGE,
@@ -98,6 +98,8 @@ def test_a_crossed_double_bond_is_of_either_stereo() -> None:
     [
         "C[C@H](N)C(=O)O",
         "CC=CC",
+        "C[CH2]",
+        "CC(C)(C)N([O])C",
         "C/C=C/C",
         "C/C=C\\C",
         "F/C=C/[C@@H](C)O",
