@@ -9,6 +9,7 @@ without a word, and so would three rows of positions instead of four.
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -20,7 +21,9 @@ from .processing import IGNORED
 
 Pack = list[int]
 
-WINDOW = 512  # samples packed together; best fit over all of them would sort packs by length
+WINDOW = (
+    512  # samples packed together, at least; best fit over all of them would sort packs by length
+)
 
 
 def make_packs(lengths: Sequence[int], budget: int, seed: int, processes: int = 1) -> list[Pack]:
@@ -39,9 +42,11 @@ def make_packs(lengths: Sequence[int], budget: int, seed: int, processes: int = 
         Indices of samples, a list a pack.
     """
     order = torch.randperm(len(lengths), generator=torch.Generator().manual_seed(seed)).tolist()
+    windows = max(1, len(order) // WINDOW)  # even ones: a small rest would make a half-empty pack
+    cuts = [len(order) * i // windows for i in range(windows + 1)]
     packs: list[Pack] = []
-    for start in range(0, len(order), WINDOW):
-        packs += _best_fit(order[start : start + WINDOW], lengths, budget)
+    for start, end in itertools.pairwise(cuts):
+        packs += _best_fit(order[start:end], lengths, budget)
     return _even(packs, processes)
 
 
