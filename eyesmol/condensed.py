@@ -34,7 +34,8 @@ _VALENCES: dict[tuple[str, int], tuple[int, ...]] = {
     ("O", -1): (1,), ("S", -1): (1,), ("N", -1): (2,), ("C", -1): (3,), ("B", -1): (4,),
 }  # fmt: skip
 
-_MAX_TEXT, _MAX_PIECES, _MAX_STEPS = 80, 200, 5_000  # a label is short; a runaway answer is not
+# A label is short; a runaway answer is not.
+_MAX_TEXT, _MAX_PIECES, _MAX_ATOMS, _MAX_STEPS = 80, 200, 200, 5_000
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ class _Parser:
             if unit is None:
                 return None
             pieces += _repeated(unit, self.count())
-            if len(pieces) > _MAX_PIECES:
+            atoms = sum(piece.mol.GetNumAtoms() for piece in pieces if piece.mol is not None)
+            if len(pieces) > _MAX_PIECES or atoms > _MAX_ATOMS:
                 return None
         return pieces
 
