@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import get_args
@@ -226,11 +225,10 @@ def test_gold_tokens_are_never_forbidden(form: AnswerForm, nano_folder: Path) ->
 
 
 @forms
-def test_answers_of_patent_molfiles_are_in_the_language(form: AnswerForm) -> None:
-    folder = Path(os.environ.get("EYESMOL_SHARED_DATA", "nowhere"), "uspto_molfiles")
-    if not folder.is_dir():
-        pytest.skip("EYESMOL_SHARED_DATA names no folder with uspto_molfiles")
-    files = random.Random(0).sample(sorted(folder.iterdir()), 150)
+def test_answers_of_patent_molfiles_are_in_the_language(
+    form: AnswerForm, shared_data: Path
+) -> None:
+    files = random.Random(0).sample(sorted((shared_data / "uspto_molfiles").iterdir()), 150)
     for path in files:
         try:
             block = read_molblock(path)
