@@ -8,10 +8,10 @@ torch="torch==2.13.0"  # the newest that we have seen the whole road run on
 draft=$(mktemp)
 trap 'rm -f "$draft"' EXIT
 uv pip compile pyproject.toml --extra train --extra notebook --extra dev \
-  --universal --python-version 3.10 --constraint <(echo "$torch") \
+  --extra data --extra rl --extra ray --extra serve --universal --python-version 3.10 --constraint <(echo "$torch") \
   --no-emit-index-url --no-header --no-annotate --quiet --output-file "$draft"
 {
-  echo "# Compiled by scripts/pin.sh from pyproject.toml (extras train, notebook, dev). Do not edit."
+  echo "# Compiled by scripts/pin.sh from pyproject.toml (all extras but cuda). Do not edit."
   grep -Ev '^(nvidia-|cuda-|triton)' "$draft"
 } > requirements.txt
 echo "requirements.txt: $(grep -c == requirements.txt) pins"

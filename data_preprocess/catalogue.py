@@ -1,0 +1,187 @@
+"""The compound catalogue: what the collectors write and the builders read.
+
+A catalogue is a folder with ``catalogue.parquet``, a row a compound or drawing, and the pictures
+that its rows name. It is written and read in a stream, so its length does not matter.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_preprocess.sources import InputError
+
+__all__ = [
+    "CATALOGUE",
+    "CatalogueWriter",
+    "Compound",
+    "catalogue_file",
+    "read_catalogue",
+    "read_file",
+]
+
+CATALOGUE = "catalogue.parquet"
+_ROW_GROUP = 2_000  # rows: some megabytes with molfiles, the most that is ever held in memory
+_ARCHIVE_MARK = ".zip!"  # in an image's path: what stands before is the archive, behind its member
+
+
+@dataclass(frozen=True)
+class Compound:
+    """One row. A field that a source does not have is None.
+
+    Attributes:
+        id: unique in its catalogue and fit for a file name, such as ``CID2244``, ``CHEBI15377`` or
+            ``US06838576-20050104-C00012``.
+        source: ``pubchem``, ``chebi``, ``uspto`` ...
+        licence: of the row, as the source states it.
+        smiles: with stereo where the source has it.
+        inchikey: of `smiles`.
+        name: for people.
+        description: of the compound, plain text.
+        description_source: who wrote it.
+        visual_description: of the picture, by a model.
+        visual_model: the version of the model that answered.
+        image: path of the picture relative to the catalogue's folder, ``/`` between its parts;
+            ``archive.zip!member`` names a picture inside an archive.
+        molfile: the molblock itself.
+        group: what must not be torn apart by a split besides the molecule, such as a patent number.
+    """
+
+    id: str
+    source: str
+    licence: str
+    smiles: str | None = None
+    inchikey: str | None = None
+    name: str | None = None
+    description: str | None = None
+    description_source: str | None = None
+    visual_description: str | None = None
+    visual_model: str | None = None
+    image: str | None = None
+    molfile: str | None = None
+    group: str | None = None
+
+
+_SCHEMA = pa.schema([(column.name, pa.string()) for column in fields(Compound)])
+_REQUIRED = ("id", "source", "licence")
+
+
+class CatalogueWriter:
+    """Writes ``catalogue.parquet`` under a temporary name; it appears when the block ends well.
+
+    >>> with CatalogueWriter(folder) as catalogue:  # doctest: +SKIP
+    ...     catalogue.add(Compound("CID2244", "pubchem", "public domain", smiles="..."))
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / CATALOGUE
+        self._temporary = folder / f"{CATALOGUE}.tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(self._temporary, _SCHEMA, compression="zstd")
+        self._rows: list[dict[str, str | None]] = []
+
+    def add(self, compound: Compound) -> None:
+        """Add one row, at the end."""
+        self._rows.append(asdict(compound))
+        if len(self._rows) == _ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=_SCHEMA))
+        self._rows.clear()
+
+    def __enter__(self) -> CatalogueWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+        if kind is None:
+            self._temporary.replace(self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+def catalogue_file(path: Path) -> Path:
+    """The Parquet file of a catalogue given as its folder or as the file itself.
+
+    Raises:
+        InputError: nothing there.
+    """
+    file = path / CATALOGUE if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(
+            f"{path}: no catalogue there; expected a folder with {CATALOGUE}, as `collect` and "
+            "`import` write it, or a Parquet file of the same columns"
+        )
+    return file
+
+
+def read_catalogue(path: Path) -> Iterator[Compound]:
+    """Every row of a catalogue, in order, a row group in memory at a time.
+
+    Columns are found by name; a file of somebody else may lack all but `id`, `source`, `licence`,
+    and others are passed over.
+
+    Raises:
+        InputError: no Parquet file there, a required column is missing or a required value empty.
+    """
+    file = catalogue_file(path)
+    try:
+        parquet = pq.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{file}: not a whole Parquet file: {error}") from None
+    with parquet:
+        names = parquet.schema_arrow.names
+        if missing := [name for name in _REQUIRED if name not in names]:
+            raise InputError(
+                f"{file}: found the columns {', '.join(names)}; expected {', '.join(missing)} too"
+            )
+        columns = [name for name in _SCHEMA.names if name in names]
+        number = 0
+        for batch in parquet.iter_batches(_ROW_GROUP, columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                if empty := [name for name in _REQUIRED if not row[name]]:
+                    raise InputError(f"{file}, row {number}: {', '.join(empty)} is empty")
+                yield Compound(**row)
+
+
+def read_file(folder: Path, reference: str) -> bytes:
+    """The bytes of a picture that a row of a catalogue in `folder` names.
+
+    Raises:
+        InputError: the path leads out of the folder.
+        OSError: no such file, or no such member of the archive.
+        zipfile.BadZipFile: a broken archive.
+    """
+    name, mark, member = reference.partition(_ARCHIVE_MARK)
+    inside = PurePosixPath(name + mark.rstrip("!"))
+    if inside.is_absolute() or ".." in inside.parts or "\\" in reference:
+        raise InputError(f"{reference}: leads out of the catalogue's folder {folder}")
+    path = folder / inside
+    if not mark:
+        return path.read_bytes()
+    try:
+        return _archive(path).read(member)
+    except KeyError:
+        raise FileNotFoundError(f"{path}: the archive has no member {member}") from None
+
+
+@lru_cache(maxsize=4)
+def _archive(path: Path) -> zipfile.ZipFile:
+    """Opened once a process: the directory of a large archive takes seconds to read."""
+    return zipfile.ZipFile(path)
