@@ -1,0 +1,7 @@
+"""The commands of ``python -m data_preprocess``, a module each, in the order in which data walks.
+
+A module has one function, ``add(commands)``, which adds its parser and sets ``run``: the function
+that takes the parsed options and returns the exit status.
+"""
+
+COMMANDS = ("build", "preview")
