@@ -1,0 +1,26 @@
+"""The commands of ``eyesmol``, a module each.
+
+A module has one function, ``add(commands)``, which adds its parser and sets ``run``: the function
+that takes the parsed options. It imports what it needs when it runs, so that ``--help`` and a
+mistyped option answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["COMMANDS", "UsageError", "positive"]
+
+COMMANDS = ("recognize", "evaluate")
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be done; the message says why."""
+
+
+def positive(text: str) -> int:
+    """An argument that is a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
+    return number
