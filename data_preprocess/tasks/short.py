@@ -1,4 +1,4 @@
-"""What is asked about a picture, and the right answer: chain of thought and instruction tasks.
+"""Eight questions with short answers: enough for a small model to learn to answer what is asked.
 
 Every answer is computed by RDKit from the molecule, never guessed. Which question a picture gets,
 and in which words, is drawn from a generator that the caller seeds.
@@ -14,30 +14,9 @@ from dataclasses import dataclass
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
-from eyesmol.answer import AnswerForm, prompt, write_answer
-from eyesmol.graph import MolGraph
+from data_preprocess.tasks.turn import Turn
 
-__all__ = ["INSTRUCTION_TASKS", "Turn", "cot_turn", "instruction_turns"]
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One question about a picture and its answer."""
-
-    task: str
-    question: str
-    answer: str
-
-
-def cot_turn(graph: MolGraph, smiles: str, form: AnswerForm) -> Turn:
-    """The chain of thought: atom by atom, bond by bond, the SMILES last.
-
-    Args:
-        graph: places in the pixels of the picture that the model sees.
-        smiles: of the same molecule.
-        form: ``json`` or ``compact``.
-    """
-    return Turn("cot", prompt(form), write_answer(graph, smiles, form))
+__all__ = ["instruction_turns"]
 
 
 def instruction_turns(smiles: str, count: int, rng: random.Random) -> list[Turn]:
@@ -47,7 +26,7 @@ def instruction_turns(smiles: str, count: int, rng: random.Random) -> list[Turn]
     and its rings.
     """
     facts = _Facts.of(smiles)
-    tasks = [task for task in INSTRUCTION_TASKS if facts.is_complete or task in _FIT_R_GROUPS]
+    tasks = [task for task in _TASKS if facts.is_complete or task in _FIT_R_GROUPS]
     return [_ask(task, facts, rng) for task in rng.sample(tasks, min(count, len(tasks)))]
 
 
@@ -91,7 +70,7 @@ class _Facts:
 
 
 def _ask(task: str, facts: _Facts, rng: random.Random) -> Turn:
-    question, answer = INSTRUCTION_TASKS[task](facts, rng)
+    question, answer = _TASKS[task](facts, rng)
     return Turn(task, question, answer)
 
 
@@ -184,7 +163,7 @@ def _description(facts: _Facts, rng: random.Random) -> tuple[str, str]:
 
 
 # Every kind of question; the names stand in the `task` field of the rows.
-INSTRUCTION_TASKS: dict[str, Callable[[_Facts, random.Random], tuple[str, str]]] = {
+_TASKS: dict[str, Callable[[_Facts, random.Random], tuple[str, str]]] = {
     "smiles": _smiles,
     "formula": _formula,
     "heavy_atoms": _heavy_atoms,

@@ -1,0 +1,144 @@
+"""What is known about the molecule of a picture: from its source, and computed by RDKit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdCIPLabeler, rdMolDescriptors
+
+__all__ = ["Facts", "Subject"]
+
+_CIP_LIMIT = 100_000  # comparisons; most molecules need fewer than 10,000, and more take seconds
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The molecule of a picture, with what its source says about it.
+
+    Attributes:
+        smiles: R groups as ``*``.
+        name: for people.
+        description: of the compound, plain text.
+        visual_description: of the picture.
+    """
+
+    smiles: str
+    name: str | None = None
+    description: str | None = None
+    visual_description: str | None = None
+
+
+@dataclass(frozen=True)
+class Stereo:
+    """Stereo of a molecule.
+
+    Attributes:
+        centres: tetrahedral stereocentres, configuration known or not.
+        known: those with a configuration.
+        labels: R and S of the known ones, sorted; None where CIP's rules give something else (r and
+            s of pseudoasymmetric centres) or take too long.
+        double_bonds: E and Z of the double bonds that have either, sorted; None where one is not
+            known.
+    """
+
+    centres: int
+    known: int
+    labels: tuple[str, ...] | None
+    double_bonds: tuple[str, ...] | None
+
+
+class Facts:
+    """A subject with everything that RDKit computes for its questions, each thing when it is asked.
+
+    Raises:
+        ValueError: RDKit cannot read the SMILES.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        with rdBase.BlockLogs():
+            mol = Chem.MolFromSmiles(subject.smiles)
+        if mol is None:
+            raise ValueError(f"{subject.smiles!r} is not a SMILES that RDKit can read")
+        self.mol: Chem.Mol = mol
+
+    @cached_property
+    def elements(self) -> dict[str, int]:
+        """Symbol -> atoms, carbon first, then by the alphabet; hydrogen and R groups left out."""
+        counts = Counter(a.GetSymbol() for a in self.mol.GetAtoms() if a.GetAtomicNum() > 1)
+        return dict(sorted(counts.items(), key=lambda item: (item[0] != "C", item[0])))
+
+    @cached_property
+    def r_groups(self) -> int:
+        """Places left open."""
+        return sum(not atom.GetAtomicNum() for atom in self.mol.GetAtoms())
+
+    @property
+    def is_complete(self) -> bool:
+        """No place is left open, and there is more than hydrogen."""
+        return not self.r_groups and bool(self.elements)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """One complete molecule of natural isotopes: formula and weight are beyond doubt."""
+        return (
+            self.is_complete
+            and len(Chem.GetMolFrags(self.mol)) == 1
+            and not any(atom.GetIsotope() for atom in self.mol.GetAtoms())
+        )
+
+    @property
+    def is_charged(self) -> bool:
+        """Some atom has a formal charge, be it within a nitro group."""
+        return any(atom.GetFormalCharge() for atom in self.mol.GetAtoms())
+
+    @property
+    def heavy_atoms(self) -> int:
+        return sum(self.elements.values())
+
+    @cached_property
+    def formula(self) -> str:
+        """In Hill order."""
+        return str(rdMolDescriptors.CalcMolFormula(self.mol))
+
+    @cached_property
+    def rings(self) -> int:
+        """Rings of the smallest set (bonds minus atoms plus fragments)."""
+        return int(rdMolDescriptors.CalcNumRings(self.mol))
+
+    @cached_property
+    def kekule_bonds(self) -> Counter[Chem.BondType]:
+        """Bonds by their type in a Kekule structure."""
+        mol = Chem.RWMol(self.mol)
+        Chem.Kekulize(mol, clearAromaticFlags=True)
+        return Counter(bond.GetBondType() for bond in mol.GetBonds())
+
+    @cached_property
+    def stereo(self) -> Stereo:
+        """Tetrahedral centres and double bonds, by RDKit's rules and its full CIP labels."""
+        mol = Chem.Mol(self.mol)
+        found = list(Chem.FindPotentialStereo(mol))
+        known = Chem.StereoSpecified.Specified
+        centres = [s for s in found if s.type == Chem.StereoType.Atom_Tetrahedral]
+        bonds = [s for s in found if s.type == Chem.StereoType.Bond_Double]
+        specified = [s for s in centres if s.specified == known]
+        return Stereo(
+            centres=len(centres),
+            known=len(specified),
+            labels=_labels(mol, [mol.GetAtomWithIdx(s.centeredOn) for s in specified], "RS"),
+            double_bonds=_labels(mol, [mol.GetBondWithIdx(s.centeredOn) for s in bonds], "EZ"),
+        )
+
+
+def _labels(
+    mol: Chem.Mol, centres: list[Chem.Atom] | list[Chem.Bond], letters: str
+) -> tuple[str, ...] | None:
+    try:
+        rdCIPLabeler.AssignCIPLabels(mol, maxRecursiveIterations=_CIP_LIMIT)
+    except RuntimeError:  # the limit
+        return None
+    labels = [c.GetProp("_CIPCode") if c.HasProp("_CIPCode") else "" for c in centres]
+    return tuple(sorted(labels)) if all(label in letters and label for label in labels) else None

@@ -1,0 +1,30 @@
+"""A turn: one question about a picture and its answer; and the turn of the chain of thought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eyesmol.answer import AnswerForm, prompt, write_answer
+from eyesmol.graph import MolGraph
+
+__all__ = ["Turn", "cot_turn"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question about a picture and its answer."""
+
+    task: str
+    question: str
+    answer: str
+
+
+def cot_turn(graph: MolGraph, smiles: str, form: AnswerForm) -> Turn:
+    """The chain of thought: atom by atom, bond by bond, the SMILES last.
+
+    Args:
+        graph: places in the pixels of the picture that the model sees.
+        smiles: of the same molecule.
+        form: ``json`` or ``compact``.
+    """
+    return Turn("cot", prompt(form), write_answer(graph, smiles, form))
