@@ -24,7 +24,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard, get_args
 
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
@@ -34,6 +34,8 @@ __all__ = [
     "PROMPT_VERSION",
     "Answer",
     "AnswerForm",
+    "Span",
+    "Spans",
     "prompt",
     "read_answer",
     "write_answer",
@@ -78,6 +80,24 @@ def prompt(form: AnswerForm) -> str:
     return _TASK + _FORM[form]
 
 
+Span = tuple[int, int]  # begin and end, in letters of the answer's text
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Where an answer says what.
+
+    Attributes:
+        atoms: of each atom of the graph: in compact form its place and label, in JSON its object.
+        bonds: of each bond: its sign and number, or its object.
+        smiles: of the SMILES; None where there is none.
+    """
+
+    atoms: tuple[Span, ...] = ()
+    bonds: tuple[Span, ...] = ()
+    smiles: Span | None = None
+
+
 @dataclass(frozen=True)
 class Answer:
     """What could be read from an answer.
@@ -86,11 +106,13 @@ class Answer:
         graph: the atoms and bonds as far as they go; places in the pixels of the model's frame.
         smiles: the SMILES that the model wrote, unchecked; None where it wrote none.
         problems: what is wrong with the text, one sentence each; empty for a perfect answer.
+        spans: where in the text each part stands.
     """
 
     graph: MolGraph
     smiles: str | None
     problems: tuple[str, ...]
+    spans: Spans = field(default=Spans(), compare=False)
 
 
 def write_answer(graph: MolGraph, smiles: str, form: AnswerForm) -> str:
@@ -134,18 +156,26 @@ def read_answer(text: str) -> Answer:
     What cannot be used (a bond to an atom that is not listed, a broken line) is left out and named
     among the problems.
     """
-    text = re.sub(r"^\s*```[a-z]*\n?|\n?```\s*$", "", text).strip()
+    end = len(re.sub(r"\n?```\s*$", "", text).rstrip())
+    fence = re.match(r"\s*```[a-z]*\n?", text[:end])
+    begin = fence.end() if fence else 0
+    begin += len(text[begin:end]) - len(text[begin:end].lstrip())
     draft = _Draft()
-    if text[:1] in ("[", "{"):
-        _read_json(text, draft)
+    if text[begin : begin + 1] in ("[", "{"):
+        _read_json(text[:end], begin, draft)
     else:
-        _read_compact(text, draft)
+        _read_compact(text[:end], begin, draft)
     if draft.smiles is None:
         draft.problems.insert(0, "the answer ends before its SMILES")
     if not draft.atoms:
         draft.problems.insert(0, "the answer lists no atom")
-    bonds = tuple(Bond(a, b, order) for (a, b), order in draft.bonds.values())
-    return Answer(MolGraph(tuple(draft.atoms), bonds), draft.smiles, tuple(draft.problems))
+    bonds = tuple(Bond(a, b, order) for (a, b), order, _ in draft.bonds.values())
+    spans = Spans(
+        tuple(draft.atom_spans),
+        tuple(span for _, _, span in draft.bonds.values()),
+        draft.smiles_span,
+    )
+    return Answer(MolGraph(tuple(draft.atoms), bonds), draft.smiles, tuple(draft.problems), spans)
 
 
 class _Draft:
@@ -153,19 +183,24 @@ class _Draft:
 
     def __init__(self) -> None:
         self.atoms: list[Atom] = []
+        self.atom_spans: list[Span] = []
         self.index_of: dict[int, int] = {}
-        self.bonds: dict[tuple[int, int], tuple[tuple[int, int], BondOrder]] = {}
+        self.bonds: dict[tuple[int, int], tuple[tuple[int, int], BondOrder, Span]] = {}
         self.smiles: str | None = None
+        self.smiles_span: Span | None = None
         self.problems: list[str] = []
 
-    def add_atom(self, number: int, label: str, x: float, y: float, where: str) -> None:
+    def add_atom(
+        self, number: int, label: str, place: tuple[float, float], span: Span, where: str
+    ) -> None:
         if number in self.index_of:
             self.problems.append(f"{where}: atom {number} is listed twice")
             return
         self.index_of[number] = len(self.atoms)
-        self.atoms.append(Atom.from_text(label, x, y))
+        self.atoms.append(Atom.from_text(label, *place))
+        self.atom_spans.append(span)
 
-    def add_bond(self, begin: int, end: int, order: BondOrder, where: str) -> None:
+    def add_bond(self, begin: int, end: int, order: BondOrder, span: Span, where: str) -> None:
         missing = [number for number in (begin, end) if number not in self.index_of]
         if missing:
             self.problems.append(f"{where}: bond to atom {missing[0]}, which is not listed")
@@ -176,13 +211,13 @@ class _Draft:
         elif (pair := (min(a, b), max(a, b))) in self.bonds:
             self.problems.append(f"{where}: the bond {begin}-{end} is listed twice")
         else:
-            self.bonds[pair] = ((a, b), order)
+            self.bonds[pair] = ((a, b), order, span)
 
-    def set_smiles(self, smiles: str, where: str) -> None:
+    def set_smiles(self, smiles: str, span: Span, where: str) -> None:
         if self.smiles is not None:
             self.problems.append(f"{where}: a second SMILES")
             return
-        self.smiles = smiles
+        self.smiles, self.smiles_span = smiles, span
 
 
 # Numbers are kept short: no picture has a million pixels a side, and a runaway answer may.
@@ -191,44 +226,49 @@ _COMPACT_ATOM = re.compile(rf"(-?\d{{1,6}}) (-?\d{{1,6}}) (\S.*?)((?: {_SIGN}\d{
 _COMPACT_BOND = re.compile(rf" ({_SIGN})(\d+)")
 
 
-def _read_compact(text: str, draft: _Draft) -> None:
-    number = 0
-    for line_number, line in enumerate(text.splitlines(), start=1):
-        where, line = f"line {line_number}", line.strip()
+def _read_compact(text: str, begin: int, draft: _Draft) -> None:
+    number, end = 0, begin
+    for line_number, whole_line in enumerate(text[begin:].splitlines(keepends=True), start=1):
+        where, line = f"line {line_number}", whole_line.strip()
+        begin = end + len(whole_line) - len(whole_line.lstrip())
+        end += len(whole_line)
         if not line:
             continue
         if line == "smiles" or line.startswith("smiles "):
-            draft.set_smiles(line.removeprefix("smiles").strip(), where)
+            smiles = line.removeprefix("smiles").strip()
+            last = begin + len(line)
+            draft.set_smiles(smiles, (last - len(smiles), last), where)
             continue
         match = _COMPACT_ATOM.fullmatch(line)
         if match is None:
             draft.problems.append(f"{where}: {line[:60]!r} is neither an atom nor a SMILES")
             continue
         x, y, label, bonds = match.groups()
-        draft.add_atom(number, label, int(x), int(y), where)
-        for sign, other in _COMPACT_BOND.findall(bonds):
-            order, begins_here = _BOND_OF_SIGN[sign]
-            ends = (number, int(other)) if begins_here else (int(other), number)
-            draft.add_bond(*ends, order, where)
+        last = begin + match.end(3)
+        draft.add_atom(number, label, (int(x), int(y)), (begin, last), where)
+        for bond in _COMPACT_BOND.finditer(bonds):
+            order, begins_here = _BOND_OF_SIGN[bond[1]]
+            ends = (number, int(bond[2])) if begins_here else (int(bond[2]), number)
+            draft.add_bond(*ends, order, (last + bond.start(1), last + bond.end()), where)
         number += 1
 
 
-def _read_json(text: str, draft: _Draft) -> None:
-    for number, (item, problem) in enumerate(_json_objects(text)):
+def _read_json(text: str, begin: int, draft: _Draft) -> None:
+    for number, (item, span, problem) in enumerate(_json_objects(text, begin)):
         where = f"item {number}"
         if problem:
             draft.problems.append(f"{where}: {problem}")
         elif "a" in item:
-            _read_json_atom(item, draft, where)
+            _read_json_atom(item, draft, span, where)
         elif "b" in item:
-            _read_json_bond(item, draft, where)
+            _read_json_bond(item, draft, span, where)
         elif isinstance(item.get("smiles"), str):
-            draft.set_smiles(item["smiles"], where)
+            draft.set_smiles(item["smiles"], span, where)
         else:
             draft.problems.append(f"{where}: neither an atom, a bond nor a SMILES")
 
 
-def _read_json_atom(item: dict[str, Any], draft: _Draft, where: str) -> None:
+def _read_json_atom(item: dict[str, Any], draft: _Draft, span: Span, where: str) -> None:
     label, number, place = item["a"], item.get("id"), item.get("xy")
     if not (isinstance(label, str) and _is_int(number)):
         draft.problems.append(f"{where}: an atom needs a label and a number")
@@ -236,17 +276,17 @@ def _read_json_atom(item: dict[str, Any], draft: _Draft, where: str) -> None:
     if not (isinstance(place, list) and len(place) == 2 and all(map(_is_place, place))):
         draft.problems.append(f"{where}: atom {number} has no place; expected two numbers in xy")
         place = [0, 0]
-    draft.add_atom(number, label, place[0], place[1], where)
+    draft.add_atom(number, label, (place[0], place[1]), span, where)
 
 
-def _read_json_bond(item: dict[str, Any], draft: _Draft, where: str) -> None:
+def _read_json_bond(item: dict[str, Any], draft: _Draft, span: Span, where: str) -> None:
     order, begin, end = item["b"], item.get("a1"), item.get("a2")
     if not (_is_int(order) and _is_int(begin) and _is_int(end)):
         draft.problems.append(f"{where}: a bond needs an order and two atom numbers")
     elif not 1 <= order <= max(BondOrder):
         draft.problems.append(f"{where}: bond order {order}; expected 1 to {max(BondOrder)}")
     else:
-        draft.add_bond(begin, end, BondOrder(order), where)
+        draft.add_bond(begin, end, BondOrder(order), span, where)
 
 
 def _is_int(value: Any) -> TypeGuard[int]:
@@ -263,13 +303,15 @@ def _is_place(value: Any) -> bool:
 _FLAT_OBJECT = re.compile(r'\{(?:[^{}"\\]|"(?:[^"\\]|\\.)*")*\}', re.DOTALL)
 
 
-def _json_objects(text: str) -> Iterator[tuple[dict[str, Any], str | None]]:
-    """Each JSON object in turn, whatever stands between them; a broken one as a problem."""
-    place = text.find("{")
+def _json_objects(text: str, begin: int) -> Iterator[tuple[dict[str, Any], Span, str | None]]:
+    """Each JSON object in turn and where it stands; a broken one as a problem."""
+    place = text.find("{", begin)
     while place >= 0:
         match = _FLAT_OBJECT.match(text, place)
+        end = match.end() if match else place + 1
         try:
-            yield json.loads(match[0] if match else ""), None
+            yield json.loads(match[0] if match else ""), (place, end), None
         except (ValueError, RecursionError):
-            yield {}, f"{text[place : place + 60]!r} is not a whole JSON object"
-        place = text.find("{", match.end() if match else place + 1)
+            problem = f"{text[place : place + 60]!r} is not a whole JSON object"
+            yield {}, (place, end), problem
+        place = text.find("{", end)
