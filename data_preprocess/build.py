@@ -36,13 +36,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import multiprocessing
-import multiprocessing.connection
-import os
 import random
-import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +48,7 @@ from rdkit import Chem, rdBase
 from tqdm import tqdm
 
 from data_preprocess.dataset import Parts, Record, write_json, write_lists, write_part
+from data_preprocess.engine import run
 from data_preprocess.place import PlaceError, place, settle_labels
 from data_preprocess.render import RenderError, render
 from data_preprocess.sources import InputError, Item, Source
@@ -136,7 +132,7 @@ def build(
     parts.begin()
     jobs = _jobs(source, settings, out, parts)
     with tqdm(total=about["items"], unit=" drawings", desc=out.name, disable=not progress) as bar:
-        for done in _run(jobs, workers):
+        for done in run(jobs, _build_part, workers):
             bar.update(done)
     info = _finish(out, parts, settings, made_with)
     parts.discard()
@@ -190,36 +186,6 @@ def _jobs(source: Source, settings: Settings, out: Path, parts: Parts) -> Iterat
         if not chunk:
             return
         yield _Job(number, chunk, source.name, settings, out, parts.path(number))
-
-
-def _run(jobs: Iterable[_Job], workers: int) -> Iterator[int]:
-    """Work through the jobs; yields the number of items of each as it is done."""
-    if workers <= 1:
-        yield from map(_build_part, jobs)
-        return
-    # Spawned, not forked: threads of a parent (a notebook, a test) do not survive a fork.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
-        pending: set[Future[int]] = set()
-        for job in jobs:
-            pending.add(pool.submit(_build_part, job))
-            if len(pending) >= 3 * workers:  # enough to keep all busy; more would only hold memory
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in pending)
-
-
-def _end_with_parent() -> None:
-    """End this worker when the builder is killed: it would wait for jobs for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _build_part(job: _Job) -> int:
@@ -418,10 +384,3 @@ def _split(smiles: str, valid: float, test: float) -> str:
 def _number(text: str) -> int:
     """64 bits that depend on the text alone, on every machine."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.build import Settings, available_cores, build
+from data_preprocess.build import Settings, build
+from data_preprocess.engine import available_cores
 from data_preprocess.sources import InputError, PairedFolders, SmilesList, Source
 from eyesmol.frame import PixelFrame
 
