@@ -23,6 +23,7 @@ __all__ = [
     "CatalogueWriter",
     "Compound",
     "catalogue_file",
+    "has_file",
     "read_catalogue",
     "read_file",
 ]
@@ -168,17 +169,32 @@ def read_file(folder: Path, reference: str) -> bytes:
         OSError: no such file, or no such member of the archive.
         zipfile.BadZipFile: a broken archive.
     """
-    name, mark, member = reference.partition(_ARCHIVE_MARK)
-    inside = PurePosixPath(name + mark.rstrip("!"))
-    if inside.is_absolute() or ".." in inside.parts or "\\" in reference:
-        raise InputError(f"{reference}: leads out of the catalogue's folder {folder}")
-    path = folder / inside
-    if not mark:
+    path, member = _located(folder, reference)
+    if member is None:
         return path.read_bytes()
     try:
         return _archive(path).read(member)
     except KeyError:
         raise FileNotFoundError(f"{path}: the archive has no member {member}") from None
+
+
+def has_file(folder: Path, reference: str) -> bool:
+    """Whether `read_file` would find something there; nothing is read.
+
+    Raises:
+        InputError: the path leads out of the folder.
+    """
+    path, member = _located(folder, reference)
+    return path.is_file() and (member is None or member in _archive(path).NameToInfo)
+
+
+def _located(folder: Path, reference: str) -> tuple[Path, str | None]:
+    """The file, and the member where the file is an archive."""
+    name, mark, member = reference.partition(_ARCHIVE_MARK)
+    inside = PurePosixPath(name + mark.rstrip("!"))
+    if inside.is_absolute() or ".." in inside.parts or "\\" in reference:
+        raise InputError(f"{reference}: leads out of the catalogue's folder {folder}")
+    return folder / inside, member if mark else None
 
 
 @lru_cache(maxsize=4)

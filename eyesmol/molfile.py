@@ -39,9 +39,17 @@ def read_molblock(path: Path | str) -> str:
         MolfileError: the file is empty.
         OSError: the file cannot be opened.
     """
-    data = Path(path).read_bytes()
+    return decode_molblock(Path(path).read_bytes(), source=str(path))
+
+
+def decode_molblock(data: bytes, *, source: str = "molblock") -> str:
+    """The text of a molfile's bytes: UTF-8, or cp1252 where they are not.
+
+    Raises:
+        MolfileError: nothing but blanks.
+    """
     if not data.strip():
-        raise MolfileError(f"{path}: the molfile is empty; expected a V2000 or V3000 molblock")
+        raise MolfileError(f"{source}: the molfile is empty; expected a V2000 or V3000 molblock")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
