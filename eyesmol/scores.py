@@ -5,6 +5,10 @@ What the columns mean (names as in GTR-CoT, arXiv 2506.07553, and in MolScribe's
 - exact match: the best guess has the gold's canonical SMILES, all stereo included
 - without cis/trans: the same once the marks of double bonds are taken off both, as MolScribe does
 - without stereo: the same once tetrahedral and double-bond stereo is taken off both
+- any R: the same once every open place is called the same. An open place is a dummy atom of the
+  SMILES, whatever is written there: R, R1, R', X, Ar, a label that nobody can expand, a point of
+  attachment. Its place in the molecule has to be right; its name has not
+- chirality: without cis/trans, of the golds with tetrahedral stereo only (MolScribe's "chiral")
 - InChI: the standard InChI is the gold's; it forgives tautomers and more, so it stands 6 to 8
   points above canonical SMILES and must not be compared with it. Golds with R groups have none
 - Gen-SMILES: the SMILES that the model wrote, against the gold's
@@ -13,6 +17,15 @@ What the columns mean (names as in GTR-CoT, arXiv 2506.07553, and in MolScribe's
 - agreement: the written SMILES and the graph are the same molecule
 - validity: the best guess is a molecule that RDKit accepts
 - Tanimoto: similarity of Morgan fingerprints (radius 2, 2,048 bits), 0 where there is no molecule
+- atom F1, bond F1: twice what the best guess and the gold have in common, over what the two have
+  together (the two terms of GTR-CoT's graph reward, each times two). Abbreviations are expanded,
+  and what is common is what `eyesmol.align` finds: atoms alike in element, charge and isotope or R
+  number, bonds alike in type between partners. Where the best guess has an impossible valence its
+  atoms count all the same; without any, both are 0
+- seconds: per picture, where the predictions say
+
+Shares of yes among yes and no carry Wilson's 95 % interval, and a bootstrapped one besides in JSON;
+means carry the bootstrapped one.
 """
 
 from __future__ import annotations
@@ -24,16 +37,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from rdkit import Chem, DataStructs, rdBase
 from rdkit.Chem import rdFingerprintGenerator
 
 from eyesmol.answer import read_answer
-from eyesmol.chemistry import canonical_smiles
+from eyesmol.chemistry import canonical_smiles, expand_abbreviations
+from eyesmol.errors import ERROR_KINDS, aligned, error_kinds
 from eyesmol.gold import Gold, GoldSet, ScoreError
 from eyesmol.graph import MolGraph
+from eyesmol.molfile import block_to_mol, graph_to_molblock
 from eyesmol.predictions import load_predictions
 from eyesmol.recognition import Recognition, molecule_of
 
@@ -68,6 +84,27 @@ def _same(first: str | None, second: str | None, *, stereo: bool = True) -> bool
 
 def _without_cis_trans(smiles: str | None) -> str | None:
     return smiles and smiles.replace("/", "").replace("\\", "")
+
+
+@lru_cache(maxsize=65536)
+def _any_r(smiles: str) -> str | None:
+    """Canonical SMILES with the names of its open places taken off."""
+    canonical = _canonical(smiles)
+    if canonical is None or "*" not in canonical:
+        return canonical
+    mol = Chem.MolFromSmiles(canonical)
+    for atom in mol.GetAtoms():
+        if not atom.GetAtomicNum():
+            atom.SetIsotope(0)
+            atom.SetAtomMapNum(0)
+    return _canonical(Chem.MolToSmiles(mol))
+
+
+def _same_any_r(first: str | None, second: str | None) -> bool:
+    if not first or not second:
+        return False
+    named = _any_r(first)
+    return named is not None and named == _any_r(second)
 
 
 @lru_cache(maxsize=65536)
@@ -146,11 +183,14 @@ class RowScore:
     Attributes:
         gold: the truth.
         prediction: None where there is none, which counts as wrong.
-        exact, exact_without_cis_trans, exact_without_stereo, written_exact, graph_smiles_exact,
-            agreement, valid: see the columns above.
+        exact, exact_without_cis_trans, exact_without_stereo, any_r, written_exact,
+            graph_smiles_exact, agreement, valid: see the columns above.
         inchi: None where the gold has no InChI.
+        chirality: None where the gold has no tetrahedral stereo.
         graph_match: None where the gold holds no graph.
-        tanimoto: 0 to 1.
+        tanimoto, atom_f1, bond_f1: 0 to 1.
+        seconds: None where the prediction does not say.
+        kinds: of error, keys of `eyesmol.errors.ERROR_KINDS`; empty where `exact`.
     """
 
     gold: Gold
@@ -158,6 +198,8 @@ class RowScore:
     exact: bool
     exact_without_cis_trans: bool
     exact_without_stereo: bool
+    any_r: bool
+    chirality: bool | None
     inchi: bool | None
     written_exact: bool
     graph_smiles_exact: bool
@@ -165,6 +207,10 @@ class RowScore:
     agreement: bool
     valid: bool
     tanimoto: float
+    atom_f1: float
+    bond_f1: float
+    seconds: float | None
+    kinds: tuple[str, ...]
 
 
 def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
@@ -173,14 +219,17 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
     graph_match = None
     if gold.graph is not None:
         graph_match = read.graph is not None and same_graph(gold.graph, read.graph)
+    exact = _same(read.smiles, gold.smiles)
+    no_cis_trans = _same(_without_cis_trans(read.smiles), _without_cis_trans(gold.smiles))
+    atom_f1, bond_f1 = (1.0, 1.0) if exact else _f1(gold, read)
     return RowScore(
         gold=gold,
         prediction=prediction,
-        exact=_same(read.smiles, gold.smiles),
-        exact_without_cis_trans=_same(
-            _without_cis_trans(read.smiles), _without_cis_trans(gold.smiles)
-        ),
+        exact=exact,
+        exact_without_cis_trans=no_cis_trans,
         exact_without_stereo=_same(read.smiles, gold.smiles, stereo=False),
+        any_r=_same_any_r(read.smiles, gold.smiles),
+        chirality=no_cis_trans if "@" in gold.smiles else None,
         inchi=_same_inchi(gold.smiles, read.smiles),
         written_exact=_same(written, gold.smiles),
         graph_smiles_exact=_same(listed, gold.smiles),
@@ -188,7 +237,34 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
         agreement=_same(written, listed),
         valid=bool(read.smiles) and _canonical(read.smiles or "") is not None,
         tanimoto=_tanimoto(read.smiles, gold.smiles),
+        atom_f1=atom_f1,
+        bond_f1=bond_f1,
+        seconds=read.seconds or None,
+        kinds=() if exact else _kinds(gold, read),
     )
+
+
+def _f1(gold: Gold, read: Recognition) -> tuple[float, float]:
+    """Atom and bond F1 of the best guess, or of what was listed where there is none."""
+    guess = read.smiles or (_unchecked_smiles(read.graph) if read.graph else None)
+    alignment = aligned(gold.smiles, guess) if guess else None
+    return (alignment.atom_f1, alignment.bond_f1) if alignment else (0.0, 0.0)
+
+
+def _unchecked_smiles(graph: MolGraph) -> str | None:
+    """SMILES of a graph that RDKit refuses as a molecule, impossible valences and all."""
+    try:
+        block = graph_to_molblock(expand_abbreviations(graph)[0])
+        return str(Chem.MolToSmiles(block_to_mol(block, sanitize=False)))
+    except ValueError:
+        return None
+
+
+def _kinds(gold: Gold, read: Recognition) -> tuple[str, ...]:
+    if read.smiles is None and read.graph is not None and read.graph.atoms:
+        return ("invalid",)
+    truth, guess = _canonical(gold.smiles) or gold.smiles, read.smiles
+    return error_kinds(truth, guess and (_canonical(guess) or guess))
 
 
 # ---- a whole set ----
@@ -199,17 +275,27 @@ class Share:
     """A mean over rows with its 95 % interval.
 
     Attributes:
-        value: 0 to 1; `low` and `high` bound it.
+        value: `low` and `high` bound it.
         n: rows that it is taken over.
+        bootstrap: the percentile bootstrap interval; for a mean the same as `low` and `high`.
     """
 
     value: float
     low: float
     high: float
     n: int
+    bootstrap: tuple[float, float]
 
     def __str__(self) -> str:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n,
+                "bootstrap": list(self.bootstrap)}  # fmt: skip
+
+
+_RESAMPLES = 1000
 
 
 def _wilson(values: Sequence[float]) -> Share:
@@ -218,24 +304,45 @@ def _wilson(values: Sequence[float]) -> Share:
     share = sum(values) / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Share(share, max(0.0, middle - half), min(1.0, middle + half), n)
+    # To draw n rows of yes and no anew is to draw one binomial number.
+    drawn = np.random.default_rng(0).binomial(n, share, _RESAMPLES) / n
+    return Share(share, max(0.0, middle - half), min(1.0, middle + half), n, _middle_95(drawn))
 
 
 def _bootstrap(values: Sequence[float]) -> Share:
     """A mean with its percentile bootstrap interval: 1,000 resamples, the same ones every time."""
     array, random = np.asarray(values, dtype=float), np.random.default_rng(0)
-    means = [random.choice(array, len(array)).mean() for _ in range(1000)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Share(float(array.mean()), float(low), float(high), len(array))
+    means = [random.choice(array, len(array)).mean() for _ in range(_RESAMPLES)]
+    interval = _middle_95(np.array(means))
+    return Share(float(array.mean()), *interval, len(array), interval)
+
+
+def _middle_95(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: its title, how a row's value is found (None: not scored), and its interval."""
+    """A column.
+
+    Attributes:
+        title: its head.
+        value: how a row's value is found; None: not scored.
+        share: the mean of a column and its interval.
+        unit: how a value is written: per cent, a number from 0 to 1, or seconds.
+    """
 
     title: str
     value: Callable[[RowScore], float | None]
     share: Callable[[Sequence[float]], Share] = _wilson
+    unit: Literal["%", "", "s"] = "%"
+
+    def text(self, value: float) -> str:
+        """A value as tables show it, without its unit."""
+        if self.unit == "%":
+            return f"{value * 100:.1f}"
+        return f"{value:.2f}"
 
 
 METRICS: dict[str, Metric] = {
@@ -244,13 +351,18 @@ METRICS: dict[str, Metric] = {
         "Exact, without cis/trans", lambda row: row.exact_without_cis_trans
     ),
     "exact_without_stereo": Metric("Exact, without stereo", lambda row: row.exact_without_stereo),
+    "any_r": Metric("Exact, any R", lambda row: row.any_r),
+    "chirality": Metric("Chirality (golds with it)", lambda row: row.chirality),
     "inchi": Metric("InChI", lambda row: row.inchi),
     "gen_smiles": Metric("Gen-SMILES (written)", lambda row: row.written_exact),
     "gra_smiles": Metric("Gra-SMILES (from the graph)", lambda row: row.graph_smiles_exact),
     "graph": Metric("Graph", lambda row: row.graph_match),
     "agreement": Metric("Written and graph agree", lambda row: row.agreement),
     "validity": Metric("Valid molecule", lambda row: row.valid),
-    "tanimoto": Metric("Tanimoto similarity", lambda row: row.tanimoto, _bootstrap),
+    "tanimoto": Metric("Tanimoto similarity", lambda row: row.tanimoto, _bootstrap, ""),
+    "atom_f1": Metric("Atom F1", lambda row: row.atom_f1, _bootstrap, ""),
+    "bond_f1": Metric("Bond F1", lambda row: row.bond_f1, _bootstrap, ""),
+    "seconds": Metric("Seconds a picture", lambda row: row.seconds, _bootstrap, "s"),
 }
 
 
@@ -303,10 +415,8 @@ class Evaluation:
             "missing": self.missing,
             "errors": self.errors,
             "unused_predictions": self.unused,
-            "scores": {
-                key: {"value": s.value, "low": s.low, "high": s.high, "n": s.n}
-                for key, s in self.shares().items()
-            },
+            "scores": {key: share.to_dict() for key, share in self.shares().items()},
+            "error_kinds": self.kind_counts(),
             "unscorable": [{"image": i, "reason": reason} for i, reason in self.unscorable],
             "rows": [_row_dict(row) for row in self.rows],
         }
@@ -317,10 +427,16 @@ class Evaluation:
         lines = [f"{self.name}: {len(self.rows)} pictures scored"]
         width = max(len(METRICS[key].title) for key in shares) if shares else 0
         for key, share in shares.items():
+            metric = METRICS[key]
             numbers = (share.value, share.low, share.high)
-            value, low, high = (f"{number * 100:5.1f}" for number in numbers)
-            lines.append(f"  {METRICS[key].title:<{width}}  {value} %   [{low}, {high}]")
+            value, low, high = (f"{metric.text(number):>5}" for number in numbers)
+            lines.append(f"  {metric.title:<{width}}  {value} {metric.unit:1}   [{low}, {high}]")
         return "\n".join([*lines, *(f"  {line}" for line in self.count_lines())])
+
+    def kind_counts(self) -> dict[str, int]:
+        """Rows by the first of their kinds of error, in the order of `ERROR_KINDS`."""
+        counts = Counter(row.kinds[0] for row in self.rows if row.kinds)
+        return {kind: counts[kind] for kind in ERROR_KINDS if counts[kind]}
 
     def count_lines(self) -> list[str]:
         """What the columns leave out or count as wrong."""
@@ -349,6 +465,7 @@ def _row_dict(row: RowScore) -> dict[str, Any]:
         "smiles": read.smiles if read else None,
         "confidence": read.confidence if read else None,
         "error": (read.error if read else "no prediction"),
+        "error_kinds": list(row.kinds),
         **values,
     }
 

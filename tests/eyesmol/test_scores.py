@@ -18,7 +18,7 @@ from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.molfile import graph_to_molblock
 from eyesmol.outputs import write_as
 from eyesmol.recognition import Molecule, Recognition
-from eyesmol.scores import evaluate, load_predictions, same_graph, score_answers
+from eyesmol.scores import METRICS, evaluate, load_predictions, same_graph, score_answers
 
 
 def drawn(smiles: str) -> MolGraph:
@@ -47,12 +47,14 @@ def test_every_gold_row_counts() -> None:
         read("stranger.png", answer("C")),
     ]
     result = evaluate(gold, predictions, name="ours")
-    values = {key: round(share.value * 5) for key, share in result.shares().items()}
-    del values["tanimoto"]
-    assert values == {
+    values = {key: round(share.value * share.n) for key, share in result.shares().items()}
+    assert {"tanimoto", "atom_f1", "bond_f1"} < set(values)
+    assert {key: value for key, value in values.items() if METRICS[key].unit == "%"} == {
         "exact": 1,
         "exact_without_cis_trans": 1,
         "exact_without_stereo": 2,
+        "any_r": 1,
+        "chirality": 0,
         "inchi": 1,
         "gen_smiles": 2,  # right, and the written half of the one that disagrees with itself
         "gra_smiles": 1,
@@ -64,6 +66,16 @@ def test_every_gold_row_counts() -> None:
     by_image = {row.gold.image: row for row in result.rows}
     assert by_image["missing.png"].tanimoto == by_image["broken.png"].tanimoto == 0
     assert result.shares()["tanimoto"].value == sum(r.tanimoto for r in result.rows) / 5
+    assert result.shares()["chirality"].n == 1, "only one gold has a centre"
+    assert {name: row.kinds for name, row in by_image.items()} == {
+        "right.png": (),
+        "stereo.png": ("stereo",),
+        "missing.png": ("no_answer",),
+        "broken.png": ("no_answer",),
+        "disagree.png": ("label",),
+    }
+    assert by_image["disagree.png"].atom_f1 == pytest.approx(4 / 6)
+    assert by_image["disagree.png"].bond_f1 == by_image["stereo.png"].atom_f1 == 1
     assert json.loads(json.dumps(result.to_dict()))["scores"]["exact"]["n"] == 5
 
 
@@ -160,8 +172,8 @@ def test_other_gold_sets_and_other_tools_predictions(tmp_path: Path) -> None:
         shares = result.shares()
         # A table without written SMILES and graphs has no such scores, rather than zero.
         assert set(shares) == {
-            "exact", "exact_without_cis_trans", "exact_without_stereo", "inchi", "validity",
-            "tanimoto",
+            "exact", "exact_without_cis_trans", "exact_without_stereo", "any_r", "chirality",
+            "inchi", "validity", "tanimoto", "atom_f1", "bond_f1",
         }  # fmt: skip
         assert shares["exact"].value == 1
 
@@ -211,6 +223,46 @@ def test_lenient_columns_forgive_what_they_say() -> None:
         2,
     )
     assert (right["inchi"], shares["inchi"].n) == (1, 3), "an R group has no InChI"
+    assert right["any_r"] == 1, "the name of an open place is forgiven, stereo is not"
+
+
+def test_any_r_forgives_the_name_and_nothing_else() -> None:
+    truth = "[1*]c1ccc([2*])cc1C"
+    right = {"*c1ccc(*)cc1C": True, "[7*]c1ccc([X:1])cc1C".replace("X", "*"): True,
+             "*c1ccc(C)cc1*": False, "*c1ccc(*)cc1": False, "Cc1ccc(*)cc1C": False}  # fmt: skip
+    for smiles, expected in right.items():
+        found = [Recognition("a.png", molecule=Molecule(smiles))]
+        shares = evaluate(golds(a=truth), found, name="x").shares()
+        assert (shares["any_r"].value, shares["exact"].value) == (expected, 0), smiles
+
+
+def test_an_impossible_valence_still_has_atoms() -> None:
+    graph = MolGraph(
+        (Atom("O", 0, 0), Atom("C", 9, 0), Atom("C", 18, 0)),
+        (Bond(0, 1, BondOrder.TRIPLE), Bond(1, 2)),
+    )
+    [row] = evaluate(
+        golds(a="CC=O"), [read("a.png", write_answer(graph, "", "json"))], name="x"
+    ).rows
+    assert (row.valid, row.kinds, row.atom_f1, row.bond_f1) == (False, ("invalid",), 1.0, 0.5)
+    text = Recognition("a.png", molecule=Molecule("CC#O"))
+    [row] = evaluate(golds(a="CC=O"), [text], name="x").rows
+    assert (row.valid, row.kinds, row.atom_f1, row.bond_f1) == (False, ("invalid",), 1.0, 0.5)
+
+
+def test_seconds_and_every_interval() -> None:
+    predictions = [Recognition(f"{n}.png", molecule=Molecule("CCO"), seconds=s)
+                   for n, s in {"a": 1.0, "b": 3.0}.items()]  # fmt: skip
+    result = evaluate(golds(a="CCO", b="CCN", c="CC"), predictions, name="x")
+    shares = result.shares()
+    assert (shares["seconds"].value, shares["seconds"].n) == (2, 2), "of those that say"
+    for share in shares.values():
+        assert share.low <= share.value <= share.high
+        assert share.bootstrap[0] <= share.value <= share.bootstrap[1]
+    exact = result.to_dict()["scores"]["exact"]
+    assert exact["bootstrap"] == [0.0, 1.0]
+    assert (exact["low"], exact["high"]) != (0.0, 1.0), "Wilson's"
+    assert result.to_dict()["error_kinds"] == {"no_answer": 1, "label": 1}
 
 
 def test_predictions_of_other_tools(tmp_path: Path) -> None:
