@@ -5,8 +5,9 @@ when its pictures are written, so a build that was killed goes on after the last
 all parts are there they are streamed into the lists; ``dataset_info.json`` comes last and means:
 finished.
 
-A record of a part is ``{"split": ..., "row": {...}}``, ``{"drop": reason, "name": file}``, or
-``{"reads_back": how its graph reads back}``.
+A record of a part is ``{"split": ..., "row": {...}}`` or ``{"drop": reason, "name": file}``. Where
+they are known, the molecule's skeleton stands under ``key``, and how a row's graph reads back under
+``reads_back``.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from data_preprocess.sources import InputError
+from data_preprocess.splits import SPLITS
 
-__all__ = ["SPLITS", "Parts", "write_json", "write_lists"]
+__all__ = ["SPLITS", "Parts", "Record", "write_json", "write_lists", "write_part"]
 
-SPLITS = ("train", "valid", "test")
 _EXAMPLES = 5  # file names kept for each drop reason
 
 Record = dict[str, Any]
@@ -41,6 +42,11 @@ class Parts:
     def __init__(self, folder: Path, made_with: dict[str, Any]) -> None:
         self._folder, self._made_with = folder, made_with
         self._parts = folder / "parts"
+
+    @property
+    def folder(self) -> Path:
+        """Where the parts lie, and scratch files of the build."""
+        return self._parts
 
     def finished(self) -> dict[str, Any] | None:
         """The `dataset_info.json` of a finished dataset with these settings, None if unfinished.
@@ -106,9 +112,9 @@ class Parts:
         """Where the records of a part lie once it is whole."""
         return self._parts / f"{number:06d}.jsonl"
 
-    def records(self, count: int) -> Iterator[Record]:
-        """All records of the parts 0 to `count` - 1, one at a time."""
-        for number in range(count):
+    def records(self, numbers: Iterable[int]) -> Iterator[Record]:
+        """All records of these parts, one at a time."""
+        for number in numbers:
             with self.path(number).open(encoding="utf-8") as file:
                 yield from map(json.loads, file)
 
@@ -144,9 +150,9 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
                 drop = drops.setdefault(record["drop"], {"count": 0, "examples": []})
                 drop["count"] += 1
                 drop["examples"] += [record["name"]] if drop["count"] <= _EXAMPLES else []
-            elif "reads_back" in record:
-                reads_back[record["reads_back"]] += 1
             else:
+                if "reads_back" in record:
+                    reads_back[record["reads_back"]] += 1
                 split = record["split"]
                 files[split].write(("[\n" if not counts[split] else ",\n") + _dumps(record["row"]))
                 counts[split] += 1

@@ -1,4 +1,4 @@
-"""Where the parts of a long piece of work are done: in this process, or in several.
+"""Where the parts of a long piece of work are done: in this process, in several, or on a cluster.
 
 A job is small and picklable, writes its own part, and passes over a part that is already there; so
 a run that was killed goes on, and nothing but a count travels back.
@@ -12,31 +12,51 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
-__all__ = ["available_cores", "run"]
+from data_preprocess.sources import InputError
+
+__all__ = ["Engine", "available_cores", "run"]
+
+Engine = Literal["processes", "ray"]
+_AHEAD = 3  # jobs for each worker: enough to keep all busy; more would only hold memory
 
 Job = TypeVar("Job")
 
 
-def run(jobs: Iterable[Job], work: Callable[[Job], int], workers: int) -> Iterator[int]:
+def run(
+    jobs: Iterable[Job], work: Callable[[Job], int], workers: int, engine: Engine = "processes"
+) -> Iterator[int]:
     """Work through the jobs; yields what `work` returns for each as it is done, in any order.
 
     Args:
         jobs: made only as fast as they are worked through.
         work: a function at the top of a module; it returns how many items were in the job.
-        workers: processes; with 1, all happens in this one.
+        workers: processes; with 1, all happens in this one. A cluster that already runs brings its
+            own number.
+        engine: ``processes`` on this machine, or ``ray``: the cluster at RAY_ADDRESS, which must
+            see the same folders, else a local one.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster could be reached.
+        Exception: the first that `work` raises.
     """
-    if workers <= 1:
+    if engine == "ray":
+        yield from _on_ray(jobs, work, workers)
+    elif workers <= 1:
         yield from map(work, jobs)
-        return
+    else:
+        yield from _in_processes(jobs, work, workers)
+
+
+def _in_processes(jobs: Iterable[Job], work: Callable[[Job], int], workers: int) -> Iterator[int]:
     # Spawned, not forked: threads of a parent (a notebook, a test) do not survive a fork.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
         pending: set[Future[int]] = set()
         for job in jobs:
             pending.add(pool.submit(work, job))
-            if len(pending) >= 3 * workers:  # enough to keep all busy; more would only hold memory
+            if len(pending) >= _AHEAD * workers:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         yield from (future.result() for future in pending)
@@ -53,6 +73,51 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _on_ray(jobs: Iterable[Job], work: Callable[[Job], int], workers: int) -> Iterator[int]:
+    ray = _ray()
+    mine = not ray.is_initialized()
+    if mine:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # A cluster that runs has its own cores; a local one gets as many as there are workers.
+        local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(workers, 1)}
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", **local)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(f"--engine ray: no cluster could be reached: {error}") from None
+    try:
+        # A lost worker is no reason to stop: its part is done again by another.
+        task = ray.remote(num_cpus=1, max_retries=3)(work)
+        most = _AHEAD * max(int(ray.cluster_resources().get("CPU", workers)), 1)
+        pending: list[Any] = []
+        for job in jobs:
+            pending.append(task.remote(job))
+            if len(pending) >= most:
+                done, pending = ray.wait(pending, num_returns=1)
+                yield from _results(ray, done)
+        yield from _results(ray, pending)
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _results(ray: Any, references: list[Any]) -> Iterator[int]:
+    """Results in turn; what `work` raised is raised as it was, not wrapped in Ray's own."""
+    for reference in references:
+        try:
+            yield ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+
+
+def _ray() -> Any:
+    try:
+        import ray  # optional, so asked for where it is used
+        import ray.exceptions
+    except ImportError:
+        raise InputError("--engine ray needs Ray: pip install 'eyesmol[ray]'") from None
+    return ray
 
 
 def available_cores() -> int:

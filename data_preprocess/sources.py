@@ -1,4 +1,5 @@
 """Where drawings come from: a folder of images with a folder of molfiles, or a list of SMILES.
+(Catalogues of compounds are a third kind: `data_preprocess.catalogue_source`.)
 
 A source lists its items without opening them, in an order that never changes, so that a build can
 be cut into parts, spread over processes and gone on with later.
@@ -19,7 +20,15 @@ from rdkit import Chem, rdBase
 
 from data_preprocess.small_molecules import DEFAULT_ELEMENTS, small_molecules
 
-__all__ = ["InputError", "Item", "PairedFolders", "SmilesList", "Source"]
+__all__ = [
+    "Filed",
+    "InputError",
+    "Item",
+    "PairedFolders",
+    "SmilesList",
+    "Source",
+    "file_digest",
+]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 MOLFILE_SUFFIXES = frozenset({".mol", ".mdl"})
@@ -30,19 +39,45 @@ class InputError(ValueError):
 
 
 @dataclass(frozen=True)
+class Filed:
+    """A picture that a catalogue names: a path inside its folder, or ``archive.zip!member``."""
+
+    folder: Path
+    reference: str
+
+    @property
+    def name(self) -> str:
+        """For messages, as `Path.name` is."""
+        return self.reference
+
+
+@dataclass(frozen=True)
 class Item:
-    """One drawing to be: either a SMILES, or an image and its molfile.
+    """One drawing to be: a SMILES, or an image and its molfile, or all that a catalogue knows.
 
     Attributes:
         name: unique within its source; rows and pictures are named after it.
-        smiles: draw this one.
-        image, molfile: read these ones; None where the partner is missing.
+        source: the `source` field of its rows.
+        smiles: of the compound; to be drawn where there is no image.
+        image: read this one; None where it is missing.
+        molfile: a file, or the molblock itself; None where it is missing.
+        group: what a split by groups keeps together, such as a patent number.
+        title: the compound's name for people.
+        description: of the compound.
+        visual_description: of `image`, and of no other picture.
+        problem: why it becomes no row, where the list shows it already.
     """
 
     name: str
+    source: str
     smiles: str | None = None
-    image: Path | None = None
-    molfile: Path | None = None
+    image: Path | Filed | None = None
+    molfile: Path | str | None = None
+    group: str | None = None
+    title: str | None = None
+    description: str | None = None
+    visual_description: str | None = None
+    problem: str | None = None
 
 
 class Source(Protocol):
@@ -50,11 +85,15 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The `source` field of the rows."""
+        """For people, and the `source` field of rows that say no other."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """For `dataset_info.json`: kind, number of items, licence, and a digest of the list."""
+        """For `dataset_info.json`: name, kind, items, licence, and a digest (`sha256`).
+
+        A source that knows `licences` or `groups` says so: the licences of its rows, and how many
+        rows have a group.
+        """
         ...
 
     def items(self) -> Iterator[Item]:
@@ -91,7 +130,9 @@ class PairedFolders:
         digest = hashlib.sha256()
         count = 0
         for item in self.items():
-            files = [path.name if path else "" for path in (item.image, item.molfile)]
+            files = [
+                path.name if isinstance(path, Path) else "" for path in (item.image, item.molfile)
+            ]
             digest.update("\0".join([item.name, *files, "\n"]).encode(errors="surrogateescape"))
             count += 1
         return {
@@ -107,12 +148,12 @@ class PairedFolders:
             images, molfiles = self._images.get(stem, ()), self._molfiles.get(stem, ())
             pairs = itertools.zip_longest(images[:1], molfiles[:1])
             for image, molfile in pairs:
-                yield Item(stem, image=image, molfile=molfile)
+                yield Item(stem, self.name, image=image, molfile=molfile)
             # Two files of one stem: the first of the alphabet is used, the others are gaps.
             for number, extra in enumerate(images[1:], start=2):
-                yield Item(f"{stem}~{number}", image=extra)
+                yield Item(f"{stem}~{number}", self.name, image=extra)
             for number, extra in enumerate(molfiles[1:], start=2):
-                yield Item(f"{stem}~{number}", molfile=extra)
+                yield Item(f"{stem}~{number}", self.name, molfile=extra)
 
 
 def _files_by_stem(folder: Path, suffixes: frozenset[str], option: str) -> dict[str, list[Path]]:
@@ -164,7 +205,7 @@ class SmilesList:
         if self._path is None:
             digest = hashlib.sha256("\n".join(self._smiles()).encode()).hexdigest()
         else:
-            digest = _file_digest(self._path)
+            digest = file_digest(self._path)
         about: dict[str, Any] = {
             "name": self.name,
             "kind": "drawn by RDKit from SMILES",
@@ -186,7 +227,7 @@ class SmilesList:
     def items(self) -> Iterator[Item]:
         for number, smiles in enumerate(self._smiles()):
             for copy in range(self._copies):
-                yield Item(f"{self.name}-{number:06d}-{copy}", smiles=smiles)
+                yield Item(f"{self.name}-{number:06d}-{copy}", self.name, smiles=smiles)
 
     def _smiles(self) -> Iterator[str]:
         if self._path is None:
@@ -237,7 +278,8 @@ def _smiles_in(path: Path) -> Iterator[str]:
         yield from (row[column].strip() if column < len(row) else "" for row in rows if row)
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, read as it goes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

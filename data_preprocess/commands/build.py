@@ -1,20 +1,33 @@
-"""``build cot|instruction``: a dataset folder from drawings or from SMILES."""
+"""``build cot|instruction``: a dataset folder from catalogues, drawings or SMILES."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import Any
 
 from data_preprocess.build import Settings, build
 from data_preprocess.engine import available_cores
+from data_preprocess.recipes import RECIPES, Recipe
 from data_preprocess.sources import InputError, PairedFolders, SmilesList, Source
+from data_preprocess.splits import read_excluded
 from eyesmol.frame import PixelFrame
 
 _EXAMPLES = """\
 examples:
   # your own drawings: images/a12.png with molfiles/a12.mol, and so on
   python -m data_preprocess build cot --images images --molfiles molfiles --out data/cot
+
+  # what `collect` and `import` brought: pictures with molfiles are placed, the rest is drawn
+  python -m data_preprocess build cot --catalogue patents --catalogue pubchem --draw --out data/cot
+
+  # questions: many kinds, mixed with charts; no molecule of the benchmarks
+  python -m data_preprocess build instruction --catalogue pubchem --catalogue chebi --recipe v2 \\
+      --charts charts --exclude uspto_gold.csv --exclude clef_molfiles --out data/questions
+
+  # patents: a whole patent on one side; the counts first, the pictures later
+  python -m data_preprocess build cot --catalogue patents --split-by group --no-pictures --out try
 
   # all small molecules, 9 pictures of each, small enough for a tiny model
   python -m data_preprocess build cot --smiles small --copies 9 --size 112x112 --out data/cot
@@ -25,8 +38,12 @@ examples:
   # your own list (a SMILES a line, or a CSV with a column SMILES), answers as JSON
   python -m data_preprocess build cot --smiles list.csv --form json --out data/list
 
+A row of a catalogue with a picture and a molfile is laid onto its picture; with a picture and a
+SMILES alone it gets questions (cot drops it, unless --draw); with a SMILES alone it is drawn.
+
 Stop it whenever you like: the same command goes on where it was. The counts, and every drawing that
-was dropped with its reason, stand in dataset_info.json.
+was dropped with its reason, stand in dataset_info.json, with the proof that no molecule is in two
+splits and none of --exclude in any.
 """
 
 
@@ -34,9 +51,9 @@ def add(commands: Any) -> None:
     """Add the command to the parsers."""
     parser = commands.add_parser(
         "build",
-        help="build a dataset folder from drawings or from SMILES",
+        help="build a dataset folder from catalogues, drawings or SMILES",
         description="Build a dataset folder: train.json, valid.json, test.json, images/ and "
-        "dataset_info.json.",
+        "dataset_info.json. Sources can be given together, and several of each.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,13 +66,39 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         choices=["cot", "instruction"],
         help="cot: read the molecule atom by atom; instruction: questions with short answers",
     )
-    source = parser.add_argument_group("what to build from (one of the two)")
+    source = parser.add_argument_group("what to build from (one or more)")
+    source.add_argument(
+        "--catalogue",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="compounds and drawings, as collect and import write them",
+    )
     source.add_argument("--images", type=Path, metavar="DIR", help="pictures of molecules")
     source.add_argument("--molfiles", type=Path, metavar="DIR", help="a molfile for each picture")
     source.add_argument(
-        "--smiles", metavar="FILE|small", help="SMILES to draw, or all small molecules"
+        "--smiles",
+        action="append",
+        default=[],
+        metavar="FILE|small",
+        help="SMILES to draw, or all small molecules",
     )
-    drawing = parser.add_argument_group("drawing, with --smiles")
+    source.add_argument(
+        "--exclude",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE|DIR",
+        help="molecules that become no row, stereo left aside: a list of SMILES or InChIKeys, a "
+        "CSV with a column of either, a dataset's JSON, or a folder of molfiles",
+    )
+    drawing = parser.add_argument_group("drawing")
+    drawing.add_argument(
+        "--draw",
+        action="store_true",
+        help="draw every row that has a SMILES, in place of its picture",
+    )
     drawing.add_argument("--copies", type=int, default=1, metavar="N", help="pictures a molecule")
     drawing.add_argument(
         "--size", type=_size, default=(448, 448), metavar="WxH", help="of the pictures (448x448)"
@@ -69,7 +112,30 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--form", choices=["compact", "json"], default="compact", help="of cot answers (compact)"
     )
     rows.add_argument(
-        "--questions", type=int, default=4, metavar="N", help="instruction rows a picture (4)"
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"which questions instruction rows ask: {', '.join(RECIPES)}, or a YAML file (short)",
+    )
+    rows.add_argument(
+        "--questions", type=int, metavar="N", help="instruction rows a picture (the recipe's)"
+    )
+    rows.add_argument(
+        "--charts",
+        type=Path,
+        metavar="DIR",
+        help="charts to mix in at the recipe's share, as collect pixmo writes them",
+    )
+    rows.add_argument(
+        "--split-by",
+        choices=["molecule", "group"],
+        default="molecule",
+        help="what stays on one side: a molecule, or a whole group (a patent) where a row has one; "
+        "a molecule in groups of two sides stays on the first (molecule)",
+    )
+    rows.add_argument(
+        "--no-pictures",
+        action="store_true",
+        help="rows of text alone: the counts, drops and lengths, much sooner",
     )
     rows.add_argument("--valid", type=float, default=0.1, help="share of the molecules (0.1)")
     rows.add_argument("--test", type=float, default=0.1, help="share of the molecules (0.1)")
@@ -92,6 +158,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=available_cores(), metavar="N", help="processes (all cores)"
     )
+    parser.add_argument(
+        "--engine",
+        choices=["processes", "ray"],
+        default="processes",
+        help="ray: a cluster that runs (RAY_ADDRESS) and sees the same folders, else a local one; "
+        "needs the extra ray (processes)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="build anew what --out holds")
     parser.set_defaults(run=_build)
 
@@ -105,7 +178,6 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _build(options: argparse.Namespace) -> int:
-    source = _source(options)
     settings = Settings(
         task=options.task,
         form=options.form,
@@ -115,32 +187,71 @@ def _build(options: argparse.Namespace) -> int:
         seed=options.seed,
         size=options.size,
         questions=options.questions,
+        recipe=Recipe.load(options.recipe) if options.recipe else None,
+        split_by=options.split_by,
+        draw=options.draw,
+        pictures=not options.no_pictures,
     )
     info = build(
-        source, options.out, settings, workers=options.workers, overwrite=options.overwrite
+        _sources(options),
+        options.out,
+        settings,
+        charts=_charts(options),
+        excluded=read_excluded(options.exclude),
+        workers=options.workers,
+        engine=options.engine,
+        overwrite=options.overwrite,
     )
     _report(info, options.out)
     return 0
 
 
-def _source(options: argparse.Namespace) -> Source:
-    if options.smiles and not (options.images or options.molfiles):
-        return SmilesList(
-            options.smiles,
-            copies=options.copies,
-            max_atoms=options.max_atoms,
-            stereo=options.stereo,
+def _sources(options: argparse.Namespace) -> list[Source]:
+    sources: list[Source] = []
+    if options.catalogue:
+        catalogue = _with_pyarrow("catalogue_source", "--catalogue")
+        sources += [catalogue.CompoundCatalogue(folder) for folder in options.catalogue]
+    if options.images and options.molfiles:
+        sources.append(PairedFolders(options.images, options.molfiles))
+    elif options.images or options.molfiles:
+        raise InputError("give --images DIR and --molfiles DIR together")
+    for smiles in options.smiles:
+        sources.append(
+            SmilesList(
+                smiles,
+                copies=options.copies,
+                max_atoms=options.max_atoms,
+                stereo=options.stereo,
+            )
         )
-    if options.images and options.molfiles and not options.smiles:
-        return PairedFolders(options.images, options.molfiles)
-    raise InputError("give either --images DIR with --molfiles DIR, or --smiles FILE|small")
+    if not sources:
+        raise InputError(
+            "give either --catalogue DIR, --images DIR with --molfiles DIR, or --smiles FILE|small"
+        )
+    return sources
+
+
+def _charts(options: argparse.Namespace) -> Any:
+    if not options.charts:
+        return None
+    return _with_pyarrow("mixing", "--charts").ChartFolder(options.charts)
+
+
+def _with_pyarrow(module: str, option: str) -> Any:
+    try:
+        return importlib.import_module(f"data_preprocess.{module}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "pyarrow":
+            raise
+        raise InputError(f"{option} needs pyarrow: pip install 'eyesmol[data]'") from None
 
 
 def _frame(options: argparse.Namespace) -> PixelFrame:
     smallest = options.min_pixels
     if smallest is None:
         # A picture drawn to a wish is not enlarged against it.
-        drawn = options.size[0] * options.size[1] if options.smiles else PixelFrame().min_pixels
+        all_drawn = options.smiles and not (options.catalogue or options.images)
+        drawn = options.size[0] * options.size[1] if all_drawn else PixelFrame().min_pixels
         smallest = min(PixelFrame().min_pixels, drawn, options.max_pixels)
     try:
         return PixelFrame(min_pixels=smallest, max_pixels=options.max_pixels)
@@ -155,6 +266,12 @@ def _report(info: dict[str, Any], out: Path) -> None:
     print(f"{out}: {rows:,} rows ({shares}) of {info['items']:,} drawings, {dropped:,} dropped")
     for reason, drop in sorted(info["drops"].items(), key=lambda item: -item[1]["count"]):
         print(f"  {drop['count']:>7,}  {reason}, such as {drop['examples'][0]}")
+    charts = info["chart_rows"]
+    if charts["written"] < charts["wanted"]:
+        print(
+            f"  too few charts: {charts['written']:,} rows of the {charts['wanted']:,} that the "
+            "recipe asks for"
+        )
     for split, count in info["splits"].items():
         if not count:
             print(f"  {split} is empty: too few molecules for its share")

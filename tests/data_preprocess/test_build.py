@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rdkit import Chem
 
-import data_preprocess.build as builder
+import data_preprocess.rows as builder
 from data_preprocess.__main__ import main
 from data_preprocess.build import Settings, build
 from data_preprocess.render import Drawing, Style, render
@@ -237,7 +237,8 @@ def test_instruction_answers_are_right(tmp_path: Path) -> None:
         (["--smiles", "texts/table.csv"], "found the columns name, mass"),
         (["--smiles", "texts/empty.txt"], "the file is empty"),
         (["--smiles", "pictures/a.png"], "not a text file"),
-        (["--images", "pictures"], "give either"),
+        (["--images", "pictures"], "together"),
+        ([], "give either"),
         (["--smiles", "small", "--test", "1"], "leave something for training"),
         (["--smiles", "small", "--max-pixels", "5"], "max_pixels"),
         (["--smiles", "small", "--copies", "0"], "at least 1"),
