@@ -1,0 +1,165 @@
+"""A sketch put on paper by Indigo, with marks beside it that tell where each atom is.
+
+Indigo scales and shifts what it draws by itself and does not say how. So a small triangle (a ring,
+which takes no label) is drawn far below and left of the molecule and another above and right of it.
+A triangle's ink has its centre of mass where the triangle has its centre; two centres give the
+scale and both offsets to a few hundredths of a pixel, for any option of Indigo's. The marks are cut
+off again with the paper they stand on.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from data_preprocess.drawing.sketch import RenderError, Sketch
+from data_preprocess.drawing.style import Style
+from eyesmol.graph import Atom, Bond, MolGraph
+from eyesmol.molfile import graph_to_molblock
+
+__all__ = ["draw_with_indigo"]
+
+_BOND = 1.5  # angstrom, as in the sketch
+# Radius of a mark, in angstrom. Its sides are as long as bonds, so that the mean of all bonds,
+# which Indigo scales by, stays what it is.
+_MARK = _BOND / math.sqrt(3)
+_ROOM = 1.3  # round a mark: no ink of the molecule comes so near, in angstrom
+_MIN_FONT = 9.0  # pixels, as RDKit's
+_TRIES = 4
+_Points = NDArray[np.float64]
+
+
+def draw_with_indigo(
+    sketch: Sketch, size: tuple[int, int], style: Style
+) -> tuple[Image.Image, list[tuple[float, float]]]:
+    """The picture (RGB, white paper) and the pixel place of each atom, y down.
+
+    Raises:
+        RenderError: Indigo does not take the molecule.
+    """
+    points = np.array([(atom.x, atom.y) for atom in sketch.graph.atoms])
+    room = np.array(size) * (1 - 2 * style.margin)
+    extent = np.ptp(points, axis=0) / _BOND + 0.5  # the rims of letters
+    length = min(style.bond_length, float((room / extent).min()))
+    for _ in range(_TRIES):
+        image, placed = _drawn(sketch, points, length, style)
+        box = _ink_box(image)
+        width, height = box[2] - box[0], box[3] - box[1]
+        if width <= room[0] and height <= room[1]:
+            break
+        length *= min(room[0] / width, room[1] / height) * 0.98  # letters do not shrink below
+    else:
+        raise RenderError("the picture is too small for the molecule", sketch.smiles)
+    # The ink in the middle of the picture, at whole pixels: nothing is interpolated.
+    left = (size[0] - width) // 2 - box[0]
+    top = (size[1] - height) // 2 - box[1]
+    paper = Image.new("RGB", size, "white")
+    paper.paste(image, (left, top))
+    return paper, [(float(x + left), float(y + top)) for x, y in placed]
+
+
+def _drawn(
+    sketch: Sketch, points: _Points, length: float, style: Style
+) -> tuple[Image.Image, _Points]:
+    """The picture without its marks, and the places, at a bond length in pixels."""
+    # Labels reach out of the atoms' box by their text.
+    longest = max(len(atom.text) for atom in sketch.graph.atoms)
+    reach = 2.5 * _ROOM + 0.5 * _BOND * longest * max(style.font_size, _MIN_FONT / length)
+    low, high = points.min(axis=0) - reach, points.max(axis=0) + reach
+    block = _molblock(sketch, (low, high))
+    data = _rendered(block, length, style, sketch.smiles)
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    ink = 255.0 - np.asarray(image.convert("L"), dtype=np.float64)
+    # The marks are the only ink in the corners top left and bottom right.
+    pixels = length / _BOND
+    corner = math.ceil((_MARK + _ROOM) * pixels)
+    first = _centre_of_mass(ink[:corner, :corner])
+    last = _centre_of_mass(ink[-corner:, -corner:])
+    last += np.array([image.width - corner, image.height - corner])
+    scale = (last - first) / (high - low)
+    placed = (points - low) * scale + first
+    # Cut the marks off.
+    inner = math.floor(_ROOM * pixels)
+    x0, y0 = (math.ceil(at) + inner for at in first)
+    x1, y1 = (math.floor(at) - inner for at in last)
+    return image.crop((x0, y0, x1, y1)), placed - [x0, y0]
+
+
+def _centre_of_mass(ink: _Points) -> _Points:
+    """x and y of the ink's centre; a pixel's centre lies half a pixel from its corner."""
+    total = ink.sum()
+    rows, columns = (np.arange(side) + 0.5 for side in ink.shape)
+    return np.array([ink.sum(axis=0) @ columns / total, ink.sum(axis=1) @ rows / total])
+
+
+def _ink_box(image: Image.Image) -> tuple[int, int, int, int]:
+    box = image.convert("L").point(lambda value: 255 if value < 250 else 0).getbbox()
+    return box or (0, 0, 1, 1)
+
+
+def _molblock(sketch: Sketch, corners: tuple[_Points, _Points]) -> str:
+    """The graph with both marks, at its own places: y down here, up in the file."""
+    atoms, bonds = list(sketch.graph.atoms), list(sketch.graph.bonds)
+    for x, y in corners:
+        first = len(atoms)
+        for turn in (0, 120, 240):
+            angle = math.radians(turn)
+            atoms.append(Atom("C", x + _MARK * math.cos(angle), y + _MARK * math.sin(angle)))
+        bonds += (Bond(first + a, first + (a + 1) % 3) for a in range(3))
+    block = graph_to_molblock(MolGraph(tuple(atoms), tuple(bonds)))
+    written_out = "".join(f"A  {index + 1:3d}\nC\n" for index in sketch.carbons)
+    return block.replace("M  END", written_out + "M  END")
+
+
+@lru_cache(maxsize=1)
+def _indigo() -> tuple[Any, Any]:
+    """One session a process: making one takes longer than a drawing."""
+    try:
+        from indigo import Indigo
+        from indigo.renderer import IndigoRenderer
+    except ImportError:
+        raise ImportError(
+            "drawing with Indigo needs the package epam.indigo: pip install -e '.[data]'"
+        ) from None
+    indigo = Indigo()
+    # The graph's stereo and valences are checked by the house's own reader, not here.
+    indigo.setOption("ignore-stereochemistry-errors", True)
+    indigo.setOption("ignore-bad-valence", True)
+    return indigo, IndigoRenderer(indigo)
+
+
+def _rendered(block: str, length: float, style: Style, smiles: str) -> bytes:
+    indigo, renderer = _indigo()
+    font = max(style.font_size * length, _MIN_FONT)
+    options: dict[str, Any] = {
+        "render-output-format": "png",
+        "render-background-color": "1, 1, 1",
+        "render-stereo-style": "none",
+        "render-valences-visible": False,
+        "render-bond-length": length,
+        "render-coloring": style.colour,
+        "render-label-mode": "terminal-hetero" if style.methyl else "hetero",
+        "render-font-size": font,
+        "render-font-size-unit": "px",
+        "render-font-size-sub": 0.7 * font,
+        "render-font-size-sub-unit": "px",
+        "render-bond-thickness": max(1.0, style.bond_width),
+        "render-bond-thickness-unit": "px",
+        "render-bond-spacing": style.double_gap,
+        "render-stereo-bond-width": max(style.wedge_width * length, 3 * style.bond_width),
+        "render-stereo-bond-width-unit": "px",
+    }
+    for name, value in options.items():
+        indigo.setOption(name, value)
+    from indigo import IndigoException
+
+    try:
+        return bytes(renderer.renderToBuffer(indigo.loadMolecule(block)))
+    except IndigoException:
+        raise RenderError("Indigo cannot draw the molecule", smiles) from None

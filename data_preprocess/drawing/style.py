@@ -1,0 +1,137 @@
+"""How a drawing looks: everything that a chemist, a program or a journal may choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from data_preprocess.drawing.fonts import Font
+from data_preprocess.drawing.scan import CLEAN_SCAN, Scan
+from data_preprocess.drawing.surroundings import NOTHING_BESIDE, Surroundings
+
+__all__ = ["Engine", "Style", "StyleRange"]
+
+Engine = Literal["rdkit", "indigo"]
+StyleRange = Literal["clean", "varied"]
+
+_LEGIBLE_BOND = 9.0  # pixels: shorter bonds leave no line between two letters
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a drawing looks.
+
+    Attributes:
+        rotation: of the layout, in degrees.
+        mirror: turn the layout over; wedges are chosen afterwards, so the molecule stays itself.
+        bond_length: in pixels; shorter where the molecule would not fit otherwise.
+        bond_width: of the lines, in pixels.
+        font_size: of the labels, in bond lengths.
+        margin: empty share of the picture at each side.
+        engine: who draws.
+        font: ``sans``, ``serif``, ``wide``, or None for the engine's own. Indigo takes the
+            machine's sans serif font whatever is asked.
+        layout: ``rdkit``, or ``coordgen`` for its other way with large rings and crowded centres.
+        straight: turn the layout so that most bonds lie on multiples of 30 degrees.
+        double_gap: between the two lines of a double bond, in bond lengths.
+        wedge_width: of a wedge's wide end, in bond lengths (Indigo; RDKit's is fixed).
+        colour: labels of elements in their usual colours, else black.
+        methyl: write CH3 at the ends of chains.
+        circles: draw benzene and pyridine rings with a circle: bonds of order 4.
+        abbreviations: share of the substituents with a label that are drawn as one atom.
+        r_groups: how many ends of the molecule give way to R1, R2, X, Ar ...; the molecule is then
+            another one, and the drawing says which.
+        r_labels: write the open ends of a molecule as R1 or X, where RDKit writes 1* or *.
+        r_script: the number of an R group stands ``high``, ``low`` or on the ``line`` (RDKit).
+        hydrogens: share of the stereo centres whose hydrogen is drawn.
+        carbons: share of the carbons without hydrogens that are written as C.
+        open_stereo: share of the open stereo centres and double bonds that are drawn so, wavy or
+            crossed. An open double bond is else drawn, and read, as cis or trans.
+        min_bond: a drawing whose bonds are shorter, in pixels, is refused.
+        beside: what stands beside the molecule.
+        scan: what happens to the finished drawing.
+    """
+
+    rotation: float = 0.0
+    mirror: bool = False
+    bond_length: float = 30.0
+    bond_width: float = 1.5
+    font_size: float = 0.5
+    margin: float = 0.06
+    engine: Engine = "rdkit"
+    font: Font | None = None
+    layout: Literal["rdkit", "coordgen"] = "rdkit"
+    straight: bool = False
+    double_gap: float = 0.15
+    wedge_width: float = 0.2
+    colour: bool = False
+    methyl: bool = False
+    circles: bool = False
+    abbreviations: float = 0.0
+    r_groups: int = 0
+    r_labels: bool = False
+    r_script: Literal["high", "low", "line"] = "high"
+    hydrogens: float = 0.0
+    carbons: float = 0.0
+    open_stereo: float = 0.0
+    min_bond: float = 0.0
+    beside: Surroundings = NOTHING_BESIDE
+    scan: Scan = CLEAN_SCAN
+
+    @classmethod
+    def random(cls, rng: Random, size: tuple[int, int]) -> Style:
+        """A clean style as programs vary it, for pictures of `size` (width, height)."""
+        bond = min(rng.uniform(0.2, 0.3) * min(size), rng.uniform(32, 48))
+        return cls(
+            # Most drawings keep their bonds on multiples of 30 degrees, the rest stands askew.
+            rotation=rng.randrange(12) * 30 if rng.random() < 0.7 else rng.uniform(0, 360),
+            mirror=rng.random() < 0.5,
+            bond_length=bond,
+            bond_width=rng.uniform(0.03, 0.07) * bond,
+            font_size=rng.uniform(0.42, 0.6),
+            margin=rng.uniform(0.03, 0.12),
+        )
+
+    @classmethod
+    def varied(cls, rng: Random, size: tuple[int, int], engine: Engine | None = None) -> Style:
+        """A style as patents, papers, slides and their scans vary it.
+
+        Args:
+            rng: chooses.
+            size: width and height of the picture.
+            engine: instead of a random one.
+        """
+        bond = min(rng.uniform(0.12, 0.3) * min(size), rng.uniform(18, 56))
+        straight = rng.random() < 0.7
+
+        def mostly_none(chance: float) -> float:
+            return rng.random() if rng.random() < chance else 0.0
+
+        return cls(
+            rotation=rng.randrange(12) * 30 if straight else rng.uniform(0, 360),
+            mirror=rng.random() < 0.5,
+            bond_length=bond,
+            bond_width=rng.uniform(0.025, 0.1) * bond,
+            font_size=rng.uniform(0.42, 0.68),
+            margin=rng.choice((0.01, rng.uniform(0.02, 0.15))),
+            engine=engine or ("rdkit" if rng.random() < 0.6 else "indigo"),
+            font=rng.choice((None, "sans", "sans", "serif", "wide")),
+            layout="rdkit" if rng.random() < 0.85 else "coordgen",
+            straight=straight,
+            double_gap=rng.uniform(0.1, 0.2),
+            wedge_width=rng.uniform(0.14, 0.3),
+            colour=rng.random() < 0.2,
+            methyl=rng.random() < 0.2,
+            circles=rng.random() < 0.12,
+            abbreviations=mostly_none(0.6),
+            r_groups=rng.choice((1, 1, 2, 3)) if rng.random() < 0.12 else 0,
+            r_labels=True,
+            r_script=rng.choice(("high", "low", "line")),
+            hydrogens=mostly_none(0.2),
+            carbons=mostly_none(0.08),
+            open_stereo=mostly_none(0.4),
+            min_bond=_LEGIBLE_BOND,
+            beside=Surroundings.random(rng),
+            scan=Scan.random(rng),
+        )
