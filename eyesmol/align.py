@@ -209,10 +209,9 @@ def _seeds(true: _Colours, read: _Colours) -> list[tuple[int, int]]:
     for depth in range(_ROUNDS, -1, -1):
         here: defaultdict[int, list[int]] = defaultdict(list)
         there: defaultdict[int, list[int]] = defaultdict(list)
-        for atom, colour in enumerate(true):
-            here[colour[depth]].append(atom)
-        for atom, colour in enumerate(read):
-            there[colour[depth]].append(atom)
+        for table, colours in ((here, true), (there, read)):
+            for atom, row in enumerate(colours):
+                table[row[depth]].append(atom)
         common = sorted(here.keys() & there.keys(), key=lambda c: len(here[c]) * len(there[c]))
         for colour in common[:_SEEDS]:
             for pair in itertools.islice(itertools.product(here[colour][:1], there[colour]), 3):

@@ -17,9 +17,9 @@ from scipy.stats import binomtest
 from eyesmol.gold import ScoreError
 from eyesmol.scores import METRICS, Evaluation
 
-__all__ = ["Comparison", "compare", "comparison_dict", "comparison_table"]
+__all__ = ["SURE", "Comparison", "all_pairs", "compare", "comparison_dict", "comparison_table"]
 
-_SURE = 0.05  # the usual level; the table names it
+SURE = 0.05  # the usual level; the table names it
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Comparison:
 
     def __str__(self) -> str:
         split = f"{self.only_first} right only by {self.first}, {self.only_second} by {self.second}"
-        verdict = "they differ" if self.p_value < _SURE else "may be chance"
+        verdict = "they differ" if self.p_value < SURE else "may be chance"
         p_value = f"p = {self.p_value:.3f}" if self.p_value >= 0.001 else "p < 0.001"
         return f"{self.first} against {self.second}: {split}; {p_value}: {verdict}"
 
@@ -75,28 +75,31 @@ def compare(first: Evaluation, second: Evaluation, *, metric: str = "exact") -> 
     return Comparison(first.name, second.name, metric, only_first, only_second, p_value)
 
 
-def _all_pairs(evaluations: Sequence[Evaluation]) -> list[Comparison]:
+def all_pairs(evaluations: Sequence[Evaluation]) -> list[Comparison]:
+    """The test of exact match for each pair of systems."""
     return [compare(a, b) for a, b in itertools.combinations(evaluations, 2)]
 
 
 def comparison_table(evaluations: Sequence[Evaluation]) -> str:
-    """One column a system, one row a metric, values in per cent; then the test of each pair."""
+    """One column a system, one row a metric, shares in per cent; then the test of each pair."""
     columns = [evaluation.shares() for evaluation in evaluations]
     keys = [key for key in METRICS if any(key in column for column in columns)]
     title = max((len(METRICS[key].title) for key in keys), default=0)
     widths = [max(len(evaluation.name), 6) for evaluation in evaluations]
-    lines = [f"{len(evaluations[0].rows)} pictures scored, per cent"]
+    lines = [f"{len(evaluations[0].rows)} pictures scored, shares in per cent"]
     names = (f"{e.name:>{w}}" for e, w in zip(evaluations, widths, strict=True))
     lines.append("  ".join([" " * (title + 2), *names]))
     for key in keys:
         cells = (
-            f"{column[key].value * 100:>{width}.1f}" if key in column else f"{'-':>{width}}"
+            f"{METRICS[key].text(column[key].value):>{width}}"
+            if key in column
+            else f"{'-':>{width}}"
             for column, width in zip(columns, widths, strict=True)
         )
         lines.append("  ".join([f"  {METRICS[key].title:<{title}}", *cells]))
     lines += [f"  {count}" for evaluation in evaluations for count in evaluation.count_lines()]
-    lines.append(f"exact match, McNemar's exact test (differ: p < {_SURE}):")
-    lines += [f"  {comparison}" for comparison in _all_pairs(evaluations)]
+    lines.append(f"exact match, McNemar's exact test (differ: p < {SURE}):")
+    lines += [f"  {comparison}" for comparison in all_pairs(evaluations)]
     return "\n".join(lines)
 
 
@@ -104,5 +107,5 @@ def comparison_dict(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """For a JSON file: each system with its rows, then the test of each pair."""
     return {
         "systems": [evaluation.to_dict() for evaluation in evaluations],
-        "comparisons": [asdict(comparison) for comparison in _all_pairs(evaluations)],
+        "comparisons": [asdict(comparison) for comparison in all_pairs(evaluations)],
     }

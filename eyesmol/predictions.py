@@ -1,85 +1,221 @@
 """Predictions to score: those of `eyesmol recognize`, and what other tools write.
 
-Other tools give an SDF (a record's name is its picture's, or its field ``image``), a folder of
-molfiles named like the pictures, or a table of pictures and SMILES.
+- a table (CSV, TSV, JSON Lines) with a column for the picture and one for the SMILES or the
+  molfile: ours, DECIMER's, MolScribe's (``post_SMILES``, abbreviations expanded, comes before
+  ``SMILES``), or any other; the names are in `IMAGE_COLUMNS` and below it
+- an SDF: a record's name is its picture's, or its field ``image`` is
+- a folder of molfiles or of OSRA's text (``NAME.txt``, ``NAME.smi``), named like the pictures
+
+OSRA prints a line a structure: SMILES, then what was asked for (``-b`` bond length, ``-p``
+confidence, ``-e`` page, ``-c`` box). Of two plain numbers with a point the second is the
+confidence, of one it is that one. Where OSRA or an SDF has several structures for a picture, the
+largest counts (most heavy atoms; of equals the more confident, then the first): a benchmark's
+picture shows one compound, and what else is found are specks, captions and counter-ions.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from rdkit import Chem, rdBase
 
 from eyesmol.chemistry import molblock_to_smiles
 from eyesmol.gold import ScoreError
 from eyesmol.molfile import parse_molblock, read_molblock
 from eyesmol.outputs import OutputError, read_rows
+from eyesmol.pseudo_atoms import plain_smiles
 from eyesmol.recognition import Molecule, Recognition
 
-__all__ = ["load_predictions"]
+__all__ = ["IMAGE_COLUMNS", "MOLFILE_COLUMNS", "SMILES_COLUMNS", "load_predictions"]
 
-_IMAGE_COLUMNS = ("image", "file", "filename", "file_path", "image_id")
+# In the order in which they are looked for, in any case.
+IMAGE_COLUMNS = ("image", "file", "filename", "file_name", "file_path", "image_path", "image_name",
+                 "path", "image_id", "name", "id")  # fmt: skip
+SMILES_COLUMNS = ("post_smiles", "smiles", "predicted_smiles", "pred_smiles", "prediction",
+                  "canonical_smiles")  # fmt: skip
+MOLFILE_COLUMNS = ("molblock", "molfile", "post_molblock", "pred_molblock", "mol")
+_CONFIDENCE_COLUMNS = ("confidence", "score", "overall_score", "confidence_estimate")
+_SECONDS_COLUMNS = ("seconds", "time", "runtime", "elapsed")
+
 _SDF_FIELD = re.compile(r"^>[^\n]*<([^>\n]+)>[^\n]*\n([^\n]*)", re.MULTILINE)
+_NUMBER = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d+)?")
 
 
 def load_predictions(path: Path | str) -> list[Recognition]:
     """Read predictions.
 
     Args:
-        path: JSON Lines or CSV of `eyesmol recognize`; any CSV with a column for the picture
-            (``image``, ``file``, ``filename``, ``file_path`` or ``image_id``) and one for the
-            ``smiles``, in any case; an SDF; a folder of molfiles.
+        path: see above.
 
     Raises:
-        ScoreError: it cannot be read, or holds none; names the line.
+        ScoreError: it cannot be read, or holds none; names the file and the line.
     """
     path = Path(path)
     if path.is_dir():
-        found = list(_of_molfiles(path))
+        found = list(_of_folder(path))
         if not found:
-            raise ScoreError(f"{path}: no molfile in this folder; expected NAME.mol for NAME.png")
+            raise ScoreError(
+                f"{path}: no prediction in this folder; expected NAME.mol, NAME.sdf, or OSRA's "
+                "NAME.txt or NAME.smi for NAME.png"
+            )
         return found
     if path.suffix.lower() in (".sdf", ".sd"):
         return list(_of_sdf(path))
     return list(_of_rows(path))
 
 
+# ---- tables ----
+
+
 def _of_rows(path: Path) -> Iterator[Recognition]:
+    columns: dict[str, None] = {}
     try:
-        for number, row in read_rows(path):
+        for number, row in _tsv_rows(path) if path.suffix.lower() == ".tsv" else read_rows(path):
+            columns |= dict.fromkeys(map(_plain_name, row))
             try:
-                yield Recognition.from_dict(_named_as_ours(row))
+                yield _of_row(row)
             except ValueError as error:
-                raise ScoreError(
-                    f"{path}, line {number}: {error}; expected a row of eyesmol recognize, or "
-                    "columns image and smiles"
-                ) from None
+                raise ScoreError(f"{path}, line {number}: {error}") from None
     except OutputError as error:
         raise ScoreError(str(error)) from None
+    # A row of JSON may lack its molecule where none was read; that none has one is a mistake.
+    if columns and not columns.keys() & {*SMILES_COLUMNS, *MOLFILE_COLUMNS, "error"}:
+        expected = _expected("no molecule", columns, SMILES_COLUMNS + MOLFILE_COLUMNS)
+        raise ScoreError(f"{path}: {expected}")
 
 
-def _named_as_ours(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose columns for picture and SMILES are called as in our own."""
-    if "image" in row:
-        return row
-    lower = {name.strip().lower(): value for name, value in row.items() if isinstance(name, str)}
-    image = next((lower[name] for name in _IMAGE_COLUMNS if lower.get(name)), None)
-    return {"image": image, "smiles": lower.get("smiles"), "confidence": lower.get("confidence")}
+def _plain_name(column: Any) -> str:
+    return str(column).strip().lower()
 
 
-def _of_molfiles(folder: Path) -> Iterator[Recognition]:
+def _tsv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            for row in reader:
+                yield reader.line_num, dict(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ScoreError(f"{path}: cannot be read: {error}") from None
+
+
+def _of_row(row: dict[str, Any]) -> Recognition:
+    """A row of ours as it is; another tool's by the names of its columns.
+
+    Raises:
+        ValueError: nothing names the picture, or a number is none.
+    """
+    if {"image", "smiles"} <= row.keys() and (row.get("answer") or row.get("smiles_from")):
+        return Recognition.from_dict(row)
+    lower = {_plain_name(name): value for name, value in row.items()}
+
+    def first(names: Iterable[str]) -> Any:
+        return next((lower[name] for name in names if lower.get(name) not in (None, "")), None)
+
+    image = first(IMAGE_COLUMNS)
+    if image is None:
+        raise ValueError(_expected("no picture", lower, IMAGE_COLUMNS))
+    ours = {
+        "image": str(image),
+        "confidence": first(_CONFIDENCE_COLUMNS),
+        "seconds": first(_SECONDS_COLUMNS),
+        "error": lower.get("error") or None,
+    }
+    smiles, block = first(SMILES_COLUMNS), first(MOLFILE_COLUMNS)
+    if smiles is None and block is not None and ours["error"] is None:
+        return _with(_of_molblock(ours["image"], str(block)), ours)
+    plain = plain_smiles(str(smiles).strip()) if smiles is not None else None
+    known = {key: row.get(key) for key in ("written_smiles", "graph_smiles", "problems")}
+    return Recognition.from_dict({**known, **ours, "smiles": plain})
+
+
+def _expected(what: str, lower: Iterable[str], names: Iterable[str]) -> str:
+    had = ", ".join(lower) or "none"
+    expected = ", ".join(names)
+    return f"{what}: found the columns {had}; expected one of {expected}"
+
+
+def _with(read: Recognition, more: dict[str, Any]) -> Recognition:
+    """Confidence and seconds of a row or a record, where it has them."""
+    confidence, seconds = more.get("confidence"), more.get("seconds")
+    return replace(
+        read,
+        confidence=None if confidence in (None, "") else float(confidence),
+        seconds=float(seconds or 0),
+    )
+
+
+# ---- folders ----
+
+
+def _of_folder(folder: Path) -> Iterator[Recognition]:
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() == ".mol":
-            try:
-                block = read_molblock(path)
-            except (OSError, ValueError) as error:
-                yield Recognition(path.name, error=f"{path.name}: {error}")
-            else:
-                yield _of_molblock(path.name, block)
+        ending = path.suffix.lower()
+        if ending == ".mol":
+            yield _of_molfile(path)
+        elif ending in (".sdf", ".sd"):
+            yield _largest(path.stem, list(_records(path, name=path.stem)))
+        elif ending in (".txt", ".smi"):
+            yield _of_osra(path)
+
+
+def _of_molfile(path: Path) -> Recognition:
+    try:
+        return _of_molblock(path.name, read_molblock(path))
+    except (OSError, ValueError) as error:
+        return Recognition(path.name, error=f"{path.name}: {error}")
+
+
+def _of_osra(path: Path) -> Recognition:
+    """OSRA's words on one picture; no line is a picture in which it found nothing."""
+    found = []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        smiles, *rest = line.split()
+        numbers = [float(word) for word in rest if _NUMBER.fullmatch(word)]
+        if len(smiles) > 1 and not re.search(r"[A-Za-z*]", smiles):
+            raise ScoreError(
+                f"{path}, line {number}: found {line[:60]!r}, expected a SMILES and what OSRA "
+                "prints behind it"
+            )
+        molecule = Molecule(plain_smiles(smiles))
+        confidence = numbers[min(len(numbers), 2) - 1] if numbers else None
+        found.append(Recognition(path.stem, molecule=molecule, confidence=confidence))
+    return _largest(path.stem, found)
+
+
+def _largest(image: str, found: list[Recognition]) -> Recognition:
+    """Of several structures for one picture the one that counts; see above."""
+    if not found:
+        return Recognition(image)
+    best = max(found, key=lambda read: (_heavy_atoms(read.smiles), read.confidence or 0.0))
+    return replace(best, image=image)
+
+
+def _heavy_atoms(smiles: str | None) -> int:
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles or "", sanitize=False)
+    return int(mol.GetNumHeavyAtoms()) if mol is not None else -1
+
+
+# ---- molfiles and SDF ----
 
 
 def _of_sdf(path: Path) -> Iterator[Recognition]:
+    """A prediction for each picture; records of one picture that follow each other are several."""
+    for name, records in groupby(_records(path), key=lambda read: read.image):
+        yield _largest(name, list(records))
+
+
+def _records(path: Path, *, name: str = "") -> Iterator[Recognition]:
+    """Each record of an SDF; `name` is the picture of records that name none."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -88,16 +224,21 @@ def _of_sdf(path: Path) -> Iterator[Recognition]:
     for number, record in enumerate(records[:-1] if not records[-1].strip() else records, start=1):
         block, end, rest = record.partition("M  END")
         fields = {name.lower(): value.strip() for name, value in _SDF_FIELD.findall(rest)}
-        name = fields.get("image") or block.partition("\n")[0].strip()
-        if not name:
+        image = fields.get("image") or name or block.partition("\n")[0].strip()
+        if not image:
             raise ScoreError(
                 f"{path}, record {number}: no name; expected the picture's in its first line or in "
                 "a field <image>"
             )
         if fields.get("error"):
-            yield Recognition(name, error=fields["error"])
-        else:
-            yield _of_molblock(name, block + end + "\n")
+            yield Recognition(image, error=fields["error"])
+            continue
+        read = _of_molblock(image, block + end + "\n")
+        confidence = next((fields[n] for n in _CONFIDENCE_COLUMNS if fields.get(n)), None)
+        try:
+            yield _with(read, {"confidence": confidence, "seconds": fields.get("seconds")})
+        except ValueError as error:
+            raise ScoreError(f"{path}, record {number}: {error}") from None
 
 
 def _of_molblock(image: str, block: str) -> Recognition:
