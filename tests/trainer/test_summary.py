@@ -7,40 +7,46 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from qwen_vl_finetune.data import Collator, LlavaDataset
+from qwen_vl_finetune.data import NOTE, BatchNote, Collator, LlavaDataset, Noted
 from qwen_vl_finetune.packing import PackCollator
 from qwen_vl_finetune.processing import load_processor
 from qwen_vl_finetune.summary import evaluations, summary
-from qwen_vl_finetune.throughput import Throughput, count_tokens_and_samples
+from qwen_vl_finetune.throughput import Throughput
 
 from .conftest import LORA, Train
 
 
-def test_tokens_and_samples_are_real_ones(nano: Path, data: Path) -> None:
-    """The same for a padded batch and a pack: padding is not counted."""
+def test_a_note_counts_real_tokens(nano: Path, data: Path) -> None:
+    """The same for a padded batch and a pack: padding is not counted, nor a blank picture."""
     dataset = LlavaDataset(data, data.parent, load_processor(nano))
     samples = [dataset[0], dataset[7]]
-    tokens = sum(len(sample["input_ids"]) for sample in samples)
     for collate in (Collator(dataset.processor), PackCollator(dataset.processor)):
-        assert count_tokens_and_samples(collate(samples)) == (tokens, 2)
+        note = Noted(collate)(samples)[NOTE]
+        assert note.rows == [0, 7]
+        assert note.lengths == [len(sample["input_ids"]) for sample in samples]
+        assert note.grids == [(1, 4, 4), (1, 4, 4)]
 
 
 def test_speed_leaves_pauses_out_and_adds_processes() -> None:
     now = [100.0]
-    meter = Throughput(clock=lambda: now[0])
+    meter = Throughput(lambda note: 2e12 * sum(note.lengths), lambda: now[0], peak=16e12)
     cpu = torch.device("cpu")
     assert meter.read(lambda counts: counts, cpu) == {}
-    batch = {"attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
+    batch = BatchNote(rows=[4, 2], lengths=[3, 1], grids=[], problems={})
     meter.add(batch)
     now[0] += 2
     with meter.pause():
         now[0] += 50
-    two_processes = meter.read(lambda counts: torch.cat([counts, counts]), cpu)
-    assert two_processes == {"tokens_per_second": 4.0, "samples_per_second": 2.0}
+    found = meter.read(lambda counts: torch.cat([counts, counts]), cpu)
+    assert 0.01 < found.pop("memory_gib") < 100
+    speed = {"tokens_per_second": 4.0, "samples_per_second": 2.0}
+    # operations and MFU are those of one device
+    assert found == {**speed, "tflops_per_second": 4.0, "mfu": 0.25}
     meter.add(batch)
     now[0] += 1
     alone = meter.read(lambda counts: counts, cpu)
-    assert alone == {"tokens_per_second": 4.0, "samples_per_second": 2.0}
+    assert alone["tokens_per_second"] == 4.0
+    assert alone["mfu"] == 0.5
 
 
 def test_a_run_leaves_a_plot_and_a_summary(train: Train, data: Path, tmp_path: Path) -> None:

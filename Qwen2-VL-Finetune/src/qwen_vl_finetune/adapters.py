@@ -54,6 +54,17 @@ def adapter_of(name: str) -> str | None:
     return match.group(1) if match else None
 
 
+def true_shape(parameter: nn.Parameter) -> tuple[int, ...]:
+    """The shape of what a parameter stands for.
+
+    bitsandbytes packs two 4-bit weights into a byte; ZeRO-3 leaves an empty vector and a note.
+    """
+    packed = getattr(parameter, "quant_state", None)
+    if packed is not None:
+        return tuple(packed.shape)
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))
+
+
 # ---- which layers get LoRA ----
 
 

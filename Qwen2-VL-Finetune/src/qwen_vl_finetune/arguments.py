@@ -105,6 +105,20 @@ class DataArguments:
             "longer: a lower max_seq_length follows from it."
         ),
     )
+    skip_bad_images: bool = field(
+        default=False,
+        metadata=_help(
+            "Let a row whose picture can't be read teach nothing (named once, counted, listed in "
+            "skipped.jsonl) instead of stopping there. Rows to evaluate on are read beforehand "
+            "and left out."
+        ),
+    )
+    image_cache: str | None = field(
+        default=None,
+        metadata=_help(
+            "Folder to keep processed pictures in, by content and pixel budget; runs may share it."
+        ),
+    )
     cache_samples: bool = field(
         default=False,
         metadata=_help(

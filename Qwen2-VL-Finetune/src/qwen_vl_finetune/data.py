@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from .errors import DataError, UserError, raise_all
+from .image_cache import ImageCache
 from .model_folder import DATASET_INFO, PixelFrame, read_json
-from .processing import IGNORED, Message, Processor, mrope_positions
+from .processing import IGNORED, ImagePatches, Message, Processor, mrope_positions
 
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
-IMAGE = "<image>"
+IMAGE, VIDEO = "<image>", "<video>"
 
 Row = dict[str, Any]
 Sample = dict[str, Any]
@@ -75,6 +76,11 @@ def row_problem(row: Any, folder: Path) -> str | None:
         isinstance(t, dict) and isinstance(t.get("value"), str) for t in turns
     ):
         return 'expected "conversations": [{"from": ..., "value": text}, ...]'
+    if row.get("video") or row.get("videos") or any(VIDEO in turn["value"] for turn in turns):
+        return (
+            "holds a video, and only pictures are trained on here: cut frames out of it and list "
+            f'them under "image", with one {IMAGE} each'
+        )
     return _turn_problem(turns) or _image_problem(row, turns, folder)
 
 
@@ -169,6 +175,16 @@ def to_messages(row: Row) -> list[Message]:
 
 # ---- the dataset ----
 
+# what Pillow raises at a file that is damaged, cut off, or no picture at all
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def open_image(path: Path) -> Image.Image:
+    """Decode a whole picture; raises one of `UNREADABLE`."""
+    with Image.open(path) as image:
+        image.load()
+        return image
+
 
 class LlavaDataset(Dataset[Sample]):
     """The rows of one checked LLaVA JSON file as samples.
@@ -178,10 +194,22 @@ class LlavaDataset(Dataset[Sample]):
         folder: the folder that picture paths start from.
         processor: tokenizer and image processor of the model.
         cache: keep every processed sample in memory (tiny sets, several epochs).
+        images: where processed pictures are kept from run to run; None to make them each time.
+        skip_bad_images: let a row whose picture can't be read teach nothing, and say so in its
+            sample, instead of raising.
     """
 
-    def __init__(self, path: Path, folder: Path, processor: Processor, cache: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        processor: Processor,
+        cache: bool = False,
+        images: ImageCache | None = None,
+        skip_bad_images: bool = False,
+    ) -> None:
         self.path, self.folder, self.processor = path, folder, processor
+        self.images, self.skip_bad_images = images, skip_bad_images
         self.rows = read_rows(path)
         check_rows(self.rows, path, folder)
         self.numbers = list(range(len(self.rows)))  # places in the file, once rows are dropped
@@ -203,31 +231,86 @@ class LlavaDataset(Dataset[Sample]):
         """How messages name a sample: file, row and id."""
         return f"{self.path}: {row_label(self.rows[index], self.numbers[index])}"
 
+    def name_rows(self, indices: Sequence[int]) -> str:
+        """How messages name several samples: the file, then each row with its id."""
+        rows = [row_label(self.rows[index], self.numbers[index]) for index in indices]
+        return f"{self.path}: {', '.join(rows)}"
+
     def process(self, index: int) -> Sample:
-        """One sample: ids, labels and positions as in `Processor.encode`, patches and grids."""
+        """One sample: ids, labels and positions as in `Processor.encode`, patches and grids.
+
+        `problem` says why a sample teaches nothing; it is empty in all others.
+        """
         row = self.rows[index]
-        pictures = [self.processor.image_patches(self._open(index, n)) for n in image_names(row)]
+        problems: list[str] = []
+        pictures = [self._picture(index, name, problems) for name in image_names(row)]
         sample: Sample = {
             key: torch.from_numpy(value)
             for key, value in self.processor.encode(
                 to_messages(row), [picture.grid for picture in pictures]
             ).items()
         }
+        if problems:
+            sample["labels"].fill_(IGNORED)
         sample["pixels"] = [picture.pixels for picture in pictures]
         sample["grids"] = [picture.grid for picture in pictures]
+        sample["row"], sample["problem"] = index, "; ".join(problems)
         return sample
 
-    def _open(self, index: int, name: str) -> Image.Image:
+    def _picture(self, index: int, name: str, problems: list[str]) -> ImagePatches:
         path = image_path(self.folder, name)
         try:
+            if self.images is None:
+                return self.processor.image_patches(open_image(path))
+            return self.images.patches(path, self.processor)
+        except UNREADABLE as error:
+            problem = self._unreadable(index, path, error)
+            if not self.skip_bad_images:
+                raise DataError(
+                    f"{problem} Replace the file or take the row out, or let such rows teach "
+                    "nothing with --skip_bad_images true."
+                ) from error
+            problems.append(problem)
+        white = Image.new("RGB", self._size(index, path), "white")
+        return self.processor.image_patches(white)
+
+    def _unreadable(self, index: int, path: Path, error: BaseException) -> str:
+        return f"{self.label(index)}: image {path} can't be read ({error})."
+
+    def _size(self, index: int, path: Path) -> tuple[int, int]:
+        """Width and height from a picture's header; those of one patch where none can be read."""
+        try:
             with Image.open(path) as image:
-                image.load()
-                return image
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(
-                f"{self.label(index)}: image {path} can't be read ({error}). "
-                "Replace the file or take the row out."
-            ) from error
+                return image.size
+        except UNREADABLE as error:
+            if not self.skip_bad_images:
+                raise DataError(self._unreadable(index, path, error)) from error
+            return self.processor.patch, self.processor.patch
+
+    def drop_unreadable(self) -> None:
+        """Take out, count and name the rows whose pictures can't be read, by reading them all."""
+        bad = set()
+        for index in tqdm(range(len(self)), desc="reading pictures", unit="row", leave=False):
+            for name in image_names(self.rows[index]):
+                path = image_path(self.folder, name)
+                try:
+                    open_image(path)
+                except UNREADABLE as error:
+                    bad.add(index)
+                    print(f"left out: {self._unreadable(index, path, error)}", flush=True)
+        self._drop(bad, "unreadable picture")
+
+    def _drop(self, indices: Iterable[int], reason: str) -> None:
+        """Take rows out and count them."""
+        gone = set(indices)
+        if not gone:
+            return
+        self.dropped[reason] += len(gone)
+        kept = [index for index in range(len(self)) if index not in gone]
+        self.rows = [self.rows[index] for index in kept]
+        self.numbers = [self.numbers[index] for index in kept]
+        if not self.rows:
+            raise DataError(f"{self.path}: no row is left; every one was dropped: {reason}.")
 
     def fill_cache(self) -> None:
         """Process every sample now, so that forked workers share one cache."""
@@ -244,14 +327,8 @@ class LlavaDataset(Dataset[Sample]):
     def length(self, index: int) -> int:
         """The exact number of tokens of a sample; reads picture headers, not pictures."""
         row = self.rows[index]
-        grids = []
-        for name in image_names(row):
-            path = image_path(self.folder, name)
-            try:
-                with Image.open(path) as image:
-                    grids.append(self.processor.grid_of(*image.size))
-            except (OSError, SyntaxError, ValueError) as error:
-                raise DataError(f"{self.label(index)}: image {path}: {error}") from error
+        paths = [image_path(self.folder, name) for name in image_names(row)]
+        grids = [self.processor.grid_of(*self._size(index, path)) for path in paths]
         return len(self.processor.encode(to_messages(row), grids)["input_ids"])
 
     def lengths(self) -> list[int]:
@@ -293,12 +370,7 @@ class LlavaDataset(Dataset[Sample]):
                 "--tokens_per_batch, if that is lower), lower --image_max_pixels, or leave them "
                 "out with --drop_long true",
             )
-        self.dropped["longer than max_seq_length"] += len(found)
-        kept = [i for i in range(len(self)) if i not in found]
-        self.rows = [self.rows[i] for i in kept]
-        self.numbers = [self.numbers[i] for i in kept]
-        if not self.rows:
-            raise DataError(f"{self.path}: every sample is over --max_seq_length {limit}.")
+        self._drop(found, "longer than max_seq_length")
 
 
 # ---- batches ----
@@ -376,3 +448,42 @@ class Collator:
             "pixels": [self.blank],
             "grids": grids,
         }
+
+
+# ---- what a batch says of itself ----
+
+NOTE = "note"  # the key under which a batch carries its note; the model never sees it
+
+
+@dataclass(frozen=True)
+class BatchNote:
+    """Where a batch comes from and how much is in it, known without asking a GPU.
+
+    Attributes:
+        rows: indices of its samples in the dataset.
+        lengths: tokens of each sample.
+        grids: patch grids (t, h, w) of all its pictures.
+        problems: why a sample teaches nothing, by its index.
+    """
+
+    rows: list[int]
+    lengths: list[int]
+    grids: list[tuple[int, int, int]]
+    problems: dict[int, str]
+
+
+@dataclass
+class Noted:
+    """A collator whose batches carry a note."""
+
+    collate: Callable[[Sequence[Sample]], dict[str, torch.Tensor]]
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """The batch, and its `BatchNote` under `NOTE`."""
+        note = BatchNote(
+            rows=[sample["row"] for sample in samples],
+            lengths=[len(sample["input_ids"]) for sample in samples],
+            grids=[grid for sample in samples for grid in sample["grids"]],
+            problems={s["row"]: s["problem"] for s in samples if s["problem"]},
+        )
+        return {**self.collate(samples), NOTE: note}

@@ -61,6 +61,8 @@ def quantization(arguments: Arguments) -> Any:
 def load_model(folder: Path, arguments: Arguments) -> PreTrainedModel:
     """Load the bare base model of a folder for training."""
     read_config(folder)  # names the family or raises
+    if arguments.train.deepspeed:
+        _meet_deepspeed(arguments)
     options: dict[str, Any] = {
         "dtype": base_dtype(arguments),
         "attn_implementation": attention(arguments),
@@ -75,6 +77,18 @@ def load_model(folder: Path, arguments: Arguments) -> PreTrainedModel:
     if arguments.model.use_liger:
         _enable_liger(model, arguments)
     return model
+
+
+def _meet_deepspeed(arguments: Arguments) -> None:
+    """Let the processes find each other before weights are loaded.
+
+    ZeRO-3 shares them out while they are read; where it knows of one process only, it refuses the
+    batch size.
+    """
+    import deepspeed
+
+    arguments.train.device  # noqa: B018 (looking at it starts torch's own process group)
+    deepspeed.init_distributed()
 
 
 def load_checked(folder: Path, **options: Any) -> PreTrainedModel:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .adapters import PARTS, bare_name, is_adapter_parameter, part_of
+from .adapters import PARTS, bare_name, is_adapter_parameter, part_of, true_shape
 
 Group = dict[str, Any]
 
@@ -27,7 +27,7 @@ def takes_muon(name: str, parameter: nn.Parameter) -> bool:
     """
     bare = bare_name(name)
     return (
-        parameter.ndim == 2
+        len(true_shape(parameter)) == 2
         and not is_adapter_parameter(name)
         and "embed" not in bare
         and part_of(bare) != "head"
@@ -49,7 +49,7 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             muon = muon_lr is not None and takes_muon(name, parameter)
-            key = (part_of(bare_name(name)), parameter.ndim >= 2, muon)
+            key = (part_of(bare_name(name)), len(true_shape(parameter)) >= 2, muon)
             groups.setdefault(key, []).append(parameter)
     return [
         {

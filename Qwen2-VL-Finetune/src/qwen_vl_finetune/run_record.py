@@ -25,7 +25,7 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "toke
 # settings that change how a run is watched or placed, not what it learns
 INCIDENTAL = re.compile(
     r"^(output_dir|config|resume_from_checkpoint|disable_tqdm|report_to|run_name|project|log.*"
-    r"|dataloader_.*|save_.*|trackio_.*|hub_.*|push_to_hub|local_rank|ddp_.*|cache_samples"
+    r"|dataloader_.*|save_.*|trackio_.*|hub_.*|push_to_hub|local_rank|ddp_.*|cache_samples|image_cache"
     r"|skip_memory_metrics|use_cpu|debug|dry_run)$"
 )
 SECRET = re.compile(r"token|key|secret|password", re.IGNORECASE)

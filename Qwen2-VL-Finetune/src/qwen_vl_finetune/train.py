@@ -19,8 +19,9 @@ from .adapters import (
 )
 from .answers import AnswerEvaluation, load_score
 from .arguments import Arguments, parse_arguments
-from .data import Collator, LlavaDataset, read_pixel_frame
+from .data import Collator, LlavaDataset, Noted, read_pixel_frame
 from .errors import UserError
+from .image_cache import ImageCache
 from .model import load_model
 from .model_folder import (
     PixelFrame,
@@ -41,6 +42,7 @@ from .run_record import (
     without_secrets,
     write_record,
 )
+from .skipped import REASON, SKIPPED, read_skipped
 from .summary import write_summary
 from .trainer import QwenTrainer, is_main_process, part_table
 
@@ -83,7 +85,7 @@ def main(words: list[str] | None = None) -> int:
         model=model,
         train_dataset=train_set,
         eval_dataset=eval_set,
-        data_collator=Collator(train_set.processor),
+        data_collator=Noted(Collator(train_set.processor)),
     )
     muon_lr = arguments.train.muon_lr if arguments.train.optim_muon else None
     table = part_table(model, trainer.rates, muon_lr, arguments.lora.lora_rank)
@@ -109,6 +111,10 @@ def run(trainer: QwenTrainer, output: Path) -> None:
     if trainer.is_world_process_zero():
         trainer.record["metrics"] = result.metrics
         trainer.record["steps"] = result.global_step
+        skipped = read_skipped(output)
+        if skipped:
+            trainer.record["data"]["dropped"][REASON] = len(skipped)
+            say(f"{len(skipped)} rows taught nothing ({REASON}); {output / SKIPPED} names them")
         write_summary(output, trainer.record, trainer.state.log_history)
         trainer.record["finished"] = True
         write_record(output, trainer.record)
@@ -168,11 +174,20 @@ def load_data(arguments: Arguments, base: Path) -> tuple[LlavaDataset, LlavaData
     processor = load_processor(base)
     frame = choose_frame(arguments, read_pixel_frame(path), processor.frame)
     processor = load_processor(base, frame)
-    sets = []
+    sets: list[LlavaDataset] = []
     for file in (path, Path(data.eval_path) if data.eval_path else None):
         if file is None:
             continue
-        dataset = LlavaDataset(file, Path(str(data.image_folder)), processor, data.cache_samples)
+        dataset = LlavaDataset(
+            file,
+            Path(str(data.image_folder)),
+            processor,
+            data.cache_samples,
+            ImageCache(Path(data.image_cache)) if data.image_cache else None,
+            data.skip_bad_images,
+        )
+        if data.skip_bad_images and sets:  # in training a bad one is met; a score needs it now
+            dataset.drop_unreadable()
         dataset.refuse_or_drop_long(data.max_seq_length, data.drop_long)
         if data.cache_samples and arguments.train.dataloader_num_workers > 0:
             dataset.fill_cache()

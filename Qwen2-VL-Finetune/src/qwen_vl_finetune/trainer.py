@@ -15,13 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import (
-    EarlyStoppingCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-)
+from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -36,10 +30,13 @@ from .adapters import (
     part_of,
     save_full_modules,
     set_trainable,
+    true_shape,
 )
 from .answers import AnswerEvaluation
 from .arguments import Arguments
+from .data import NOTE, BatchNote, Noted
 from .errors import UserError
+from .flops import training_cost
 from .model_folder import (
     PixelFrame,
     copy_dataset_info,
@@ -51,7 +48,9 @@ from .optimizers import MuonAdamW, parameter_groups, part_rates
 from .packing import Pack, PackCollator, PackSampler, make_packs
 from .progress import RunBar
 from .run_record import ADAPTER, write_record
-from .throughput import Throughput
+from .skipped import SkippedRows
+from .throughput import Throughput, device_peak
+from .watch import GradientWatch, LossWatch
 
 Sampler = torch.utils.data.Sampler[Any] | None
 
@@ -80,14 +79,18 @@ class QwenTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         self.answers = answers
-        self.throughput = Throughput()
         self.arguments, self.base, self.frame, self.record = arguments, base, frame, record
         super().__init__(args=arguments.train, **kwargs)
+        peak = device_peak(arguments.train.device)
+        self.throughput = Throughput(training_cost(self.model), peak=peak)
+        self.skipped = SkippedRows(Path(str(arguments.train.output_dir)))
         # The Qwen-VL classes say no, so stock averages over micro-batches: tokens of a short
         # micro-batch would weigh more. Their loss does take the token count of the global batch.
         self.model_accepts_loss_kwargs = True
-        self.first_step = FirstStepCheck(self)
-        self.add_callback(self.first_step)
+        self.gradients = GradientWatch(self)
+        self.losses = LossWatch(self.train_dataset.name_rows)
+        self.add_callback(self.gradients)
+        self.add_callback(self.losses)
         if arguments.train.early_stopping_patience is not None:
             self.add_callback(EarlyStoppingCallback(arguments.train.early_stopping_patience))
         if not arguments.train.disable_tqdm:
@@ -102,18 +105,34 @@ class QwenTrainer(Trainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
         """Forward and backward of one micro-batch, as stock does them."""
-        if self.first_step.waiting:
-            self.first_step.saw(inputs)
-        self.throughput.add(inputs)
+        note: BatchNote = inputs[NOTE]
+        self.gradients.saw(inputs)
+        self.throughput.add(note)
+        self.skipped.add(self.train_dataset, note)
         loss: torch.Tensor = super().training_step(model, inputs, *args)
+        self.losses.saw(loss, note)
         return loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        self.losses.norm = super()._get_grad_norm(model, grad_norm)
+        return self.losses.norm
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Inputs on the device, without a key-value cache: nothing is generated here.
 
         Stock switches the cache off in the outer config only; the language model has its own.
         """
-        return {**super()._prepare_inputs(inputs), "use_cache": False}
+        known = {name: value for name, value in inputs.items() if name != NOTE}
+        return {**super()._prepare_inputs(known), "use_cache": False}
+
+    def _get_num_items_in_batch(self, *args: Any) -> Any:
+        """Labelled tokens of a step; at least one, so that skipped rows give 0 and not 0 / 0."""
+        count = super()._get_num_items_in_batch(*args)
+        return count.clamp(min=1) if isinstance(count, torch.Tensor) else count
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Operations of a micro-batch, for `total_flos`; stock counts neither pictures nor LoRA."""
+        return int(self.throughput.flops(inputs[NOTE]))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Stock's log; lines about training also say how fast it goes."""
@@ -190,7 +209,7 @@ class QwenTrainer(Trainer):
             batch_sampler=PackSampler(
                 self.packs, self._order_seed, args.process_index, args.world_size
             ),
-            collate_fn=PackCollator(self.data_collator.processor),
+            collate_fn=Noted(PackCollator(self.train_dataset.processor)),
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,
             persistent_workers=args.dataloader_persistent_workers,
@@ -299,77 +318,6 @@ def _restore_base(model: nn.Module, folder: Path) -> None:
         )
 
 
-class FirstStepCheck(TrainerCallback):
-    """Stops a run in which a part was asked to train and receives no gradient.
-
-    The vision tower and the merger are looked at in the first step that has a real picture in it.
-    """
-
-    def __init__(self, trainer: QwenTrainer) -> None:
-        self.trainer = trainer
-        self.waiting = set(trainable_parts(trainer.model))
-        self.pictures = False
-        self.steps = 0
-
-    def saw(self, inputs: dict[str, Any]) -> None:
-        """Note whether a micro-batch holds a real picture."""
-        merge = self.trainer.model.config.vision_config.spatial_merge_size
-        self.pictures |= int(inputs["image_grid_thw"].prod(-1).sum()) > merge**2
-
-    def on_pre_optimizer_step(
-        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Look at the gradients before the first step is taken."""
-        if not self.waiting:
-            return
-        self.waiting -= parts_with_gradient(self.trainer.model)
-        self.steps += 1
-        due = {part for part in self.waiting if self.pictures or part in ("language", "head")}
-        if due:
-            raise UserError(
-                f"asked to train {sorted(due)}, but no gradient arrives there in step "
-                f"{state.global_step + 1}. Usual causes: the first batch is labelled -100 "
-                "throughout (check the rows' answers), a learning rate of 0 makes no difference "
-                "here, or a layer in between is detached (reentrant checkpointing)."
-            )
-
-
-def trainable_parts(model: nn.Module) -> list[str]:
-    """The parts in which anything trains."""
-    found = {part_of(bare_name(n)) for n, p in model.named_parameters() if p.requires_grad}
-    return [part for part in PARTS if part in found]
-
-
-def parts_with_gradient(model: nn.Module) -> set[str]:
-    """The parts in which at least one parameter has a gradient other than zero."""
-    return {
-        part_of(bare_name(name))
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad and _has_gradient(parameter)
-    }
-
-
-def _has_gradient(parameter: nn.Parameter) -> bool:
-    if hasattr(parameter, "_z3_optimizer") or hasattr(parameter, "_hp_mapping"):
-        from deepspeed.utils import safe_get_full_grad
-
-        gradient = safe_get_full_grad(parameter)
-    else:
-        gradient = parameter.grad
-    return gradient is not None and bool(gradient.count_nonzero() > 0)
-
-
-def true_size(parameter: nn.Parameter) -> int:
-    """How many numbers a parameter stands for.
-
-    bitsandbytes packs two 4-bit weights into a byte; ZeRO-3 leaves an empty tensor and a note.
-    """
-    packed = getattr(parameter, "quant_state", None)
-    if packed is not None:
-        return math.prod(packed.shape)
-    return int(getattr(parameter, "ds_numel", parameter.numel()))
-
-
 def part_table(model: nn.Module, rates: dict[str, float], muon_lr: float | None, rank: int) -> str:
     """The table shown before the first step: parameters, trainable, rate and LoRA rank a part."""
     total = dict.fromkeys(PARTS, 0)
@@ -377,7 +325,7 @@ def part_table(model: nn.Module, rates: dict[str, float], muon_lr: float | None,
     adapted = set()
     for name, parameter in model.named_parameters():
         part = part_of(bare_name(name))
-        size = true_size(parameter)
+        size = math.prod(true_shape(parameter))
         total[part] += size
         if parameter.requires_grad:
             trains[part] += size
