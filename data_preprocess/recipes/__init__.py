@@ -31,8 +31,9 @@ import yaml
 
 from data_preprocess.sources import InputError
 from data_preprocess.tasks import Turn, instruction_turns
-from data_preprocess.tasks.questions import TASKS, Wording, wordings_of
 from data_preprocess.tasks.subject import Facts, Subject
+from data_preprocess.tasks.table import TASKS
+from data_preprocess.tasks.task import Wording, wordings_of
 
 __all__ = ["RECIPES", "Recipe", "Subject"]
 
@@ -145,7 +146,7 @@ def _mistakes(values: Any) -> list[str]:
         return [f"found {_kind(values)}; expected keys such as questions and tasks"]
     found = [f"{k}: no such key; expected {', '.join(_KEYS)}" for k in values if k not in _KEYS]
     questions, charts = values.get("questions"), values.get("charts", 0)
-    if not _is_number(questions) or questions != int(questions) or questions < 1:
+    if not isinstance(questions, int) or isinstance(questions, bool) or questions < 1:
         found.append(f"questions: found {_kind(questions)}; expected a whole number of at least 1")
     if not _is_number(charts) or not 0 <= charts < 1:
         found.append(f"charts: found {_kind(charts)}; expected a share of 0 to less than 1")

@@ -9,6 +9,8 @@ from functools import cached_property
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdCIPLabeler, rdMolDescriptors
 
+from eyesmol.chemistry import canonical_smiles
+
 __all__ = ["Facts", "Subject"]
 
 _CIP_LIMIT = 100_000  # comparisons; most molecules need fewer than 10,000, and more take seconds
@@ -66,6 +68,11 @@ class Facts:
         self.mol: Chem.Mol = mol
 
     @cached_property
+    def smiles(self) -> str:
+        """In RDKit's canonical form."""
+        return canonical_smiles(self.subject.smiles) or self.subject.smiles
+
+    @cached_property
     def elements(self) -> dict[str, int]:
         """Symbol -> atoms, carbon first, then by the alphabet; hydrogen and R groups left out."""
         counts = Counter(a.GetSymbol() for a in self.mol.GetAtoms() if a.GetAtomicNum() > 1)
@@ -75,6 +82,11 @@ class Facts:
     def r_groups(self) -> int:
         """Places left open."""
         return sum(not atom.GetAtomicNum() for atom in self.mol.GetAtoms())
+
+    @cached_property
+    def parts(self) -> int:
+        """Separate molecules or ions."""
+        return len(Chem.GetMolFrags(self.mol))
 
     @property
     def is_complete(self) -> bool:
@@ -86,7 +98,7 @@ class Facts:
         """One complete molecule of natural isotopes: formula and weight are beyond doubt."""
         return (
             self.is_complete
-            and len(Chem.GetMolFrags(self.mol)) == 1
+            and self.parts == 1
             and not any(atom.GetIsotope() for atom in self.mol.GetAtoms())
         )
 
