@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from rdkit.Chem.Descriptors import MolWt
-
 from data_preprocess.tasks.groups import functional_groups
 from data_preprocess.tasks.near_misses import near_formulas, near_molecules, stereoisomers
 from data_preprocess.tasks.rings import RING_NAMES, ring_systems
@@ -56,6 +54,8 @@ def _smiles_choice(facts: Facts, rng: random.Random) -> Filling | None:
 
 
 def _stereoisomer_choice(facts: Facts, rng: random.Random) -> Filling | None:
+    if facts.stereo.known + len(facts.stereo.double_bonds or ()) < 2:
+        return None  # fewer than four stereoisomers
     return _choice(facts.smiles, stereoisomers(facts.mol, 3, rng), rng)
 
 
@@ -197,7 +197,7 @@ _FARTHEST = 60  # g/mol between the weight and what is asked
 
 
 def _is_heavier(facts: Facts, wanted: bool, rng: random.Random) -> _Statement | None:
-    weight = MolWt(facts.mol)
+    weight = facts.weight
     if not facts.is_plain or weight < 2 * _FARTHEST:
         return None
     distance = rng.randint(5, _FARTHEST)

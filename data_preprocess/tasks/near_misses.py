@@ -17,7 +17,7 @@ __all__ = ["near_formulas", "near_molecules", "stereoisomers"]
 
 Edit = Callable[[Chem.RWMol, random.Random], bool]
 
-_TRIES = 12  # of each kind of step: some make no molecule, some the same one
+_TRIES = 8  # of each kind of step: some make no molecule, some the same one
 _SINGLE = Chem.BondType.SINGLE
 _AROMATIC = "aromatic in the molecule"  # a mark on bonds that survives the Kekule form
 

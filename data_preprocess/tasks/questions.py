@@ -11,7 +11,6 @@ import re
 
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
-from rdkit.Chem.Descriptors import MolWt
 
 from data_preprocess.tasks.groups import functional_groups
 from data_preprocess.tasks.rings import ring_sizes, ring_systems
@@ -81,9 +80,8 @@ def _summary(facts: Facts, rng: random.Random) -> Filling | None:
     if groups is not None and groups.found:
         sentences.append(f"Its functional groups: {counts(groups.found)}.")
     if facts.r_groups:
-        sentences.append(
-            f"{counted(facts.r_groups, 'place')} of it {'is' if facts.r_groups == 1 else 'are'} left open."
-        )
+        verb = "is" if facts.r_groups == 1 else "are"
+        sentences.append(f"{counted(facts.r_groups, 'place')} of it {verb} left open.")
     if facts.parts > 1:
         sentences.append(f"It has {facts.parts} separate parts.")
     return told(" ".join(sentences))
@@ -210,7 +208,7 @@ def _labelled(facts: Facts, labels: tuple[str, ...] | None) -> Filling | None:
 
 
 def _weight(facts: Facts, rng: random.Random) -> Filling | None:
-    return told(decimal(MolWt(facts.mol), 2)) if facts.is_plain else None
+    return told(decimal(facts.weight, 2)) if facts.is_plain else None
 
 
 def _exact_mass(facts: Facts, rng: random.Random) -> Filling | None:

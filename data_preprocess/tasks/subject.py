@@ -8,6 +8,7 @@ from functools import cached_property
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdCIPLabeler, rdMolDescriptors
+from rdkit.Chem.Descriptors import MolWt  # type: ignore[attr-defined]
 
 from eyesmol.chemistry import canonical_smiles
 
@@ -115,6 +116,11 @@ class Facts:
     def formula(self) -> str:
         """In Hill order."""
         return str(rdMolDescriptors.CalcMolFormula(self.mol))
+
+    @cached_property
+    def weight(self) -> float:
+        """Average molecular weight in g/mol."""
+        return float(MolWt(self.mol))
 
     @cached_property
     def rings(self) -> int:
