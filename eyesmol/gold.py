@@ -1,13 +1,12 @@
-"""The truth to score against: a dataset of ours, a CSV, or a folder of molfiles.
+"""The truth to score against: a dataset of ours, a table, or a folder of molfiles.
 
 A row that cannot be scored is kept with its reason, never dropped in silence.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,26 @@ from eyesmol.answer import read_answer
 from eyesmol.chemistry import canonical_smiles, molblock_to_smiles
 from eyesmol.graph import MolGraph
 from eyesmol.molfile import parse_molblock, read_molblock
+from eyesmol.outputs import OutputError
+from eyesmol.pseudo_atoms import plain_smiles
+from eyesmol.tables import (
+    IMAGE_COLUMNS,
+    TABLE_ENDINGS,
+    expected_columns,
+    first_of,
+    plain_names,
+    table_rows,
+)
 
-__all__ = ["Gold", "GoldSet", "ScoreError", "load_gold"]
+__all__ = [
+    "Gold",
+    "GoldSet",
+    "ScoreError",
+    "gold_set",
+    "load_gold",
+    "molfile_golds",
+    "table_golds",
+]
 
 
 class ScoreError(Exception):
@@ -52,19 +69,20 @@ def load_gold(path: Path | str) -> GoldSet:
     """Read a gold set.
 
     Args:
-        path: a dataset JSON of LLaVA rows (the rows of task ``cot`` count), a CSV with columns
-            ``image`` and ``smiles``, or a folder of molfiles named like their pictures.
+        path: a dataset JSON of LLaVA rows (the rows of task ``cot`` count), a table (CSV, TSV,
+            JSON Lines) with columns ``image`` and ``smiles`` or others that mean the same, or a
+            folder of molfiles named like their pictures.
 
     Raises:
         ScoreError: it is none of these, or holds no gold row at all.
     """
     path = Path(path)
     if path.is_dir():
-        found = list(_molfile_rows(path))
+        found = list(molfile_golds(path))
     elif path.suffix.lower() == ".json":
         found = list(_dataset_rows(path))
-    elif path.suffix.lower() == ".csv":
-        found = list(_csv_rows(path))
+    elif path.suffix.lower() in TABLE_ENDINGS:
+        found = list(table_golds(path))
     else:
         raise ScoreError(
             f"{path}: {'is no gold set' if path.exists() else 'no such file'}; expected a dataset "
@@ -74,14 +92,17 @@ def load_gold(path: Path | str) -> GoldSet:
         raise ScoreError(
             f"{path}: holds no gold row; expected rows of task cot (JSON), rows (CSV) or .mol files"
         )
-    rows = tuple(item for item in found if isinstance(item, Gold))
-    return GoldSet(str(path), rows, tuple(item for item in found if not isinstance(item, Gold)))
+    return gold_set(str(path), found)
 
 
-_Found = Iterator[Gold | tuple[str, str]]
+def gold_set(source: str, found: Iterable[Gold | tuple[str, str]]) -> GoldSet:
+    """Golds and those that cannot be scored, told apart."""
+    items = list(found)
+    rows = tuple(item for item in items if isinstance(item, Gold))
+    return GoldSet(source, rows, tuple(item for item in items if not isinstance(item, Gold)))
 
 
-def _dataset_rows(path: Path) -> _Found:
+def _dataset_rows(path: Path) -> Iterator[Gold | tuple[str, str]]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -115,34 +136,44 @@ def _dataset_row(row: dict[str, Any], number: int) -> Gold | tuple[str, str]:
     return Gold(image, smiles, answer.graph)
 
 
-def _csv_rows(path: Path) -> _Found:
+# In the order in which they are looked for, in any case.
+SMILES_COLUMNS = ("smiles", "canonical_smiles", "gold_smiles", "isomeric_smiles", "label", "answer")
+
+
+def table_golds(
+    path: Path,
+    image_columns: Sequence[str] = IMAGE_COLUMNS,
+    smiles_columns: Sequence[str] = SMILES_COLUMNS,
+) -> Iterator[Gold | tuple[str, str]]:
+    """Golds of a table, or picture and reason where one cannot be scored.
+
+    Raises:
+        ScoreError: it cannot be read, or has no column for the picture or the SMILES.
+    """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if not {"image", "smiles"} <= set(reader.fieldnames or ()):
-                raise ScoreError(
-                    f"{path}: found the columns {', '.join(reader.fieldnames or ()) or 'none'}; "
-                    "expected image and smiles"
-                )
-            for row in reader:
-                image = row["image"] or f"line {reader.line_num}"
-                smiles = canonical_smiles(row["smiles"] or "")
-                if not row["image"]:
-                    yield image, "no image"
-                elif smiles is None:
-                    yield image, "its SMILES is none that RDKit reads"
-                else:
-                    yield Gold(image, smiles)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ScoreError(f"{path}: cannot be read as CSV: {error}") from None
+        for number, row in table_rows(path):
+            lower = plain_names(row)
+            for what, names in (("no picture", image_columns), ("no SMILES", smiles_columns)):
+                if not lower.keys() & set(names):
+                    raise ScoreError(f"{path}: {expected_columns(what, lower, names)}")
+            image, smiles = first_of(lower, image_columns), first_of(lower, smiles_columns)
+            if image is None:
+                yield f"line {number}", "no image"
+            elif (canonical := canonical_smiles(plain_smiles(str(smiles or "").strip()))) is None:
+                yield str(image), "its SMILES is none that RDKit reads"
+            else:
+                yield Gold(str(image), canonical)
+    except OutputError as error:
+        raise ScoreError(str(error)) from None
 
 
-def _molfile_rows(folder: Path) -> _Found:
+def molfile_golds(folder: Path) -> Iterator[Gold | tuple[str, str]]:
+    """Golds of a folder of molfiles (.mol, or an .sdf of one record), by name."""
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() != ".mol":
+        if path.suffix.lower() not in (".mol", ".sdf"):
             continue
         try:
-            block = read_molblock(path)
+            block = read_molblock(path).partition("$$$$")[0]
             smiles = molblock_to_smiles(block, source=path.name)
             # Molfiles have y up, graphs of pictures y down; wedges would turn over otherwise.
             graph = parse_molblock(block, source=path.name).transformed(1, 0, 0, flip=True)

@@ -2,7 +2,7 @@
 
 - a table (CSV, TSV, JSON Lines) with a column for the picture and one for the SMILES or the
   molfile: ours, DECIMER's, MolScribe's (``post_SMILES``, abbreviations expanded, comes before
-  ``SMILES``), or any other; the names are in `IMAGE_COLUMNS` and below it
+  ``SMILES``), or any other; the names are in `eyesmol.tables` and below
 - an SDF: a record's name is its picture's, or its field ``image`` is
 - a folder of molfiles or of OSRA's text (``NAME.txt``, ``NAME.smi``), named like the pictures
 
@@ -15,9 +15,8 @@ picture shows one compound, and what else is found are specks, captions and coun
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -28,15 +27,14 @@ from rdkit import Chem, rdBase
 from eyesmol.chemistry import molblock_to_smiles
 from eyesmol.gold import ScoreError
 from eyesmol.molfile import parse_molblock, read_molblock
-from eyesmol.outputs import OutputError, read_rows
+from eyesmol.outputs import OutputError
 from eyesmol.pseudo_atoms import plain_smiles
 from eyesmol.recognition import Molecule, Recognition
+from eyesmol.tables import IMAGE_COLUMNS, expected_columns, first_of, plain_names, table_rows
 
-__all__ = ["IMAGE_COLUMNS", "MOLFILE_COLUMNS", "SMILES_COLUMNS", "load_predictions"]
+__all__ = ["MOLFILE_COLUMNS", "SMILES_COLUMNS", "load_predictions", "osra_reading"]
 
 # In the order in which they are looked for, in any case.
-IMAGE_COLUMNS = ("image", "file", "filename", "file_name", "file_path", "image_path", "image_name",
-                 "path", "image_id", "name", "id")  # fmt: skip
 SMILES_COLUMNS = ("post_smiles", "smiles", "predicted_smiles", "pred_smiles", "prediction",
                   "canonical_smiles")  # fmt: skip
 MOLFILE_COLUMNS = ("molblock", "molfile", "post_molblock", "pred_molblock", "mol")
@@ -76,8 +74,8 @@ def load_predictions(path: Path | str) -> list[Recognition]:
 def _of_rows(path: Path) -> Iterator[Recognition]:
     columns: dict[str, None] = {}
     try:
-        for number, row in _tsv_rows(path) if path.suffix.lower() == ".tsv" else read_rows(path):
-            columns |= dict.fromkeys(map(_plain_name, row))
+        for number, row in table_rows(path):
+            columns |= dict.fromkeys(plain_names(row))
             try:
                 yield _of_row(row)
             except ValueError as error:
@@ -86,22 +84,8 @@ def _of_rows(path: Path) -> Iterator[Recognition]:
         raise ScoreError(str(error)) from None
     # A row of JSON may lack its molecule where none was read; that none has one is a mistake.
     if columns and not columns.keys() & {*SMILES_COLUMNS, *MOLFILE_COLUMNS, "error"}:
-        expected = _expected("no molecule", columns, SMILES_COLUMNS + MOLFILE_COLUMNS)
+        expected = expected_columns("no molecule", columns, SMILES_COLUMNS + MOLFILE_COLUMNS)
         raise ScoreError(f"{path}: {expected}")
-
-
-def _plain_name(column: Any) -> str:
-    return str(column).strip().lower()
-
-
-def _tsv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            for row in reader:
-                yield reader.line_num, dict(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ScoreError(f"{path}: cannot be read: {error}") from None
 
 
 def _of_row(row: dict[str, Any]) -> Recognition:
@@ -112,32 +96,22 @@ def _of_row(row: dict[str, Any]) -> Recognition:
     """
     if {"image", "smiles"} <= row.keys() and (row.get("answer") or row.get("smiles_from")):
         return Recognition.from_dict(row)
-    lower = {_plain_name(name): value for name, value in row.items()}
-
-    def first(names: Iterable[str]) -> Any:
-        return next((lower[name] for name in names if lower.get(name) not in (None, "")), None)
-
-    image = first(IMAGE_COLUMNS)
+    lower = plain_names(row)
+    image = first_of(lower, IMAGE_COLUMNS)
     if image is None:
-        raise ValueError(_expected("no picture", lower, IMAGE_COLUMNS))
+        raise ValueError(expected_columns("no picture", lower, IMAGE_COLUMNS))
     ours = {
         "image": str(image),
-        "confidence": first(_CONFIDENCE_COLUMNS),
-        "seconds": first(_SECONDS_COLUMNS),
+        "confidence": first_of(lower, _CONFIDENCE_COLUMNS),
+        "seconds": first_of(lower, _SECONDS_COLUMNS),
         "error": lower.get("error") or None,
     }
-    smiles, block = first(SMILES_COLUMNS), first(MOLFILE_COLUMNS)
+    smiles, block = first_of(lower, SMILES_COLUMNS), first_of(lower, MOLFILE_COLUMNS)
     if smiles is None and block is not None and ours["error"] is None:
         return _with(_of_molblock(ours["image"], str(block)), ours)
     plain = plain_smiles(str(smiles).strip()) if smiles is not None else None
     known = {key: row.get(key) for key in ("written_smiles", "graph_smiles", "problems")}
     return Recognition.from_dict({**known, **ours, "smiles": plain})
-
-
-def _expected(what: str, lower: Iterable[str], names: Iterable[str]) -> str:
-    had = ", ".join(lower) or "none"
-    expected = ", ".join(names)
-    return f"{what}: found the columns {had}; expected one of {expected}"
 
 
 def _with(read: Recognition, more: dict[str, Any]) -> Recognition:
@@ -172,23 +146,32 @@ def _of_molfile(path: Path) -> Recognition:
 
 
 def _of_osra(path: Path) -> Recognition:
-    """OSRA's words on one picture; no line is a picture in which it found nothing."""
+    try:
+        return osra_reading(path.stem, path.read_text(encoding="utf-8", errors="replace"))
+    except ValueError as error:
+        raise ScoreError(f"{path}, {error}") from None
+
+
+def osra_reading(image: str, text: str, *, seconds: float = 0.0) -> Recognition:
+    """OSRA's words on one picture; no line is a picture in which it found nothing.
+
+    Raises:
+        ValueError: a line that is none of OSRA's.
+    """
     found = []
-    text = path.read_text(encoding="utf-8", errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         smiles, *rest = line.split()
-        numbers = [float(word) for word in rest if _NUMBER.fullmatch(word)]
-        if len(smiles) > 1 and not re.search(r"[A-Za-z*]", smiles):
-            raise ScoreError(
-                f"{path}, line {number}: found {line[:60]!r}, expected a SMILES and what OSRA "
-                "prints behind it"
+        if not re.search(r"[A-Za-z*]", smiles):
+            raise ValueError(
+                f"line {number}: found {line[:60]!r}, expected a SMILES and what OSRA prints behind"
             )
-        molecule = Molecule(plain_smiles(smiles))
+        numbers = [float(word) for word in rest if _NUMBER.fullmatch(word)]
         confidence = numbers[min(len(numbers), 2) - 1] if numbers else None
-        found.append(Recognition(path.stem, molecule=molecule, confidence=confidence))
-    return _largest(path.stem, found)
+        molecule = Molecule(plain_smiles(smiles))
+        found.append(Recognition(image, molecule=molecule, confidence=confidence, seconds=seconds))
+    return _largest(image, found) if found else Recognition(image, seconds=seconds)
 
 
 def _largest(image: str, found: list[Recognition]) -> Recognition:
