@@ -1,0 +1,136 @@
+"""Training rows made when they are asked for: invented molecules, drawn on the spot, none stored.
+
+The trainer takes them through ``--train_rows data_preprocess.stream:Drawings`` with the arguments
+of `Drawings` as ``--train_rows_options``. A row depends on the seed and its number alone, so any
+worker makes any row, and a run that was stopped goes on with the very rows that it would have seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_preprocess.examples import Drop, Example, fitted
+from data_preprocess.invented import Sizes, invent
+from data_preprocess.render import RenderError, StyleRange, render
+from data_preprocess.sources import InputError
+from data_preprocess.splits import number_of, read_excluded, skeleton, split_of
+from data_preprocess.tasks import cot_turn
+from eyesmol.answer import AnswerForm
+from eyesmol.frame import PixelFrame
+
+__all__ = ["Drawings"]
+
+
+class Drawings:
+    """Rows of LLaVA JSON whose `image` is the picture itself.
+
+    Args:
+        count: how many rows there are.
+        seed: another one gives other molecules and other styles.
+        side: width and height of the pictures, in pixels; the pixel frame is just this size.
+        varied: share of the pictures in varied styles; the rest is clean.
+        least, most: heavy atoms.
+        mean, spread: of their normal distribution; USPTO's by default.
+        grow: share of the rows in which `most` rises from `start` to its full value, so that small
+            molecules come first; 0 for all sizes from the first row on.
+        start: heavy atoms of the largest molecules at the beginning, with `grow`.
+        alike: so many neighbouring rows have the same number of heavy atoms. With the batch size,
+            answers of a batch are about equally long, and little of it is padding.
+        form: of the answers.
+        held_out: share of all molecules that no row shows, the same for every seed: those that
+            `build` puts into valid and test with shares of this sum.
+        exclude: molecules that no row shows, in files as for ``build --exclude``.
+
+    Raises:
+        InputError: arguments that no row can satisfy.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        side: int = 224,
+        varied: float = 0.5,
+        least: int = 3,
+        most: int = 60,
+        mean: float = Sizes.mean,
+        spread: float = Sizes.spread,
+        grow: float = 0.0,
+        start: int = 8,
+        alike: int = 1,
+        form: AnswerForm = "compact",
+        held_out: float = 0.01,
+        exclude: Sequence[str] = (),
+    ) -> None:
+        if count < 1 or alike < 1:
+            raise InputError(f"count {count}, alike {alike}: expected at least 1 of each")
+        if not 1 <= least <= (min(start, most) if grow else most):
+            raise InputError(f"sizes from {least} to {most} atoms (at the start {start}): none fit")
+        self.count, self.seed, self.side, self.varied = count, seed, side, varied
+        self.least, self.most, self.mean, self.spread = least, most, mean, spread
+        self.grow, self.start, self.alike = grow, start, alike
+        self.form: AnswerForm = form
+        self.held_out = held_out
+        self.frame = PixelFrame(side * side, side * side)
+        self._excluded = read_excluded([Path(path) for path in exclude]).keys
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def pixel_frame(self) -> dict[str, int]:
+        """As in `dataset_info.json`."""
+        return self.frame.to_dict()
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Row `index`, the same whenever it is asked for."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"row {index} of {self.count}")
+        # One in some hundred cannot be drawn or is held out.
+        names = (f"{self.seed}-{index}-{attempt}" for attempt in itertools.count())
+        tried = ((name, self._example(name, index)) for name in names)
+        name, example = next((name, made) for name, made in tried if made is not None)
+        assert example.graph is not None
+        turn = cot_turn(example.graph, example.smiles, self.form)
+        return {
+            "id": name,
+            "image": example.image,
+            "conversations": [
+                {"from": "human", "value": f"<image>\n{turn.question}"},
+                {"from": "gpt", "value": turn.answer},
+            ],
+            "source": "invented",
+            "task": turn.task,
+        }
+
+    def sizes(self, index: int) -> Sizes:
+        """How large the molecule of a row may be."""
+        block = index // self.alike
+        most = self.most
+        if self.grow:
+            progress = min(1.0, block * self.alike / (self.grow * self.count))
+            most = round(self.start + progress * (self.most - self.start))
+        sizes = Sizes(self.mean, self.spread, self.least, most)
+        if self.alike == 1:
+            return sizes
+        size = sizes.draw(random.Random(f"{self.seed} block {block}"))
+        return Sizes(size, 0.0, size, size)
+
+    def _example(self, name: str, index: int) -> Example | None:
+        number = number_of(name)
+        smiles = invent(self.seed, number, self.sizes(index))
+        key = skeleton(smiles) or smiles
+        if key in self._excluded or split_of(key, self.held_out, 0.0) != "train":
+            return None
+        rng = random.Random(number)
+        look: StyleRange = "varied" if rng.random() < self.varied else "clean"
+        try:
+            drawing = render(smiles, (self.side, self.side), seed=rng.getrandbits(63), look=look)
+            return fitted(Example(drawing.image, drawing.graph, drawing.smiles), self.frame)
+        except (RenderError, Drop):
+            return None

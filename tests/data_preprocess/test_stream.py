@@ -1,0 +1,69 @@
+"""Rows made on the spot: the same for the same number, true to their picture, never held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_preprocess.sources import InputError
+from data_preprocess.splits import skeleton, split_of
+from data_preprocess.stream import Drawings
+from eyesmol.answer import read_answer
+from eyesmol.chemistry import canonical_smiles, graph_to_smiles
+
+SMALL: dict[str, Any] = {"side": 112, "least": 2, "most": 8, "mean": 5.0, "spread": 2.0}
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 999), st.integers(0, 5))
+def test_a_row_depends_on_seed_and_number_alone(index: int, seed: int) -> None:
+    first = Drawings(1_000, seed=seed, varied=0.5, **SMALL)[index]
+    again = Drawings(1_000, seed=seed, varied=0.5, **SMALL)[index]
+    assert first["image"].tobytes() == again["image"].tobytes()
+    assert first["conversations"] == again["conversations"]
+    assert first["image"].size == (112, 112)
+    answer = read_answer(first["conversations"][1]["value"])
+    assert not answer.problems
+    found, problems = graph_to_smiles(answer.graph)
+    if not problems:  # abbreviations and R groups of a varied style
+        assert answer.smiles is not None
+        assert found == canonical_smiles(answer.smiles)
+    assert all(0 <= atom.x < 112 and 0 <= atom.y < 112 for atom in answer.graph.atoms)
+
+
+def test_held_out_and_excluded_molecules_are_never_shown(tmp_path: Path) -> None:
+    shown = Drawings(150, varied=0.0, held_out=0.5, **SMALL)
+    keys = {_key(row) for row in (shown[index] for index in range(len(shown)))}
+    assert {split_of(key, 0.5, 0.0) for key in keys} == {"train"}
+    some = sorted(key for key in keys if len(key) == 14)[: len(keys) // 2]
+    (tmp_path / "keys.txt").write_text("\n".join(some))
+    without = Drawings(150, varied=0.0, held_out=0.5, exclude=[str(tmp_path / "keys.txt")], **SMALL)
+    assert not {_key(row) for row in (without[i] for i in range(len(without)))} & set(some)
+
+
+def test_small_molecules_come_first_and_neighbours_are_alike() -> None:
+    rows = Drawings(400, grow=0.5, start=8, alike=20, least=3, most=40, mean=25.0)
+    early = max(rows.sizes(index).most for index in range(0, 60))
+    late = max(rows.sizes(index).most for index in range(200, 400))
+    assert early <= 17 < 30 <= late <= 40
+    for index in range(0, 400, 20):
+        assert len({rows.sizes(index + k) for k in range(20)}) == 1
+
+
+def test_what_no_row_can_satisfy_is_refused() -> None:
+    with pytest.raises(InputError, match="none fit"):
+        Drawings(10, least=9, most=5)
+    with pytest.raises(InputError, match="count 0"):
+        Drawings(0)
+    with pytest.raises(IndexError):
+        Drawings(3, **SMALL)[3]
+
+
+def _key(row: dict[str, Any]) -> str:
+    smiles = read_answer(row["conversations"][1]["value"]).smiles
+    assert smiles is not None
+    return skeleton(smiles) or smiles
