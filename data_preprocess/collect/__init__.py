@@ -4,4 +4,9 @@ A module has one function, ``add(sources)``, which adds the parser of ``collect 
 ``run``: the function that takes the parsed options and returns the exit status.
 """
 
-SOURCES: tuple[str, ...] = ("uspto",)
+SOURCES: tuple[str, ...] = (
+    "pubchem",
+    "chebi",
+    "uspto",
+    "pixmo",
+)

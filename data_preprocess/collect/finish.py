@@ -1,0 +1,172 @@
+"""From what a source said to ``catalogue.parquet``, ``collect_info.json`` and a report."""
+
+from __future__ import annotations
+
+import html.parser
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rdkit import Chem, rdBase
+from tqdm import tqdm
+
+from data_preprocess.catalogue import CatalogueWriter, Compound
+from data_preprocess.collect.tally import Tally
+from data_preprocess.dataset import write_json
+from data_preprocess.sources import InputError
+from eyesmol import __version__
+from eyesmol.chemistry import molblock_to_smiles
+from eyesmol.molfile import MolfileError
+
+__all__ = ["INFO", "Drop", "finish", "plain_text", "settle"]
+
+INFO = "collect_info.json"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A compound that becomes no row; `reason` is one of a few fixed phrases."""
+
+    id: str
+    reason: str
+
+
+def settle(compound: Compound) -> Compound | Drop:
+    """The row of a compound, with what RDKit has to compute.
+
+    A SMILES that RDKit reads stays as the source wrote it. One that it cannot read, or none at all,
+    is replaced by the canonical one of the molfile. The InChIKey is computed where there is none
+    (structures with R groups have none at all).
+    """
+    if not (compound.smiles or compound.molfile):
+        return Drop(compound.id, "no structure")
+    mol = _read(compound.smiles)
+    if mol is None:
+        try:
+            smiles = molblock_to_smiles(compound.molfile or "")
+        except MolfileError:
+            return Drop(
+                compound.id,
+                "RDKit reads neither its SMILES nor its molfile"
+                if compound.smiles and compound.molfile
+                else f"RDKit cannot read its {'SMILES' if compound.smiles else 'molfile'}",
+            )
+        if not smiles:
+            return Drop(compound.id, "no structure")
+        compound = replace(compound, smiles=smiles)
+        mol = _read(smiles)
+    if not compound.inchikey and mol is not None:
+        with rdBase.BlockLogs():
+            compound = replace(compound, inchikey=Chem.MolToInchiKey(mol) or None)
+    return compound
+
+
+def _read(smiles: str | None) -> Chem.Mol | None:
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(smiles) if smiles else None
+
+
+def finish(
+    folder: Path,
+    rows: Iterable[Compound | Drop],
+    about: dict[str, Any],
+    drops: Tally,
+    *,
+    total: int,
+    absent: Mapping[str, Tally],
+    failed: Tally,
+) -> int:
+    """Write the catalogue and what there is to know of it, and report.
+
+    Args:
+        folder: of the catalogue.
+        rows: what the source said, in order; each is settled here.
+        about: of the source: name, base, files, licence and the like, for ``collect_info.json``.
+        drops: counted before.
+        total: rows and drops to come.
+        absent: what the source does not have, by question; may grow while the rows come.
+        failed: questions without an answer.
+
+    Returns:
+        The exit status: 1 if questions failed, since the same command may then do better.
+
+    Raises:
+        InputError: not one row.
+    """
+    filled: Counter[str] = Counter()
+    with CatalogueWriter(folder) as catalogue:
+        for found in tqdm(rows, total=total, desc="catalogue", unit=" compounds"):
+            row = found if isinstance(found, Drop) else settle(found)
+            if isinstance(row, Drop):
+                drops.add(row.reason, row.id)
+                continue
+            catalogue.add(row)
+            filled["rows"] += 1
+            filled.update(c.name for c in fields(row) if getattr(row, c.name) is not None)
+        if not filled["rows"]:
+            reasons = "; ".join(f"{reason}: {drop.count:,}" for reason, drop in drops.items())
+            raise InputError(
+                f"{folder}: of {total:,} compounds not one became a row ({reasons or 'none came'})"
+            )
+    info = {
+        **about,
+        "version": __version__,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "compounds": total,
+        "rows": filled.pop("rows"),
+        "filled": dict(sorted(filled.items())),
+        "drops": drops.to_dict(),
+        "absent": {question: tally.to_dict() for question, tally in absent.items() if len(tally)},
+        "failed": failed.to_dict(),
+    }
+    write_json(folder / INFO, info)
+    _report(folder, info)
+    return 1 if len(failed) else 0
+
+
+def _report(folder: Path, info: dict[str, Any]) -> None:
+    optional = ("inchikey", "name", "description", "image", "molfile")
+    having = ", ".join(f"{info['filled'].get(column, 0):,} {column}" for column in optional)
+    print(f"{folder}: {info['rows']:,} rows of {info['compounds']:,} compounds ({having})")
+    counts = [(f"dropped: {reason}", drop) for reason, drop in info["drops"].items()]
+    for question, gaps in info["absent"].items():
+        counts += [(f"no {question}: {reason}", gap) for reason, gap in gaps.items()]
+    counts += [(f"no answer to {reason}", gap) for reason, gap in info["failed"].items()]
+    for what, entry in counts:
+        print(f"  {entry['count']:>9,}  {what}, such as {entry['examples'][0]}")
+    if info["failed"]:
+        print("  the same command asks again for what found no answer, and for nothing else")
+    print(f"  licence: {info['licence']}")
+
+
+# ---- text ----
+
+
+class _Text(html.parser.HTMLParser):
+    """Keeps the text between the marks."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+
+def plain_text(text: str | None) -> str | None:
+    """Text without HTML marks and entities, on one line; None where nothing is left.
+
+    >>> plain_text("An <em>ortho</em>-fused H<sub>2</sub>O &amp; more")
+    'An ortho-fused H2O & more'
+    """
+    if not text:
+        return None
+    if "<" in text or "&" in text:
+        parser = _Text()
+        parser.feed(text)
+        parser.close()
+        text = "".join(parser.parts)
+    return " ".join(text.split()) or None

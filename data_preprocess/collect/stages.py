@@ -1,0 +1,93 @@
+"""What fills a state: files that are read once, and a service that is asked what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from data_preprocess.collect.files import Progress
+from data_preprocess.collect.state import Absent, State, batches
+from data_preprocess.collect.tally import Tally
+from data_preprocess.collect.web import Unavailable, Web
+from data_preprocess.sources import InputError
+
+__all__ = ["FileRows", "ask_all", "read_files"]
+
+FileRows = Iterator["tuple[int, Any] | Absent | None"]
+"""Id and value of each row of a file, `Absent` where it has none, None to pass it over."""
+
+
+def read_files(
+    state: State,
+    kind: str,
+    paths: Sequence[Path],
+    rows_of: Callable[[Path, Progress], FileRows],
+    wanted: Iterable[int] | None,
+) -> Tally:
+    """Read files into the state, each once, going on where an earlier run was stopped.
+
+    Args:
+        state: gets the answers.
+        kind: of the answers.
+        paths: of the files.
+        rows_of: reads one.
+        wanted: ids that `rows_of` picks; None where it takes all.
+
+    Returns:
+        Rows that had no answer, by reason.
+
+    Raises:
+        InputError: no such file, a faulty one, or one without a row.
+    """
+    choice = "all" if wanted is None else hashlib.sha256(array("q", sorted(wanted))).hexdigest()
+    rejects = Tally()
+    for path in paths:
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        name = f"{kind}|{path.name}|{size}|{choice}"
+        with tqdm(total=size, unit="B", unit_scale=True, desc=path.name) as bar:
+            if not state.read_once(name, kind, rows_of(path, bar.update)):
+                raise InputError(f"{path}: the file holds not one record")
+        rejects.update(state.rejects(name, f"{path.name} record"))
+    return rejects
+
+
+def ask_all(
+    web: Web,
+    state: State,
+    kind: str,
+    ask: Callable[[list[int]], dict[int, Any]],
+    *,
+    size: int = 1,
+    among: Sequence[str] = (),
+) -> None:
+    """Ask for all answers of one kind that are missing; each is on disk before the next is seen.
+
+    Args:
+        web: whose pace is kept.
+        state: knows what is missing, and gets what comes.
+        kind: of answer.
+        ask: takes at most `size` ids and returns the answers, some of them `Absent`.
+        size: ids of one question.
+        among: ask only about compounds that have an answer of one of these kinds.
+
+    Raises:
+        ServiceError: the service does not answer any more.
+    """
+    total = state.count_missing(kind, among)
+    if not total:
+        return
+    with tqdm(total=total, unit=" compounds", desc=kind) as bar:
+        for ids, answers in web.gather(batches(state.missing(kind, among), size), ask):
+            if isinstance(answers, Unavailable):
+                state.fail(kind, ids, str(answers))
+            else:
+                state.save(kind, answers)
+            bar.update(len(ids))
