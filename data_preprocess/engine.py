@@ -1,7 +1,7 @@
 """Where the parts of a long piece of work are done: in this process, in several, or on a cluster.
 
 A job is small and picklable, writes its own part, and passes over a part that is already there; so
-a run that was killed goes on, and nothing but a count travels back.
+a run that was killed goes on, and little more than a count travels back.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ Engine = Literal["processes", "ray"]
 _AHEAD = 3  # jobs for each worker: enough to keep all busy; more would only hold memory
 
 Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 def run(
-    jobs: Iterable[Job], work: Callable[[Job], int], workers: int, engine: Engine = "processes"
-) -> Iterator[int]:
+    jobs: Iterable[Job], work: Callable[[Job], Result], workers: int, engine: Engine = "processes"
+) -> Iterator[Result]:
     """Work through the jobs; yields what `work` returns for each as it is done, in any order.
 
     Args:
         jobs: made only as fast as they are worked through.
-        work: a function at the top of a module; it returns how many items were in the job.
+        work: a function at the top of a module; a builder's returns how many items were in the job.
         workers: processes; with 1, all happens in this one. A cluster that already runs brings its
             own number.
         engine: ``processes`` on this machine, or ``ray``: the cluster at RAY_ADDRESS, which must
@@ -49,11 +50,13 @@ def run(
         yield from _in_processes(jobs, work, workers)
 
 
-def _in_processes(jobs: Iterable[Job], work: Callable[[Job], int], workers: int) -> Iterator[int]:
+def _in_processes(
+    jobs: Iterable[Job], work: Callable[[Job], Result], workers: int
+) -> Iterator[Result]:
     # Spawned, not forked: threads of a parent (a notebook, a test) do not survive a fork.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent) as pool:
-        pending: set[Future[int]] = set()
+        pending: set[Future[Result]] = set()
         for job in jobs:
             pending.add(pool.submit(work, job))
             if len(pending) >= _AHEAD * workers:
@@ -75,7 +78,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _on_ray(jobs: Iterable[Job], work: Callable[[Job], int], workers: int) -> Iterator[int]:
+def _on_ray(jobs: Iterable[Job], work: Callable[[Job], Result], workers: int) -> Iterator[Result]:
     ray = _ray()
     mine = not ray.is_initialized()
     if mine:
@@ -102,7 +105,7 @@ def _on_ray(jobs: Iterable[Job], work: Callable[[Job], int], workers: int) -> It
             ray.shutdown()
 
 
-def _results(ray: Any, references: list[Any]) -> Iterator[int]:
+def _results(ray: Any, references: list[Any]) -> Iterator[Result]:
     """Results in turn; what `work` raised is raised as it was, not wrapped in Ray's own."""
     for reference in references:
         try:
