@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image
 from rdkit import Chem
 
 from data_preprocess.drawing.indigo_drawing import draw_with_indigo
@@ -72,6 +72,8 @@ def render(
     draw = draw_with_indigo if style.engine == "indigo" else draw_with_rdkit
     image, points = draw(drawn, style.beside.inner_size(size), style)
     image, dx, dy = style.beside.framed(image, size)
+    if not style.colour:
+        image = image.convert("L")
     style.beside.add(image, rng)
     graph = drawn.graph.placed((x + dx, y + dy) for x, y in points)
     if style.scan != CLEAN_SCAN:
@@ -79,7 +81,7 @@ def render(
         places = np.array([(atom.x, atom.y, 1) for atom in graph.atoms]) @ affine.T
         graph = graph.placed((float(x), float(y)) for x, y in places)
     _check(graph, drawn.smiles, size, style)
-    return Drawing(_grey_if_grey(image), graph, drawn.smiles)
+    return Drawing(image, graph, drawn.smiles)
 
 
 _SMALLEST_FONT = 9.0  # pixels, of both engines
@@ -104,11 +106,3 @@ def _check(graph: MolGraph, smiles: str, size: tuple[int, int], style: Style) ->
     found, _ = graph_to_smiles(graph)
     if found != smiles:
         raise RenderError("the drawing does not hold the whole molecule", smiles)
-
-
-def _grey_if_grey(image: Image.Image) -> Image.Image:
-    red, green, blue = image.split()
-    same = not (
-        ImageChops.difference(red, green).getbbox() or ImageChops.difference(red, blue).getbbox()
-    )
-    return image.convert("L") if same else image

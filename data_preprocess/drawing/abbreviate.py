@@ -26,7 +26,7 @@ FORWARD, BACKWARD = "_labelForward", "_labelBackward"
 
 # An element with its hydrogens (OH, NH2) is no abbreviation in this house: its label is O, N.
 _FORMULAS = """
-OCH3 H3CO, OC2H5 C2H5O, OCF3 F3CO, OCHF2 F2HCO, OCH2CF3 F3CCH2O, ONO2 O2NO,
+OCH3 H3CO, OC2H5 C2H5O, OCF3 F3CO, OCHF2 F2HCO, OCH2CF3 F3CCH2O, OCH2Ph PhH2CO, ONO2 O2NO,
 CF3 F3C, CHF2 F2HC, CH2F FH2C, CCl3 Cl3C, C2H5 C2H5, C2F5 F5C2, C6H5 C6H5,
 CH2OH HOH2C, CH2NH2 H2NH2C, CH2Cl ClH2C, CH2Br BrH2C, CH2CN NCH2C, CH2CO2H HO2CH2C,
 CO2H HO2C, COOH HOOC, CHO OHC, CN NC, COCl ClOC, COCH3 H3COC, COCF3 F3COC,
@@ -40,7 +40,7 @@ SO2NMe2 Me2NO2S, SO2F FO2S, PO3H2 H2O3P, P(O)(OH)2 (HO)2(O)P, PPh2 Ph2P, B(OH)2 
 SiMe3 Me3Si, OSiMe3 Me3SiO, CPh3 Ph3C, C(CH3)3 (H3C)3C, CH(CH3)2 (H3C)2HC, SF5 F5S
 """
 # A group of the table behind (or before) what ties it to the rest.
-_TIES = {"O": "O", "S": "S", "NH": "HN", "CO2": "O2C", "SO2": "O2S", "CO": "OC", "OCH2": "H2CO"}
+_TIES = {"O": "O", "S": "S", "NH": "HN", "CO2": "O2C", "SO2": "O2S", "CO": "OC"}
 _TIED = (  # noqa: SIM905
     "Me Et Pr iPr i-Pr nBu n-Bu tBu t-Bu iBu Cy cPr Ph Bn PMB MOM MEM SEM BOM THP Tr Trt TMS TES "
     "TBS TBDMS TIPS TBDPS Ac Bz Piv Boc Cbz Fmoc Alloc Troc Ms Ts Tf Ns PMP Tol"
@@ -51,7 +51,7 @@ _LARGEST = 24  # atoms of the largest group that has a name (DMTr)
 _MUST_STAY = 3  # atoms that stay drawn: a molecule of labels alone teaches no bonds
 
 
-def collapsed(mol: Chem.Mol, share: float, rng: random.Random) -> Chem.Mol:
+def collapsed(mol: Chem.Mol, share: float, rng: random.Random, *, hyphens: bool = True) -> Chem.Mol:
     """A copy in which some substituents are one dummy atom, with the two texts as its properties.
 
     The dummy keeps the place, the bond and so the stereo of the atom that it replaces. Its isotope
@@ -61,17 +61,22 @@ def collapsed(mol: Chem.Mol, share: float, rng: random.Random) -> Chem.Mol:
         mol: sanitised.
         share: of the substituents that have a label, larger ones asked first.
         rng: chooses which, and how each is written.
+        hyphens: labels such as t-Bu may be used.
     """
     found = [group for group in _substituents(mol) if rng.random() < share]
     edited = Chem.RWMol(mol)
     drawn, gone = mol.GetNumAtoms(), set[int]()
     kinds: dict[str, int] = {}
+    labels, _ = _table()
     for key, anchor, members in sorted(found, key=lambda group: -len(group[2])):
         if gone & members or drawn - len(members) < _MUST_STAY:
             continue
+        texts = [t for t in labels[key] if hyphens or "-" not in t[0]]
+        if not texts:
+            continue
+        forward, backward = rng.choice(texts)
         drawn -= len(members)
         gone |= members
-        forward, backward = rng.choice(_labels()[key])
         dummy = Chem.Atom(0)
         dummy.SetIsotope(200 + kinds.setdefault(key, len(kinds)))  # no R group has such a number
         dummy.SetProp(FORWARD, forward)
@@ -89,6 +94,7 @@ def collapsed(mol: Chem.Mol, share: float, rng: random.Random) -> Chem.Mol:
 
 def _substituents(mol: Chem.Mol) -> Iterator[tuple[str, int, frozenset[int]]]:
     """Each side of a bond that has a label: its key, the atom that is bonded, all its atoms."""
+    labels, compositions = _table()
     for bond in mol.GetBonds():
         if bond.IsInRing() or bond.GetBondType() != Chem.BondType.SINGLE:
             continue
@@ -97,9 +103,9 @@ def _substituents(mol: Chem.Mol) -> Iterator[tuple[str, int, frozenset[int]]]:
             members = _side(mol, anchor, outside)
             if members is None or not _is_plain(mol, members):
                 continue
-            if _composition(mol, members) in _compositions():
+            if _composition(mol, members) in compositions:
                 key = _key(mol, anchor, members)
-                if key in _labels():
+                if key in labels:
                     yield key, anchor, members
 
 
@@ -138,22 +144,34 @@ def _composition(mol: Chem.Mol, members: frozenset[int]) -> _Composition:
 
 
 def _key(mol: Chem.Mol, anchor: int, members: frozenset[int]) -> str:
-    """The SMILES of a side, begun at the atom that is bonded."""
-    return str(
-        Chem.MolFragmentToSmiles(mol, list(members), rootedAtAtom=anchor, isomericSmiles=False)
-    )
+    """A canonical text of a side, in which the atom that is bonded is marked."""
+    symbols = [_symbol(atom) for atom in mol.GetAtoms()]
+    symbols[anchor] += "<"
+    return str(Chem.MolFragmentToSmiles(mol, list(members), atomSymbols=symbols))
+
+
+def _symbol(atom: Chem.Atom) -> str:
+    symbol = atom.GetSymbol().lower() if atom.GetIsAromatic() else atom.GetSymbol()
+    hydrogen = "H" if atom.GetIsAromatic() and atom.GetTotalNumHs() and symbol != "c" else ""
+    return f"{symbol}{hydrogen}{atom.GetFormalCharge() or ''}"
 
 
 @lru_cache(maxsize=1)
-def _labels() -> dict[str, list[tuple[str, str]]]:
-    """The SMILES of a substituent -> its labels (forward, backward), whatever the table holds."""
+def _table() -> tuple[dict[str, list[tuple[str, str]]], set[_Composition]]:
+    """Substituents -> their labels (forward, backward), and the elements of all of them.
+
+    The elements are a cheap question that spares most substituents their key.
+    """
     table: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    compositions: set[_Composition] = set()
     for forward, backward in dict.fromkeys(_drawn_labels()):
-        key = _meaning(forward, from_right=False)
-        # A text that reads otherwise from its other end (SCN, NCS) would teach the wrong molecule.
-        if key is not None and key == _meaning(backward, from_right=True):
+        meaning = _meaning(forward, from_right=False)
+        # A text that reads otherwise from its other end would teach the wrong molecule.
+        if meaning is not None and meaning == _meaning(backward, from_right=True):
+            key, composition = meaning
             table[key].append((forward, backward))
-    return dict(table)
+            compositions.add(composition)
+    return dict(table), compositions
 
 
 def _drawn_labels() -> Iterator[tuple[str, str]]:
@@ -168,14 +186,7 @@ def _drawn_labels() -> Iterator[tuple[str, str]]:
             yield f"{tie}{name}", f"{name}{reverse}"
 
 
-@lru_cache(maxsize=1)
-def _compositions() -> frozenset[_Composition]:
-    """The elements of all labels: a cheap question that spares most substituents their SMILES."""
-    mols = (Chem.MolFromSmiles(key) for key in _labels())
-    return frozenset(_composition(m, frozenset(range(m.GetNumAtoms()))) for m in mols)
-
-
-def _meaning(label: str, *, from_right: bool) -> str | None:
+def _meaning(label: str, *, from_right: bool) -> tuple[str, _Composition] | None:
     fragment = read_label(label, [1], from_right=from_right)
     if fragment is None:
         return None
@@ -185,4 +196,5 @@ def _meaning(label: str, *, from_right: bool) -> str | None:
     mol.AddBond(anchor, outside, Chem.BondType.SINGLE)
     with rdBase.BlockLogs():
         Chem.SanitizeMol(mol)
-    return _key(mol, anchor, frozenset(range(mol.GetNumAtoms())) - {outside})
+    members = frozenset(range(mol.GetNumAtoms())) - {outside}
+    return _key(mol, anchor, members), _composition(mol, members)

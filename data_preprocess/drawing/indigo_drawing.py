@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+import tempfile
 from functools import lru_cache
 from typing import Any
 
@@ -160,6 +161,9 @@ def _rendered(block: str, length: float, style: Style, smiles: str) -> bytes:
     from indigo import IndigoException
 
     try:
-        return bytes(renderer.renderToBuffer(indigo.loadMolecule(block)))
+        # By way of a file: the package copies a buffer byte by byte in Python.
+        with tempfile.NamedTemporaryFile(suffix=".png") as file:
+            renderer.renderToFile(indigo.loadMolecule(block), file.name)
+            return file.read()
     except IndigoException:
         raise RenderError("Indigo cannot draw the molecule", smiles) from None

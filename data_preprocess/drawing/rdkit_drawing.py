@@ -13,6 +13,7 @@ from rdkit.Geometry import Point2D
 from data_preprocess.drawing.fonts import font_file
 from data_preprocess.drawing.sketch import Sketch
 from data_preprocess.drawing.style import Style
+from eyesmol.graph import Bond, BondOrder, MolGraph
 
 __all__ = ["Point", "draw_with_rdkit"]
 
@@ -34,16 +35,57 @@ def draw_with_rdkit(
     drawer = _drawer(size, style)
     drawer.DrawMolecule(mol)
     points = [drawer.GetDrawCoords(index) for index in range(mol.GetNumAtoms())]
+    if style.hash_width:
+        for bond in sketch.graph.bonds:
+            if bond.order == BondOrder.DASHED_WEDGE:
+                _draw_dashed_wedge(drawer, sketch.graph, bond, points, style)
     for ring in sketch.circles:
         corners = [points[index] for index in ring]
         x, y = (sum(getattr(c, axis) for c in corners) / len(corners) for axis in "xy")
         radius = _CIRCLE * ((corners[0].x - x) ** 2 + (corners[0].y - y) ** 2) ** 0.5
         drawer.SetFillPolys(False)
-        drawer.SetLineWidth(round(max(1.0, style.bond_width)))
+        drawer.SetLineWidth(max(1.0, style.bond_width))
         drawer.DrawEllipse(Point2D(x - radius, y - radius), Point2D(x + radius, y + radius), True)
     drawer.FinishDrawing()
     image = Image.open(io.BytesIO(drawer.GetDrawingText()))
     return image.convert("RGB"), [(point.x, point.y) for point in points]
+
+
+def _draw_dashed_wedge(
+    drawer: rdMolDraw2D.MolDraw2DCairo,
+    graph: MolGraph,
+    bond: Bond,
+    points: list[Point2D],
+    style: Style,
+) -> None:
+    """Paint RDKit's thin strokes over, between the labels of both ends, and draw bolder ones."""
+    begin, end = points[bond.begin], points[bond.end]
+    along = end - begin
+    length = along.Length()
+    across = Point2D(-along.y / length, along.x / length)
+    letter = 0.65 * max(style.font_size * length, _MIN_FONT) / length
+    start, stop = (
+        edge if graph.atoms[index].text == "C" and not style.methyl else inside
+        for index, edge, inside in (
+            (bond.begin, 0.06, letter),
+            (bond.end, 0.98, 1 - letter),
+        )
+    )
+
+    def at(share: float, aside: float) -> Point2D:
+        return begin + along * share + across * aside
+
+    drawer.SetFillPolys(True)
+    drawer.SetColour((1, 1, 1))
+    rim = [(start, 0.04), (stop, 0.2), (stop, -0.2), (start, -0.04)]
+    drawer.DrawPolygon([at(share, aside * length) for share, aside in rim], True)
+    drawer.SetColour((0, 0, 0))
+    drawer.SetLineWidth(style.hash_width)
+    count = max(4, round((stop - start) * length / max(2.3 * style.hash_width, length / 8)))
+    for number in range(count + 1):
+        share = start + (stop - start) * number / count
+        half = max(style.wedge_width / 2 * share * length, 0.5)
+        drawer.DrawLine(at(share, half), at(share, -half), rawCoords=True)
 
 
 def _drawer(size: tuple[int, int], style: Style) -> rdMolDraw2D.MolDraw2DCairo:

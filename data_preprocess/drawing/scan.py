@@ -10,7 +10,7 @@ import io
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,17 @@ __all__ = ["CLEAN_SCAN", "Print", "Scan"]
 
 Affine = NDArray[np.float64]  # (2, 3): places in the drawing -> places in the scan
 _FloatImage = NDArray[np.float32]
-_SMALLEST_LETTER = 7.5  # pixels at the lowest resolution: below, N and H are the same
+# At the lowest resolution, in pixels.
+_SMALLEST_LETTER = 7.5  # below, N and H are the same
+_THINNEST_LINE = 0.9  # below, a line is no darker than dirt
 _INK = 200
 _LARGEST_ZOOM = 1.5  # a small molecule on much paper is not blown up
 
 
 @dataclass(frozen=True)
 class Print:
-    """What is on the paper, in pixels: the height of its letters, its lines' width and the gap
-    between the two lines of a double bond."""
+    """What is on the paper, in pixels: the height of its letters, the width of its thinnest lines
+    and the gap between the two lines of a double bond."""
 
     letter: float
     line: float
@@ -45,10 +47,10 @@ class Scan:
         shear: slant, along x and along y.
         zoom: over the drawing's own size, where there is room.
         crop: cut to the ink, so that the outermost ink meets the picture's edge.
-        lines: ``thick`` and ``thin`` by a pixel where lines and gaps allow it; ``broken`` where
+        lines: ``thick`` by a pixel at each side where gaps and letters allow it; ``broken`` where
             the toner failed.
         resolution: of the scanner; 1 is the picture's own.
-        blur: standard deviation, in tenths of a letter's height.
+        blur: standard deviation, in widths of a line.
         ink, paper: grey values, 0 black to 255 white.
         shade: how much darker the paper is on one side.
         noise: standard deviation of grey values.
@@ -63,7 +65,7 @@ class Scan:
     shear: tuple[float, float] = (0.0, 0.0)
     zoom: float = 1.0
     crop: bool = False
-    lines: Literal["drawn", "thick", "thin", "broken"] = "drawn"
+    lines: Literal["drawn", "thick", "broken"] = "drawn"
     resolution: float = 1.0
     blur: float = 0.0
     ink: float = 0.0
@@ -92,9 +94,9 @@ class Scan:
             shear=(often(0.2, -0.04, 0.04), often(0.2, -0.04, 0.04)),
             zoom=often(0.3, 0.85, 1.1, 1.0),
             crop=crop,
-            lines=rng.choice(("drawn", "drawn", "drawn", "drawn", "thick", "thin", "broken")),
+            lines=rng.choice(("drawn", "drawn", "drawn", "thick", "broken")),
             resolution=often(0.4, 0.4, 1.0, 1.0),
-            blur=often(0.4, 0.2, 0.9),
+            blur=often(0.4, 0.15, 0.5),
             ink=often(0.3, 0, 90),
             paper=255.0 if binary else often(0.3, 205, 255, 255.0),
             shade=0.0 if binary else often(0.15, 10, 50),
@@ -110,7 +112,7 @@ class Scan:
         """The scan, as large as the drawing, and where the drawing's places lie in it.
 
         Args:
-            image: RGB, dark on white.
+            image: L or RGB, dark on white.
             print_: sizes of what is on it.
             rng: for dirt and noise.
         """
@@ -121,9 +123,10 @@ class Scan:
             return image, affine
         dice = np.random.default_rng(rng.getrandbits(64))
         image = _with_lines(image, self.lines, print_, dice)
-        image = _coarsened(image, max(self.resolution, _SMALLEST_LETTER / print_.letter))
+        finest = max(_SMALLEST_LETTER / print_.letter, _THINNEST_LINE / print_.line)
+        image = _coarsened(image, max(self.resolution, finest))
         if self.blur:
-            image = image.filter(ImageFilter.GaussianBlur(self.blur * print_.letter / 10))
+            image = image.filter(ImageFilter.GaussianBlur(self.blur * print_.line))
         return self._developed(image, print_, dice), affine
 
     def _affine(self, image: Image.Image) -> Affine:
@@ -136,8 +139,8 @@ class Scan:
         size = np.array(image.size, dtype=np.float64)
         moved = corners @ matrix.T
         spread = np.ptp(moved, axis=0)
-        # Cropped, the ink meets the edge; else a pixel of paper stays.
-        room = size + (1.0 if self.crop else -2.0)
+        # Cropped, the ink meets the edge; else two pixels of paper stay.
+        room = size - (1.0 if self.crop else 4.0)
         fit = float((room / np.maximum(spread, 1.0)).min())
         if fit < 1 or (self.crop and fit < _LARGEST_ZOOM):
             matrix = matrix * fit
@@ -152,24 +155,25 @@ class Scan:
         self, image: Image.Image, print_: Print, dice: np.random.Generator
     ) -> Image.Image:
         """Grey values or colours, noise, specks, black and white, the file format."""
-        pixels = np.asarray(image, dtype=np.float32)
+        pixels: NDArray[Any] = np.asarray(image, dtype=np.float32)
         if self.shade or self.paper != 255 or self.ink:
             pixels = self.ink + pixels * ((self.paper - self.ink) / 255)
         if self.shade:
-            pixels = pixels - self.shade * _slope(pixels.shape, dice)
+            pixels = pixels - _each_colour(self.shade * _slope(pixels.shape, dice), pixels)
         if self.noise:
-            grain = dice.normal(0, self.noise, pixels.shape[:2]).astype(np.float32)
-            pixels = pixels + grain[..., None]
+            grain = dice.standard_normal(pixels.shape[:2], dtype=np.float32) * self.noise
+            pixels = pixels + _each_colour(grain, pixels)
         if self.binary:
-            middle = (self.ink + self.paper) / 2
-            dark = pixels.mean(axis=2, keepdims=True) < middle + 20
-            pixels = np.where(dark, 0, 255) + np.zeros_like(pixels)
+            # Nearer to the paper than to the ink: a thin line is grey where it has been blurred.
+            threshold = self.ink + 0.8 * (self.paper - self.ink)
+            grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+            pixels = np.where(grey < threshold, 0.0, 255.0)
         if self.specks:
             # A speck is a pixel; where letters are small, so is the share that they can bear.
             share = self.specks * min(1.0, print_.letter / 14)
             die = dice.random(pixels.shape[:2])
-            pixels = np.where((die < share / 2)[..., None], 0, pixels)
-            pixels = np.where((die > 1 - share / 2)[..., None], 255, pixels)
+            pixels = np.where(_each_colour(die < share / 2, pixels), 0, pixels)
+            pixels = np.where(_each_colour(die > 1 - share / 2, pixels), 255, pixels)
         scanned = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
         if self.tint is not None:
             dark_colour, light_colour = self.tint
@@ -179,7 +183,7 @@ class Scan:
         if self.jpeg:
             file = io.BytesIO()
             scanned.save(file, "JPEG", quality=self.jpeg)
-            scanned = Image.open(file).convert("RGB")
+            scanned = Image.open(file)
         return scanned
 
 
@@ -207,7 +211,7 @@ def _bent(image: Image.Image, affine: Affine) -> Image.Image:
         Image.Transform.AFFINE,
         tuple(back[:2].ravel()),
         resample=Image.Resampling.BICUBIC,
-        fillcolor=(255, 255, 255),
+        fillcolor="white",
     )
 
 
@@ -216,8 +220,6 @@ def _with_lines(
 ) -> Image.Image:
     if lines == "thick" and print_.gap - print_.line >= 4 and print_.letter >= 13:
         return image.filter(ImageFilter.MinFilter(3))
-    if lines == "thin" and print_.line >= 3:
-        return image.filter(ImageFilter.MaxFilter(3))
     if lines == "broken":
         # Spots of 2 to 4 pixels without toner, a twentieth of the paper.
         field = ndimage.gaussian_filter(dice.standard_normal(image.size[::-1]), 1.2)
@@ -239,9 +241,14 @@ def _coarsened(image: Image.Image, resolution: float) -> Image.Image:
 
 
 def _slope(shape: tuple[int, ...], dice: np.random.Generator) -> _FloatImage:
-    """0 to 1 across the page, in any direction; (height, width, 1)."""
+    """0 to 1 across the page, in any direction; (height, width)."""
     angle = dice.uniform(0, 2 * math.pi)
     rows = np.linspace(-0.5, 0.5, shape[0], dtype=np.float32)[:, None]
     columns = np.linspace(-0.5, 0.5, shape[1], dtype=np.float32)[None, :]
     slope = (rows * math.sin(angle) + columns * math.cos(angle)) / math.sqrt(2) + 0.5
-    return slope[..., None].astype(np.float32)
+    return slope.astype(np.float32)
+
+
+def _each_colour(field: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:
+    """A field over the page (height, width), made to go with grey or RGB pixels."""
+    return field if pixels.ndim == 2 else field[..., None]

@@ -106,8 +106,9 @@ def sketch(mol: Chem.Mol, style: Style, rng: random.Random) -> Sketch:
         settled.GetAtomWithIdx(number).SetBoolProp(_OPEN, True)
     # Other atoms are drawn than the molecule has, so they are laid out anew. An abbreviation needs
     # room for its letters; where it finds none, the group is drawn in full.
+    hyphens = style.engine != "indigo"  # which takes the hyphen of p-Tol for a charge
     for share in (style.abbreviations, 0.0):
-        drawn = collapsed(settled, share, rng) if share else Chem.Mol(settled)
+        drawn = collapsed(settled, share, rng, hyphens=hyphens) if share else Chem.Mol(settled)
         drawn = _with_hydrogens(drawn, style.hydrogens, rng)
         drawn = _laid_out(drawn, style, settle=False)
         centres = [atom.GetIdx() for atom in drawn.GetAtoms() if atom.HasProp(_OPEN)]
@@ -252,6 +253,7 @@ def _with_wavy_bonds(mol: Chem.Mol, centres: list[int], rng: random.Random) -> C
         edited.GetBondBetweenAtoms(centre, other).SetBondDir(Chem.BondDir.UNKNOWN)
     if not centres:
         return mol
+    edited.UpdatePropertyCache(strict=False)
     Chem.FastFindRings(edited)
     return edited.GetMol()
 
@@ -348,6 +350,7 @@ def _make_single(mol: Chem.Mol, rings: tuple[tuple[int, ...], ...]) -> None:
     for ring in rings:
         for a, b in zip(ring, (*ring[1:], ring[0]), strict=True):
             mol.GetBondBetweenAtoms(a, b).SetBondType(Chem.BondType.SINGLE)
+    mol.UpdatePropertyCache(strict=False)
 
 
 def _bare_carbons(mol: Chem.Mol, share: float, rng: random.Random) -> tuple[int, ...]:

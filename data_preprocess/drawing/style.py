@@ -35,7 +35,9 @@ class Style:
         layout: ``rdkit``, or ``coordgen`` for its other way with large rings and crowded centres.
         straight: turn the layout so that most bonds lie on multiples of 30 degrees.
         double_gap: between the two lines of a double bond, in bond lengths.
-        wedge_width: of a wedge's wide end, in bond lengths (Indigo; RDKit's is fixed).
+        wedge_width: of a wedge's wide end, in bond lengths (RDKit: of dashed wedges).
+        hash_width: of the strokes of a dashed wedge, in pixels, for RDKit, whose own are one pixel
+            thin whatever its lines are; 0 leaves them so.
         colour: labels of elements in their usual colours, else black.
         methyl: write CH3 at the ends of chains.
         circles: draw benzene and pyridine rings with a circle: bonds of order 4.
@@ -65,6 +67,7 @@ class Style:
     straight: bool = False
     double_gap: float = 0.15
     wedge_width: float = 0.2
+    hash_width: float = 0.0
     colour: bool = False
     methyl: bool = False
     circles: bool = False
@@ -103,6 +106,7 @@ class Style:
             engine: instead of a random one.
         """
         bond = min(rng.uniform(0.12, 0.3) * min(size), rng.uniform(18, 56))
+        width = rng.uniform(0.025, 0.1) * bond
         straight = rng.random() < 0.7
 
         def mostly_none(chance: float) -> float:
@@ -112,7 +116,7 @@ class Style:
             rotation=rng.randrange(12) * 30 if straight else rng.uniform(0, 360),
             mirror=rng.random() < 0.5,
             bond_length=bond,
-            bond_width=rng.uniform(0.025, 0.1) * bond,
+            bond_width=width,
             font_size=rng.uniform(0.42, 0.68),
             margin=rng.choice((0.01, rng.uniform(0.02, 0.15))),
             engine=engine or ("rdkit" if rng.random() < 0.6 else "indigo"),
@@ -120,7 +124,8 @@ class Style:
             layout="rdkit" if rng.random() < 0.85 else "coordgen",
             straight=straight,
             double_gap=rng.uniform(0.1, 0.2),
-            wedge_width=rng.uniform(0.14, 0.3),
+            wedge_width=rng.uniform(0.16, 0.3),
+            hash_width=max(1.3, width * rng.uniform(0.7, 1.0)),
             colour=rng.random() < 0.2,
             methyl=rng.random() < 0.2,
             circles=rng.random() < 0.12,

@@ -68,7 +68,7 @@ class Surroundings:
         return paper, dx, dy
 
     def add(self, image: Image.Image, rng: Random) -> None:
-        """Draw captions and strokes into an RGB picture, where there is room."""
+        """Draw captions and strokes into an L or RGB picture, where there is room."""
         ink = np.asarray(image.convert("L")) < _INK
         for number in range(self.captions + self.strokes):
             # What is new is drawn on a paper of its own, so that its very ink can be compared.
