@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from data_preprocess.collect.finish import Drop
 
 BASE_URL = "https://www.ebi.ac.uk/chebi/backend/api/public"
+T = TypeVar("T")
+
 LICENCE = "CC BY 4.0 (ChEBI, EMBL-EBI)"
 
 _EXAMPLES = """\
@@ -131,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
         if not stored:
             with Web(options.base_url, manners_of(options), faults=False, say=tqdm.write) as web:
                 _ask(web, options, state, questions)
-        gaps = {kind: state.gaps(kind, "CHEBI:") for kind in [*kinds, *questions]}
+        gaps = {kind: state.gaps(kind, "CHEBI") for kind in [*kinds, *questions]}
         for kind, (_, unanswered) in gaps.items():
             failed.update(unanswered, f"{kind}: ")
         about = {
@@ -177,15 +179,28 @@ def _questions(options: argparse.Namespace) -> list[str]:
 
 
 def _ask(web: Web, options: argparse.Namespace, state: State, questions: list[str]) -> None:
-    asks: dict[str, Callable[[list[int]], dict[int, Any]]] = {
-        "molfile": partial(_ask_molfiles, web),
-        f"picture {options.image_size}": partial(
-            _ask_pictures, web, options.out, options.image_size
-        ),
-    }
     ask_all(web, state, "compound", partial(_ask_compounds, web), size=200)
+    # Where the number to ask for is not the id itself: an old id, or (None) one without structure.
+    number = {
+        id: known["primary"] if known["drawn"] else None
+        for id, answers in state.rows(["compound"])
+        if isinstance(known := answers.get("compound"), dict)
+        and not (known["drawn"] and known["primary"] == id)
+    }
+    size = options.image_size
+    asks: dict[str, Callable[[int], Any]] = {
+        "molfile": partial(_ask_molfile, web),
+        f"picture {size}": partial(_ask_picture, web, options.out, size),
+    }
+
+    def ask(about: Callable[[int], Any], ids: list[int]) -> dict[int, Any]:
+        return {
+            id: Absent("no structure") if (n := number.get(id, id)) is None else about(n)
+            for id in ids
+        }
+
     for kind in questions:
-        ask_all(web, state, kind, asks[kind], among=["compound"])
+        ask_all(web, state, kind, partial(ask, asks[kind]), among=["compound"])
 
 
 def _ask_compounds(web: Web, ids: list[int]) -> dict[int, Any]:
@@ -217,30 +232,28 @@ def _read_compounds(body: bytes) -> dict[int, Any]:
             "stars": data.get("stars"),
             "smiles": structure.get("smiles"),
             "inchikey": structure.get("standard_inchi_key"),
+            "drawn": bool(structure),
         }
     return answers
 
 
-def _ask_molfiles(web: Web, ids: list[int]) -> dict[int, Any]:
-    return {id: _or_absent(web, f"/molfile/{id}/", _read_molfile) for id in ids}
+def _ask_molfile(web: Web, id: int) -> str | Absent:
+    return _or_absent(web, f"/molfile/{id}/", _read_molfile)
 
 
-def _ask_pictures(web: Web, folder: Path, size: str, ids: list[int]) -> dict[int, Any]:
-    answers: dict[int, Any] = {}
+def _ask_picture(web: Web, folder: Path, size: str, id: int) -> str | Absent:
+    """The path of the picture, which is written on the way."""
     width, height = size.split("x")
-    for id in ids:
-        path = f"/compound/{id}/structure/?width={width}&height={height}"
-        picture = _or_absent(web, path, _read_svg)
-        if isinstance(picture, bytes):
-            file = f"images/{size}/{id % 1000:03d}/CHEBI{id}.svg"  # at most 1,000 folders
-            write_file(folder / file, picture)
-            answers[id] = file
-        else:
-            answers[id] = picture
-    return answers
+    path = f"/compound/{id}/structure/?width={width}&height={height}"
+    picture = _or_absent(web, path, _read_svg)
+    if isinstance(picture, Absent):
+        return picture
+    file = f"images/{size}/{id % 1000:03d}/CHEBI{id}.svg"  # at most 1,000 folders
+    write_file(folder / file, picture)
+    return file
 
 
-def _or_absent(web: Web, path: str, read: Callable[[bytes], Any]) -> Any:
+def _or_absent(web: Web, path: str, read: Callable[[bytes], T]) -> T | Absent:
     try:
         return web.ask("GET", path, read)
     except NotFound as error:
@@ -369,7 +382,7 @@ def _rows(
     for id, answers in state.rows([*kinds, *questions]):
         first = answers.get(kinds[0], Absent("in none of the files"))
         if isinstance(first, Absent):
-            yield Drop(f"CHEBI:{id}", first.reason)
+            yield Drop(f"CHEBI{id}", first.reason)
             continue
         known: dict[str, Any] = {}
         for kind in kinds:
@@ -380,9 +393,9 @@ def _rows(
             if isinstance(answer := answers.get(kind), str)
         }
         if known["primary"] in seen:
-            yield Drop(f"CHEBI:{id}", "the same compound as another id of the list")
+            yield Drop(f"CHEBI{id}", "the same compound as another id of the list")
         elif stars is not None and _stars(known) < stars:
-            yield Drop(f"CHEBI:{id}", f"fewer than {stars} stars")
+            yield Drop(f"CHEBI{id}", f"fewer than {stars} stars")
         else:
             seen.add(known["primary"])
             yield _compound(known, extras, foreign)

@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import TracebackType
@@ -412,7 +412,7 @@ class Web:
 
     def gather(
         self, jobs: Iterable[J], ask: Callable[[J], T]
-    ) -> Iterator[tuple[J, T | Unavailable]]:
+    ) -> Generator[tuple[J, T | Unavailable], None, None]:
         """Every job with its answer, as they come; a few are under way at once.
 
         Raises:

@@ -158,7 +158,10 @@ class Service:
 
 
 def throttling(status: str) -> str:
-    return f"Request Count status: Green (0%), Request Time status: {status} (80%), Service status: Green (20%)"
+    return (
+        f"Request Count status: Green (0%), Request Time status: {status} (80%), "
+        "Service status: Green (20%)"
+    )
 
 
 _BUSY = {"Fault": {"Code": "PUGREST.ServerBusy", "Message": "Too many requests or server too busy"}}
@@ -305,7 +308,7 @@ class Chebi(Service):
             return 404, JSON, b'{"detail": "Not found."}'
         if kind == "molfile":
             return 200, "text/plain", self.molfiles[id].encode()
-        assert rest.endswith("structure/"), path
+        assert rest.endswith("/structure"), path
         assert query == {"width": "200", "height": "100"}
         return 200, "image/svg+xml", b"<?xml version='1.0'?><svg></svg>"
 
