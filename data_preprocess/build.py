@@ -170,14 +170,13 @@ def _made_with(
 
 def _explained(error: OSError | sqlite3.OperationalError, out: Path) -> Exception:
     """The error; of a full disk, with what to do about it."""
-    code = error.errno if isinstance(error, OSError) else None
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "disk is full" in str(error):
-        return OSError(
-            code or errno.ENOSPC,
-            "no room to write; what is done stays: make room, and the same command goes on",
-            str(out),
-        )
-    return error
+    if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return error
+    # All that SQLite can fail in here is writing its scratch file.
+    return OSError(
+        f"{out}: no room to write ({error}); what is done stays: make room, and the same command "
+        "goes on"
+    )
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ __all__ = [
 
 _EDGE = 0.02  # an atom this share of the picture's side outside is at a cropped edge, not misplaced
 _MOST_PIXELS = 60_000_000  # A4 at 600 dots an inch has 35 million
-_PLACED_PIXELS = 16_000_000  # the fit takes some 30 bytes a pixel
+_PLACED_PIXELS = 4_000_000  # what the fit needs grows with them, and finds nothing more there
 
 
 class Drop(Exception):

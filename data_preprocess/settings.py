@@ -11,7 +11,9 @@ from data_preprocess.splits import SplitBy
 from eyesmol.answer import AnswerForm
 from eyesmol.frame import PixelFrame
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "Task"]
+
+Task = Literal["cot", "instruction"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Settings:
         InputError: a value that makes no dataset.
     """
 
-    task: Literal["cot", "instruction"]
+    task: Task
     form: AnswerForm = "compact"
     frame: PixelFrame = field(default_factory=PixelFrame)
     valid: float = 0.1

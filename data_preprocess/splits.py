@@ -22,7 +22,6 @@ from typing import Any, Literal
 from rdkit import Chem, rdBase
 
 from data_preprocess.sources import InputError, file_digest
-from eyesmol.gold import ScoreError, load_gold
 
 __all__ = [
     "SPLITS",
@@ -151,6 +150,8 @@ _EXPECTED = (
 def _entries(path: Path) -> Iterator[tuple[str, str | None]]:
     """Name and skeleton of every entry; None for one that cannot be read."""
     if path.is_dir() or path.suffix.lower() == ".json":
+        from eyesmol.gold import ScoreError, load_gold  # takes a second, and few need it
+
         try:
             gold = load_gold(path)
         except ScoreError as error:
