@@ -1,8 +1,8 @@
 """Look at a dataset: random rows, each picture with what its answer says drawn over it.
 
 This is how people judge a dataset. What is drawn is read back from the answer text, so it shows
-what the model is taught and not what the builder meant. A ``.png`` is a contact sheet; an ``.html`` is a
-page that opens offline, with whole conversations, filters, and the distributions of the dataset.
+what the model is taught and not what the builder meant. A ``.png`` is a contact sheet; an ``.html``
+is a page that opens offline, with whole conversations, filters and the dataset's distributions.
 """
 
 from __future__ import annotations

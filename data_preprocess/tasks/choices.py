@@ -74,7 +74,7 @@ def _group_choice(facts: Facts, rng: random.Random) -> Filling | None:
 
 
 def _ring_choice(facts: Facts, rng: random.Random) -> Filling | None:
-    names = ring_systems(facts.mol)
+    names = ring_systems(facts.mol) if facts.is_complete else None
     if not names:
         return None
     right = rng.choice(sorted(set(names)))
@@ -166,6 +166,8 @@ def _has_group(facts: Facts, wanted: bool, rng: random.Random) -> _Statement | N
 
 
 def _has_rings(facts: Facts, wanted: bool, rng: random.Random) -> _Statement | None:
+    if not facts.is_complete:
+        return None
     asked = _near_number(facts.rings, wanted, rng)
     return _Statement(
         f"Does this molecule have {asked or 'no'} {'ring' if asked == 1 else 'rings'}?",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from rdkit import Chem
 
-__all__ = ["GROUPS", "FunctionalGroups", "functional_groups"]
+__all__ = ["GROUPS", "FunctionalGroups", "functional_groups", "has_aromatic_oxo"]
 
 # Parts that several patterns share. A numbered atom is claimed.
 _ACYL = "[CX3;H1,$(C[#6]):1](=[OX1:1])"  # a carbonyl with carbon or hydrogen on its other side
@@ -182,7 +182,7 @@ def functional_groups(mol: Chem.Mol) -> FunctionalGroups | None:
     if _unclaimed(mol, claimed):
         return None
     elements = {atom.GetAtomicNum() for atom in mol.GetAtoms()}
-    debatable = {"lactam", "lactone", "ketone"} if _exocyclic(mol) else set()
+    debatable = {"lactam", "lactone", "ketone"} if has_aromatic_oxo(mol) else set()
     related = {
         name for family in _FAMILIES if family & (found.keys() | debatable) for name in family
     }
@@ -208,6 +208,11 @@ def _unclaimed(mol: Chem.Mol, claimed: set[int]) -> bool:
         and not {bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()} <= accounted
         for bond in mol.GetBonds()
     )
+
+
+def has_aromatic_oxo(mol: Chem.Mol) -> bool:
+    """True where a double bond leaves a ring that RDKit calls aromatic, as in a pyridone."""
+    return bool(_exocyclic(mol))
 
 
 def _exocyclic(mol: Chem.Mol) -> set[int]:

@@ -12,7 +12,7 @@ import re
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
-from data_preprocess.tasks.groups import functional_groups
+from data_preprocess.tasks.groups import functional_groups, has_aromatic_oxo
 from data_preprocess.tasks.rings import ring_sizes, ring_systems
 from data_preprocess.tasks.subject import Facts
 from data_preprocess.tasks.task import (
@@ -71,19 +71,19 @@ def _summary(facts: Facts, rng: random.Random) -> Filling | None:
     if not facts.elements:
         return None
     atoms = listed([f"{n} {element_name(symbol)}" for symbol, n in facts.elements.items()])
-    heavy = counted(facts.heavy_atoms, "heavy atom")
-    sentence = f"A molecule of {heavy} ({atoms}) with {counted(facts.rings, 'ring')}"
-    sentences = [
-        f"{sentence}; its formula is {facts.formula}." if facts.is_plain else f"{sentence}."
-    ]
+    rest = (
+        f"{counted(facts.heavy_atoms, 'heavy atom')} ({atoms}) and {counted(facts.rings, 'ring')}"
+    )
+    if facts.r_groups:
+        places = counted(facts.r_groups, "place")
+        return told(f"A general structure with {places} left open; the rest of it has {rest}.")
+    formula = f"; its formula is {facts.formula}" if facts.is_plain else ""
+    sentences = [f"A molecule with {rest}{formula}."]
+    if facts.parts > 1:
+        sentences = [f"{facts.parts} molecules or ions with {rest} together."]
     groups = functional_groups(facts.mol) if facts.is_plain else None
     if groups is not None and groups.found:
         sentences.append(f"Its functional groups: {counts(groups.found)}.")
-    if facts.r_groups:
-        verb = "is" if facts.r_groups == 1 else "are"
-        sentences.append(f"{counted(facts.r_groups, 'place')} of it {verb} left open.")
-    if facts.parts > 1:
-        sentences.append(f"It has {facts.parts} separate parts.")
     return told(" ".join(sentences))
 
 
@@ -106,6 +106,15 @@ def _functional_groups(facts: Facts, rng: random.Random) -> Filling | None:
 
 
 def _ring_systems(facts: Facts, rng: random.Random) -> Filling | None:
+    return _named_rings(facts) if facts.is_complete else None
+
+
+def _core_rings(facts: Facts, rng: random.Random) -> Filling | None:
+    """The same of a general structure, where an open place may hide more of them."""
+    return _named_rings(facts) if facts.r_groups else None
+
+
+def _named_rings(facts: Facts) -> Filling | None:
     names = ring_systems(facts.mol)
     if not names:
         return None
@@ -113,15 +122,18 @@ def _ring_systems(facts: Facts, rng: random.Random) -> Filling | None:
 
 
 def _ring_count(facts: Facts, rng: random.Random) -> Filling | None:
-    return told(facts.rings)
+    return told(facts.rings) if facts.is_complete else None
 
 
 def _aromatic_rings(facts: Facts, rng: random.Random) -> Filling | None:
+    """Not where chemists disagree: RDKit calls a pyridone aromatic."""
+    if not facts.is_complete or has_aromatic_oxo(facts.mol):
+        return None
     return told(rdMolDescriptors.CalcNumAromaticRings(facts.mol))
 
 
 def _ring_sizes(facts: Facts, rng: random.Random) -> Filling | None:
-    sizes = ring_sizes(facts.mol)
+    sizes = ring_sizes(facts.mol) if facts.is_complete else []
     return told(", ".join(map(str, sizes))) if sizes else None
 
 
@@ -266,6 +278,7 @@ QUESTIONS = {
     "parts": Task(_parts),
     "functional_groups": Task(_functional_groups),
     "ring_systems": Task(_ring_systems),
+    "core_rings": Task(_core_rings),
     "ring_count": Task(_ring_count),
     "aromatic_rings": Task(_aromatic_rings),
     "ring_sizes": Task(_ring_sizes),
