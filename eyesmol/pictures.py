@@ -1,17 +1,20 @@
 """Pictures from wherever they are: files, folders, pages of TIFF and PDF, zips, bytes, arrays.
 
 Each page and each member is a picture of its own, named after its place: ``scan.tif#2`` is the
-second page, ``drawings.zip/a.png`` a member. They are listed first, which opens nothing but
-archives and documents, and loaded one at a time, so that one bad picture harms no other.
+second page, ``drawings.zip/a.png`` a member, ``scan.tif#2@90,80,410,300`` the part of that page
+from (90, 80) to (410, 300). They are listed first, which opens nothing but archives and documents,
+and loaded one at a time, so that one bad picture harms no other.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +23,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-__all__ = ["IMAGE_ENDINGS", "PictureError", "Source", "list_pictures", "load_picture"]
+__all__ = [
+    "IMAGE_ENDINGS",
+    "PictureError",
+    "Source",
+    "box_of",
+    "list_pictures",
+    "load_picture",
+    "page_of",
+    "part_of",
+]
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 _MANY_PAGES = {".tif", ".tiff"}
@@ -35,26 +47,54 @@ class PictureError(Exception):
     """A folder, archive or document that holds no picture; says what was expected."""
 
 
+_Box = tuple[int, int, int, int]
+_PART = re.compile(r"(.+)@(\d+,\d+,\d+,\d+)", re.DOTALL)
+
+
+def _as_box(text: str) -> _Box:
+    left, top, right, bottom = map(int, text.split(","))
+    return left, top, right, bottom
+
+
+def part_of(name: str, box: _Box) -> str:
+    """The name of a part of a picture: left, top, right, bottom in its pixels."""
+    return f"{name}@{','.join(map(str, box))}"
+
+
+def box_of(name: str) -> _Box | None:
+    """The part that a name names."""
+    return _Place.of(name).box
+
+
+def page_of(name: str) -> int | None:
+    """The page that a name names, from 1."""
+    return _Place.of(name).page or None
+
+
 @dataclass(frozen=True)
 class _Place:
-    """Where a picture lies: a file, perhaps a member of it, perhaps a page (from 1) of that."""
+    """Where a picture lies: a file, perhaps a member of it, a page (from 1), a part of that."""
 
     file: Path
     member: str = ""
     page: int = 0
+    box: _Box | None = None
 
     @classmethod
     def of(cls, name: str) -> _Place:
         """From a name as `list_pictures` gives it; a file that is really called so comes first."""
-        page = 0
+        page, box = 0, None
         if not Path(name).exists():
+            if match := _PART.fullmatch(name):
+                name, box = match[1], _as_box(match[2])
             stem, mark, number = name.rpartition("#")
             if mark and number.isdigit():
                 name, page = stem, int(number)
             for archive in Path(name).parents:
                 if archive.suffix.lower() == ".zip" and archive.is_file():
-                    return cls(archive, Path(name).relative_to(archive).as_posix(), page)
-        return cls(Path(name), "", page)
+                    member = Path(name).relative_to(archive).as_posix()
+                    return cls(archive, member, page, box)
+        return cls(Path(name), "", page, box)
 
 
 def list_pictures(name: str | Path) -> Iterator[str]:
@@ -143,8 +183,23 @@ def load_picture(source: Source) -> Image.Image:
     elif isinstance(source, np.ndarray):
         image = _from_array(source)
     else:
-        image = _from_place(_Place.of(str(source)))
+        place = _Place.of(str(source))
+        if place.box:
+            # A page has many parts, which are read in turn.
+            whole = _whole_page(str(place.file), place.member, place.page)
+            left, top, right, bottom = place.box
+            if not (left < right <= whole.width and top < bottom <= whole.height):
+                raise ValueError(
+                    f"part {place.box} of a picture of {whole.width} x {whole.height} pixels"
+                )
+            return whole.crop(place.box)
+        image = _from_place(place)
     return ImageOps.exif_transpose(image)
+
+
+@lru_cache(maxsize=2)
+def _whole_page(file: str, member: str, page: int) -> Image.Image:
+    return ImageOps.exif_transpose(_from_place(_Place(Path(file), member, page)))
 
 
 def _opened(file: Any, page: int = 0) -> Image.Image:

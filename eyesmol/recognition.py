@@ -5,10 +5,11 @@ No model is needed here, so scores, writers and servers share this file without 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
 from eyesmol.answer import Answer, read_answer
@@ -18,15 +19,24 @@ from eyesmol.chemistry import (
     graph_to_smiles,
     molblock_to_smiles,
 )
+from eyesmol.confidence import Confidences, TokenTrace
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
-from eyesmol.molfile import graph_to_molblock
+from eyesmol.molfile import block_to_mol, graph_to_molblock
+from eyesmol.repair import repaired, valence_problems
 
-__all__ = ["Molecule", "Recognition", "molecule_of"]
+__all__ = ["Box", "Molecule", "Opinion", "Recognition", "molecule_of"]
 
-Opinion = Literal["graph", "written"]
+Opinion = Literal["graph", "written", "repaired"]
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two not inside
 
 # A runaway answer has hundreds of problems, all of one kind, or a label of a thousand letters.
 _MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 300
+
+
+# How many times likelier the written SMILES must be to outweigh a graph that is whole and sane. On
+# 1,280 validation pictures of the quickstart both opinions were molecules and differed in 99; the
+# graph was right in 39 of them and the SMILES in none, though it was the likelier one in 43.
+_OUTWEIGHS = 20.0
 
 
 @dataclass(frozen=True)
@@ -36,8 +46,13 @@ class Molecule:
     Attributes:
         smiles: the best guess, canonical; None where neither opinion is a sane molecule.
         smiles_from: whose opinion the best guess is.
-        molblock: V2000, the same molecule as `smiles`, with the drawn places where it comes from
-            the graph and RDKit's layout where it comes from the written SMILES.
+        why: the reason for it, in words.
+        molblock: V2000 (or V3000, see `Recognition.as_v3000`), the same molecule as `smiles`, with
+            the drawn places where it comes from the graph and RDKit's layout where it comes from
+            the written SMILES.
+        cxsmiles: the same with R groups and abbreviations as they are drawn: dummies with labels.
+        drawn_molblock: the graph as drawn, abbreviations as labelled dummies (alias lines); None
+            where the best guess is not the graph's.
         written_canonical: the SMILES that the model wrote, canonical; None where it is none.
         graph_smiles: the SMILES of the listed graph, canonical; None where RDKit refuses it.
         problems: what speaks against the answer, one sentence each.
@@ -49,17 +64,25 @@ class Molecule:
     written_canonical: str | None = None
     graph_smiles: str | None = None
     problems: tuple[str, ...] = ()
+    why: str | None = None
+    cxsmiles: str | None = None
+    drawn_molblock: str | None = None
 
 
-def molecule_of(answer: Answer) -> Molecule:
+def molecule_of(answer: Answer, confidences: Confidences | None = None) -> Molecule:
     """Weigh the written SMILES against the graph.
 
     The rule: the graph is taken where it is a sane molecule and nothing of it was lost (no broken
-    line, no label without a known expansion), because every atom of it was pointed at. Otherwise
-    the written SMILES is taken where it is valid, else whatever the graph gives.
+    line, no label without a known expansion), because every atom of it was pointed at; unless the
+    model was far surer of the SMILES. Otherwise the written SMILES is taken where it is valid,
+    else whatever the graph gives, with its valences mended where RDKit refuses it.
+
+    Args:
+        answer: places in any picture with y down.
+        confidences: of its parts, where they are known.
     """
     graph_smiles, graph_problems = graph_to_smiles(answer.graph)
-    if not any(letter.isalpha() for letter in graph_smiles or ""):
+    if not _has_letters(graph_smiles):
         graph_smiles = None  # no atom at all, or nothing but labels that nobody knows: "*.*"
     written = canonical_smiles(answer.smiles) if answer.smiles else None
     problems = [*answer.problems, *graph_problems]
@@ -67,19 +90,94 @@ def molecule_of(answer: Answer) -> Molecule:
         problems.append("the SMILES that was written is not one of a sane molecule")
     if written and graph_smiles and written != graph_smiles:
         problems.append("the SMILES that was written and the graph that was listed differ")
-
     whole = not answer.problems and not graph_problems
-    smiles, source = graph_smiles, "graph" if graph_smiles else None
-    if written and not (graph_smiles and whole):
-        smiles, source = written, "written"
-    block = None
-    if source == "graph":
-        block = graph_to_molblock(expand_abbreviations(answer.graph)[0])
-    elif smiles is not None:
-        block = _laid_out(smiles)
-    return Molecule(
-        smiles, source, block, written, graph_smiles, _shortened(problems)  # type: ignore[arg-type]
+    source, why = _chosen(graph_smiles, written, whole, confidences)
+    graph, smiles = answer.graph, graph_smiles if source == "graph" else written
+    if graph_smiles is None and answer.graph.atoms:
+        wrong = valence_problems(answer.graph)
+        problems += (f"atom {atom}: impossible valence" for atom in wrong)
+        mended = repaired(answer.graph, confidences.bonds if confidences else ())
+        mended_smiles = graph_to_smiles(mended)[0] if mended else None
+        if mended and _has_letters(mended_smiles) and written in (None, mended_smiles):
+            graph, smiles, source = mended, mended_smiles, "repaired"
+            why = "the graph with its valences mended" + (
+                " is what was written" if written else "; the written SMILES is no sane molecule"
+            )
+            problems.append("the graph has impossible valences, which were mended")
+    return _described(
+        Molecule(
+            smiles, source, None, written, graph_smiles, _shortened(problems), why
+        ),
+        graph,
     )  # fmt: skip
+
+
+def _has_letters(smiles: str | None) -> bool:
+    return any(letter.isalpha() for letter in smiles or "")
+
+
+def _chosen(
+    graph: str | None, written: str | None, whole: bool, confidences: Confidences | None
+) -> tuple[Opinion | None, str | None]:
+    """Whose opinion is taken, and why."""
+    if graph and written and graph != written:
+        if not whole:
+            return "written", "parts of the graph were lost or could not be read"
+        if confidences is None:
+            return "graph", "they differ; each atom of the graph was pointed at"
+        sure = f"(probability {confidences.graph:.3g} against {confidences.smiles:.3g})"
+        if confidences.smiles > _OUTWEIGHS * confidences.graph:
+            return "written", f"they differ; the written SMILES is far likelier {sure}"
+        return "graph", f"they differ; the written SMILES is not far likelier {sure}"
+    if graph and written:
+        return ("graph", "both agree") if whole else ("written", "both agree, the graph in part")
+    if graph:
+        return "graph", "the written SMILES is no sane molecule"
+    if written:
+        return "written", "the graph is no sane molecule"
+    return None, "neither is a sane molecule"
+
+
+def _described(molecule: Molecule, graph: MolGraph) -> Molecule:
+    """The molecule with its molblocks and its CXSMILES."""
+    if molecule.smiles is None:
+        return molecule
+    if molecule.smiles_from == "written":
+        return replace(
+            molecule,
+            molblock=_laid_out(molecule.smiles),
+            cxsmiles=_cxsmiles(Chem.MolFromSmiles(molecule.smiles)),
+        )
+    drawn = graph_to_molblock(graph)
+    return replace(
+        molecule,
+        molblock=graph_to_molblock(expand_abbreviations(graph)[0]),
+        drawn_molblock=drawn,
+        cxsmiles=_drawn_cxsmiles(drawn) or _cxsmiles(Chem.MolFromSmiles(molecule.smiles)),
+    )
+
+
+def _drawn_cxsmiles(block: str) -> str | None:
+    try:
+        return _cxsmiles(block_to_mol(block, sanitize=True))
+    except ValueError:
+        return None
+
+
+def _cxsmiles(mol: Chem.Mol) -> str:
+    """CXSMILES of a molecule: dummies are labelled ``_R1`` or with what is written there."""
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum():
+            continue
+        label = atom.GetProp("molFileAlias") if atom.HasProp("molFileAlias") else ""
+        if not label and atom.GetIsotope():
+            label = f"_R{atom.GetIsotope()}"
+        if label:
+            atom.SetIsotope(0)
+            atom.SetProp("atomLabel", label)
+    fields = Chem.CXSmilesFields.CX_ATOM_LABELS
+    with rdBase.BlockLogs():
+        return str(Chem.MolToCXSmiles(mol, Chem.SmilesWriteParams(), fields))
 
 
 def _shortened(problems: list[str]) -> tuple[str, ...]:
@@ -101,6 +199,15 @@ def _laid_out(smiles: str) -> str | None:
         return None
 
 
+def _as_v3000(block: str | None) -> str | None:
+    """A molblock in V3000, its wedges as they were drawn."""
+    if block is None or "V3000" in block:
+        return block
+    mol = block_to_mol(block, sanitize=False)
+    Chem.ReapplyMolBlockWedging(mol)
+    return str(Chem.MolToV3KMolBlock(mol, kekulize=False))
+
+
 @dataclass(frozen=True)
 class Recognition:
     """What was read from one picture.
@@ -112,11 +219,18 @@ class Recognition:
             picture (y down); None where no graph is known (an error, another tool's prediction).
         written_smiles: the SMILES as the model wrote it, unchecked.
         molecule: the two opinions and the best guess.
-        confidence: geometric mean of the probabilities of the answer's tokens, 0 to 1. It ranks
-            pictures; it is not yet the probability of being right.
+        confidence: 0 to 1; the probability of being right where the model is calibrated
+            (`eyesmol.confidence.Calibration`), else the raw confidence, which only ranks.
         error: why the picture could not be read at all; the other fields are then empty.
         seconds: share of this picture in the time of its batch.
         size: width and height of the original picture in pixels.
+        raw_confidence: product of the probabilities of the tokens that say what is in the picture,
+            of the opinion that was taken: see `eyesmol.confidence`.
+        atom_confidence, bond_confidence: of each atom and bond of `graph`; empty where not known.
+        reason: why no molecule is given of a picture that was read: it shows none, or the reader
+            was not sure enough. Empty where one is given.
+        withheld_smiles: the best guess that was not sure enough.
+        page: of a document, from 1; `box`: where on the page, in its pixels, the picture lies.
     """
 
     image: str
@@ -128,6 +242,13 @@ class Recognition:
     error: str | None = None
     seconds: float = 0.0
     size: tuple[int, int] | None = None
+    raw_confidence: float | None = None
+    atom_confidence: tuple[float, ...] = ()
+    bond_confidence: tuple[float, ...] = ()
+    reason: str | None = None
+    withheld_smiles: str | None = None
+    page: int | None = None
+    box: Box | None = None
 
     @property
     def smiles(self) -> str | None:
@@ -139,6 +260,11 @@ class Recognition:
         """What speaks against the answer, one sentence each."""
         return self.molecule.problems
 
+    @property
+    def expanded(self) -> MolGraph | None:
+        """The graph with its abbreviations replaced by their atoms, in the same pixels."""
+        return None if self.graph is None else expand_abbreviations(self.graph)[0]
+
     @classmethod
     def from_answer(
         cls,
@@ -147,7 +273,7 @@ class Recognition:
         *,
         size: tuple[int, int],
         frame_size: tuple[int, int],
-        confidence: float | None = None,
+        trace: TokenTrace | None = None,
         problems: tuple[str, ...] = (),
         seconds: float = 0.0,
     ) -> Recognition:
@@ -158,47 +284,92 @@ class Recognition:
             text: the answer, in either form.
             size: width and height of the original picture.
             frame_size: width and height at which the model saw it.
-            confidence: see the class.
+            trace: the tokens that wrote the text, for the confidences.
             problems: what went wrong while decoding.
             seconds: see the class.
         """
         answer = read_answer(text)
+        sure = Confidences.of(answer, text, trace) if trace else None
         x_scale, y_scale = size[0] / frame_size[0], size[1] / frame_size[1]
         graph = answer.graph.placed((a.x * x_scale, a.y * y_scale) for a in answer.graph.atoms)
         # The original picture is not resized evenly: bonds and wedges must be read where drawn.
         answer = replace(answer, graph=graph, problems=(*problems, *answer.problems))
         outside = sum(not (0 <= a.x <= size[0] and 0 <= a.y <= size[1]) for a in graph.atoms)
-        molecule = molecule_of(answer)
+        molecule = molecule_of(answer, sure)
         if outside:
             note = f"{outside} of {len(graph.atoms)} atoms lie outside the picture"
             molecule = replace(molecule, problems=(*molecule.problems, note))
+        raw = None
+        if sure:
+            raw = sure.smiles if molecule.smiles_from == "written" else sure.graph
         return cls(
-            image, text, graph, answer.smiles, molecule, confidence, None, round(seconds, 4), size
-        )  # fmt: skip
+            image,
+            text.strip(),
+            graph,
+            answer.smiles,
+            molecule,
+            confidence=raw,
+            seconds=round(seconds, 4),
+            size=size,
+            raw_confidence=raw,
+            atom_confidence=sure.atoms if sure else (),
+            bond_confidence=sure.bonds if sure else (),
+            reason=None if graph.atoms or molecule.smiles else "no molecule: no atom was listed",
+        )
+
+    def as_v3000(self) -> Recognition:
+        """The same with its molblocks in V3000."""
+        molecule = self.molecule
+        return replace(
+            self,
+            molecule=replace(
+                molecule,
+                molblock=_as_v3000(molecule.molblock),
+                drawn_molblock=_as_v3000(molecule.drawn_molblock),
+            ),
+        )
+
+    def abstained(self, reason: str) -> Recognition:
+        """The same without its best guess, which becomes `withheld_smiles`."""
+        molecule = replace(
+            self.molecule, smiles=None, molblock=None, cxsmiles=None, drawn_molblock=None
+        )
+        return replace(self, molecule=molecule, reason=reason, withheld_smiles=self.smiles)
 
     def to_dict(self) -> dict[str, Any]:
         """One row of a JSON Lines file; `from_dict` gives the recognition back."""
-        graph = self.graph
+        molecule, graph = self.molecule, self.graph
+        atoms, bonds = (graph.atoms, graph.bonds) if graph else ((), ())
         return {
             "image": self.image,
+            "page": self.page,
+            "box": self.box and list(self.box),
             "smiles": self.smiles,
-            "smiles_from": self.molecule.smiles_from,
+            "cxsmiles": molecule.cxsmiles,
+            "smiles_from": molecule.smiles_from,
+            "smiles_why": molecule.why,
             "written_smiles": self.written_smiles,
-            "written_canonical": self.molecule.written_canonical,
-            "graph_smiles": self.molecule.graph_smiles,
+            "written_canonical": molecule.written_canonical,
+            "graph_smiles": molecule.graph_smiles,
             "confidence": self.confidence,
+            "raw_confidence": self.raw_confidence,
+            "reason": self.reason,
+            "withheld_smiles": self.withheld_smiles,
             "problems": list(self.problems),
             "error": self.error,
             "seconds": self.seconds,
             "width": self.size and self.size[0],
             "height": self.size and self.size[1],
             "atoms": graph and [
-                {"label": a.text, "x": round(a.x, 2), "y": round(a.y, 2)} for a in graph.atoms
+                {"label": a.text, "x": round(a.x, 2), "y": round(a.y, 2), **sure}
+                for a, sure in zip(atoms, _each(self.atom_confidence, atoms), strict=True)
             ],
             "bonds": graph and [
-                {"begin": b.begin, "end": b.end, "order": int(b.order)} for b in graph.bonds
+                {"begin": b.begin, "end": b.end, "order": int(b.order), **sure}
+                for b, sure in zip(bonds, _each(self.bond_confidence, bonds), strict=True)
             ],
-            "molblock": self.molecule.molblock,
+            "molblock": molecule.molblock,
+            "drawn_molblock": molecule.drawn_molblock,
             "answer": self.answer,
         }  # fmt: skip
 
@@ -221,6 +392,9 @@ class Recognition:
             written_canonical=canonical or (canonical_smiles(written) if written else None),
             graph_smiles=_text(row, "graph_smiles"),
             problems=_problems(row.get("problems")),
+            why=_text(row, "smiles_why"),
+            cxsmiles=_text(row, "cxsmiles"),
+            drawn_molblock=_text(row, "drawn_molblock"),
         )
         width, height = row.get("width"), row.get("height")
         return cls(
@@ -233,7 +407,34 @@ class Recognition:
             error=_text(row, "error"),
             seconds=_number(row.get("seconds")) or 0.0,
             size=(int(width), int(height)) if width and height else None,
+            raw_confidence=_number(row.get("raw_confidence")),
+            atom_confidence=_sure(row.get("atoms")),
+            bond_confidence=_sure(row.get("bonds")),
+            reason=_text(row, "reason"),
+            withheld_smiles=_text(row, "withheld_smiles"),
+            page=int(row["page"]) if row.get("page") else None,
+            box=_box(row.get("box")),
         )
+
+
+def _each(confidence: tuple[float, ...], parts: Sequence[Any]) -> list[dict[str, float]]:
+    """For each part its confidence, or nothing where none is known."""
+    return [{"confidence": value} for value in confidence] if confidence else [{}] * len(parts)
+
+
+def _sure(parts: Any) -> tuple[float, ...]:
+    parts = parts if isinstance(parts, list) else []
+    found = [part.get("confidence") for part in parts if isinstance(part, dict)]
+    return () if None in found else tuple(map(float, found))  # type: ignore[arg-type]
+
+
+def _box(value: Any) -> Box | None:
+    """A list in JSON, four numbers with blanks between them in CSV."""
+    numbers = value.split() if isinstance(value, str) else value
+    if numbers is None or len(numbers) != 4:
+        return None
+    left, top, right, bottom = map(int, numbers)
+    return left, top, right, bottom
 
 
 def _text(row: dict[str, Any], key: str) -> str | None:

@@ -11,9 +11,10 @@ import itertools
 import json
 import time
 import warnings
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -34,10 +35,13 @@ from transformers import (
 )
 
 from eyesmol.answer import PROMPT_VERSION, AnswerForm, prompt
+from eyesmol.confidence import Calibration, CalibrationError, TokenTrace
 from eyesmol.constrain import AnswerTokens, GrammarGuide, looping_rows, token_bytes
 from eyesmol.frame import PixelFrame
-from eyesmol.pictures import Source, load_picture
-from eyesmol.recognition import Recognition
+from eyesmol.pages import Finder, find_structures, structures_on
+from eyesmol.pictures import Source, box_of, load_picture, page_of
+from eyesmol.recognition import Box, Recognition
+from eyesmol.screening import no_molecule
 
 __all__ = ["Recognizer", "RecognizerError"]
 
@@ -45,6 +49,7 @@ __all__ = ["Recognizer", "RecognizerError"]
 _MAX_NEW_TOKENS = 4096
 # Batches that are looked at together, to put pictures with answers of like length side by side.
 _BATCHES_AHEAD = 8
+_CALIBRATION = "calibration.json"  # beside the weights
 # What a conversation in Qwen's format ends with, besides the tokenizer's own end.
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
 
@@ -65,6 +70,7 @@ class Recognizer:
     Attributes:
         form: the form of answers that the model is asked for.
         frame: the pixel budget at which it sees pictures.
+        calibration: makes a probability of the raw confidence; None leaves it raw.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Recognizer:
         *,
         form: AnswerForm,
         frame: PixelFrame,
+        calibration: Calibration | None = None,
     ) -> None:
         """From parts already loaded; `from_pretrained` is the usual way.
 
@@ -84,8 +91,9 @@ class Recognizer:
             image_processor: its image processor; only cutting and normalising is asked of it.
             form: the answer form that it was trained on.
             frame: the pixel frame that it was trained in.
+            calibration: learnt from this model's own answers.
         """
-        self.form, self.frame = form, frame
+        self.form, self.frame, self.calibration = form, frame, calibration
         self._model, self._tokenizer, self._image_processor = (
             model.eval(),
             tokenizer,
@@ -113,6 +121,7 @@ class Recognizer:
                 f"({self._image_token}) into a prompt with one picture; expected 1. Use the "
                 "template of a Qwen2.5-VL instruct model"
             )
+        self._texts = token_bytes(tokenizer)
         self._answer_tokens: AnswerTokens | None = None
 
     @classmethod
@@ -123,6 +132,7 @@ class Recognizer:
         form: AnswerForm | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        calibration: Path | str | None = None,
     ) -> Recognizer:
         """Load a model folder, or a model of the Hugging Face hub by its name.
 
@@ -134,6 +144,8 @@ class Recognizer:
             form: the answer form to ask for, whatever the folder says.
             device: ``cuda`` where there is one, else the CPU.
             dtype: the checkpoint's own on a GPU, float32 on a CPU.
+            calibration: a file of ``eyesmol calibrate``; the folder's ``calibration.json`` where
+                there is one.
 
         Raises:
             RecognizerError: no such model, or one that lacks a part; says which.
@@ -145,8 +157,11 @@ class Recognizer:
         info = _dataset_info(name)
         form = form or _form(name, info)
         frame = _frame(name, info, image_processor)
+        known = _calibration(name, calibration)
         model = _load_model(name, dtype or ("auto" if device.type == "cuda" else torch.float32))
-        return cls(model.to(device), tokenizer, image_processor, form=form, frame=frame)
+        return cls(
+            model.to(device), tokenizer, image_processor, form=form, frame=frame, calibration=known
+        )
 
     def recognize(
         self,
@@ -155,6 +170,8 @@ class Recognizer:
         batch_size: int = 8,
         max_new_tokens: int | None = None,
         grammar: bool = True,
+        any_picture: bool = False,
+        min_confidence: float = 0.0,
     ) -> Iterator[Recognition]:
         """Read pictures, in order, as they come; only a few batches are in memory.
 
@@ -169,6 +186,11 @@ class Recognizer:
             max_new_tokens: where to cut an answer off; 4,096 by default, which is about 100 atoms
                 in JSON form and 290 in compact form.
             grammar: let only well-formed answers through, and close one that would be cut off.
+            any_picture: read pictures too that show no drawing of a molecule at first sight
+                (`eyesmol.screening`); else they are rows with that reason, and cost next to
+                nothing.
+            min_confidence: below it no molecule is given; the reason says so, and the best guess
+                is `Recognition.withheld_smiles`.
 
         Raises:
             ValueError: a batch size or a token limit below 1.
@@ -181,7 +203,7 @@ class Recognizer:
         window = batch_size * _BATCHES_AHEAD if batch_size > 1 else 1
         numbered = enumerate(images)
         while chunk := list(itertools.islice(numbered, window)):
-            opened = [self._open(source, number) for number, source in chunk]
+            opened = [self._open(source, number, any_picture) for number, source in chunk]
             results = {n: found for n, found in enumerate(opened) if isinstance(found, Recognition)}
             pictures = {n: found for n, found in enumerate(opened) if isinstance(found, _Picture)}
             by_length = sorted(pictures, key=lambda n: pictures[n].expected_length)
@@ -189,7 +211,27 @@ class Recognizer:
                 batch = by_length[begin : begin + batch_size]
                 read = self._recognize_batch([pictures[n] for n in batch], limit, grammar)
                 results.update(zip(batch, read, strict=True))
-            yield from (results[n] for n in range(len(opened)))
+            for n in range(len(opened)):
+                yield _doubted(results[n], min_confidence)
+
+    def recognize_pages(
+        self, pages: Iterable[Source], *, finder: Finder = find_structures, **options: Any
+    ) -> Iterator[Recognition]:
+        """Find the structures on pages, and read each: page by page, from the top down.
+
+        A page without one gives nothing. `Recognition.page` and `box` say where each was found;
+        places of atoms are in the pixels of the structure, so add the box's corner for the page's.
+
+        Args:
+            pages: as in `recognize`, such as ``paper.pdf#3`` of `list_pictures`.
+            finder: gives the boxes of the structures on a page.
+            options: as in `recognize`. Without `any_picture` what was found is not screened again.
+
+        Raises:
+            ValueError: as in `recognize`.
+        """
+        found = (structure for page in pages for structure in structures_on(page, finder))
+        return self.recognize(found, **{"any_picture": True, **options})
 
     def _recognize_batch(
         self, pictures: list[_Picture], limit: int, grammar: bool
@@ -197,26 +239,40 @@ class Recognizer:
         start = time.perf_counter()
         decoded = self._decode([picture.fitted for picture in pictures], limit, grammar)
         seconds = (time.perf_counter() - start) / len(pictures)
-        return [
+        read = [
             Recognition.from_answer(
                 picture.name,
                 answer.text,
                 size=picture.size,
                 frame_size=picture.fitted.size,
-                confidence=answer.confidence,
+                trace=answer.trace,
                 problems=answer.problems,
                 seconds=seconds,
             )
             for picture, answer in zip(pictures, decoded, strict=True)
         ]
+        return [
+            self._finished(result, picture) for result, picture in zip(read, pictures, strict=True)
+        ]
 
-    def _open(self, source: Source, number: int) -> _Picture | Recognition:
+    def _finished(self, result: Recognition, picture: _Picture) -> Recognition:
+        """The recognition with its place on a page and its confidence calibrated."""
+        if self.calibration and result.raw_confidence is not None:
+            result = replace(result, confidence=self.calibration(result.raw_confidence))
+        return replace(result, page=picture.page, box=picture.box)
+
+    def _open(self, source: Source, number: int, any_picture: bool) -> _Picture | Recognition:
         """The picture in the model's frame, or a recognition that says why there is none."""
         name = str(source) if isinstance(source, str | Path) else ""
         name = name or str(getattr(source, "filename", "") or f"image {number}")
         try:
             image = load_picture(source)
-            return _Picture(name, image.size, self.frame.fit(image))
+            box = box_of(name)
+            page = page_of(name) or (1 if box else None)
+            if not any_picture and (reason := no_molecule(image)):
+                reason = f"no molecule: {reason}"
+                return Recognition(name, reason=reason, size=image.size, page=page, box=box)
+            return _Picture(name, image.size, self.frame.fit(image), page, box)
         # Broken files make Pillow raise a dozen kinds of exception, and one bad picture must not
         # stop the others.
         except Exception as error:
@@ -258,16 +314,28 @@ class Recognizer:
             elif not at_end:
                 problems = (f"stopped: no end of the answer within {limit} tokens",)
             # The end token counts too: the model says with it that the answer is whole.
-            mean = log_probabilities[row, : max(length + at_end, 1)].mean()
-            text = self._tokenizer.decode(tokens[row, :length], skip_special_tokens=True)
-            decoded.append(_Decoded(text.strip(), round(float(mean.exp()), 4), problems))
+            written = tokens[row, : length + at_end].tolist()
+            decoded.append(self._decoded(written, log_probabilities[row].tolist(), problems))
         return decoded
+
+    def _decoded(
+        self, tokens: list[int], log_probabilities: list[float], problems: tuple[str, ...]
+    ) -> _Decoded:
+        """The text of an answer, and where in it each token ends."""
+        pieces = [self._texts.get(token, b"") for token in tokens]
+        text = b"".join(pieces).decode("utf-8", errors="replace")
+        # Letters that end with each byte; of a letter's bytes it is the last that counts.
+        ends, letters, reader = [], 0, getincrementaldecoder("utf-8")(errors="replace")
+        for piece in pieces:
+            letters += len(reader.decode(piece))
+            ends.append(letters)
+        return _Decoded(text, TokenTrace(ends, log_probabilities[: len(tokens)]), problems)
 
     def _tokens_of_answers(self) -> AnswerTokens:
         """The grammar over this vocabulary, made once: a moment for Qwen's 151,643 tokens."""
         if self._answer_tokens is None:
             self._answer_tokens = AnswerTokens(
-                token_bytes(self._tokenizer),
+                self._texts,
                 self._end_ids,
                 self.form,
                 self._model.get_output_embeddings().out_features,
@@ -306,6 +374,8 @@ class _Picture:
     name: str
     size: tuple[int, int]
     fitted: Image.Image
+    page: int | None = None
+    box: Box | None = None
 
     @property
     def expected_length(self) -> tuple[int, int]:
@@ -317,8 +387,15 @@ class _Picture:
 @dataclass(frozen=True)
 class _Decoded:
     text: str
-    confidence: float
+    trace: TokenTrace
     problems: tuple[str, ...]
+
+
+def _doubted(result: Recognition, least: float) -> Recognition:
+    """Without its best guess where the reader is not sure enough of it."""
+    if result.smiles is None or (result.confidence or 0.0) >= least:
+        return result
+    return result.abstained(f"abstained: confidence {result.confidence} is below {least}")
 
 
 class _ConfidenceRecorder(LogitsProcessor):
@@ -472,6 +549,18 @@ def _dataset_info(name: str) -> dict[str, Any]:
             stacklevel=3,
         )
     return info
+
+
+def _calibration(name: str, path: Path | str | None) -> Calibration | None:
+    """The calibration that was asked for, or the folder's own."""
+    if path is None:
+        path = Path(name, _CALIBRATION)
+        if not path.is_file():
+            return None
+    try:
+        return Calibration.read(path)
+    except CalibrationError as error:
+        raise RecognizerError(str(error)) from None
 
 
 def _form(name: str, info: dict[str, Any]) -> AnswerForm:

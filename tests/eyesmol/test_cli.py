@@ -103,7 +103,7 @@ def test_evaluate_prints_and_writes(
 ) -> None:
     text = write_answer(graph_from_smiles("CCO").transformed(9, 40, 40, flip=True), "CCO", "json")
     read = Recognition.from_answer(
-        str(pictures / "b.png"), text, size=(80, 80), frame_size=(80, 80), confidence=0.9
+        str(pictures / "b.png"), text, size=(80, 80), frame_size=(80, 80)
     )
     write_as(tmp_path / "mine.jsonl", [read.to_dict()])
     (tmp_path / "gold.csv").write_text("image,smiles\nb.png,OCC\na.jpg,CC\n")

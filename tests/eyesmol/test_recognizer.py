@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from eyesmol.answer import read_answer
+from eyesmol.confidence import TokenTrace
 from eyesmol.frame import PixelFrame
 from eyesmol.nano import create_nano
 from eyesmol.recognizer import Recognizer, RecognizerError, _Decoded
@@ -78,7 +79,10 @@ def test_places_come_back_in_the_original_picture(
 
     def decode(pictures: list[Image.Image], limit: int, grammar: bool) -> list[_Decoded]:
         seen.extend(p.size for p in pictures)
-        return [_Decoded("0 0 C\n{} {} O -0\nsmiles CO".format(*p.size), 1.0, ()) for p in pictures]
+        return [
+            _Decoded("0 0 C\n{} {} O -0\nsmiles CO".format(*p.size), TokenTrace([], []), ())
+            for p in pictures
+        ]
 
     monkeypatch.setattr(reader, "_decode", decode)
     [result] = reader.recognize([picture(500, 200)])
