@@ -1,35 +1,51 @@
 """The report: one HTML file that opens offline and shows what was read, how well, and at what cost.
 
-Pictures, overlays, depictions and curves are embedded, so the file can be mailed or archived as it
-is. The page itself is `templates/report.html`; this file prepares what it shows.
+Pictures, overlays, depictions and charts are embedded, so the file can be mailed or archived as it
+is. The page itself is `templates/report.html`; this file prepares what it shows. Its few lines of
+script sort tables and filter the gallery; without them everything is there, unsorted.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from eyesmol import __version__
+from eyesmol import __version__, charts
 from eyesmol.chemistry import expand_abbreviations
+from eyesmol.compare import SURE, Comparison, all_pairs
+from eyesmol.confidence import reliability
+from eyesmol.errors import ERROR_KINDS
 from eyesmol.frame import on_white
 from eyesmol.graph import BondOrder, MolGraph
 from eyesmol.molfile import graph_to_molblock
 from eyesmol.outputs import replacing
 from eyesmol.overlay import BOND_COLOURS, draw_overlay
+from eyesmol.pictures import IMAGE_ENDINGS
 from eyesmol.scores import METRICS, Evaluation, RowScore, Share
+from eyesmol.subsets import SUBSETS, subset_comparisons, subsets_of
 
-__all__ = ["LossHistory", "ReportPicture", "Verdict", "pictures_of", "write_report"]
+__all__ = [
+    "LossHistory",
+    "ReportPicture",
+    "Verdict",
+    "pictures_of",
+    "write_evaluation_report",
+    "write_report",
+]
 
 # What a transformers trainer logs: dicts with "step" and "loss" or "eval_loss", among others.
 LossHistory = Sequence[Mapping[str, float]]
@@ -51,8 +67,10 @@ class ReportPicture:
         verdict: right or wrong.
         note: a few words beside the verdict, such as "stereo only".
         closeness: 0 to 1, Tanimoto similarity; near misses come before far ones.
-        confidence: of the reader, 0 to 1.
+        confidence: of the reader; 0 to 1 where it is a probability.
         problems: what speaks against the answer, one sentence each.
+        kinds: of error, keys of `eyesmol.errors.ERROR_KINDS`; the first is its group.
+        subsets: names of the subsets that it belongs to.
     """
 
     name: str
@@ -67,29 +85,56 @@ class ReportPicture:
     closeness: float = 0.0
     confidence: float | None = None
     problems: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    subsets: tuple[str, ...] = ()
 
 
-def pictures_of(evaluation: Evaluation, *, folder: Path | str | None = None) -> list[ReportPicture]:
-    """The gallery of an evaluation: a picture for each row, wrong ones and near misses first.
+_KIND_ORDER = {kind: place for place, kind in enumerate(ERROR_KINDS)}
+
+
+def pictures_of(
+    evaluation: Evaluation, *, folder: Path | str | Sequence[Path] | None = None
+) -> list[ReportPicture]:
+    """The gallery of an evaluation: a picture for each row, by kind of error, near misses first.
 
     Args:
         evaluation: of the system to show.
-        folder: where the gold set's picture names start from. Without it, or where a picture is
-            not there, it is looked for where the prediction says that it was read.
+        folder: where the gold set's picture names start from, or several such. Without it, or
+            where a picture is not there, it is looked for where the prediction says that it was
+            read.
     """
-    pictures = [_picture_of(row, folder) for row in evaluation.rows]
-    return sorted(pictures, key=lambda p: (p.verdict == "right", -p.closeness))
+    folders = [Path(folder)] if isinstance(folder, Path | str) else list(folder or ())
+    pictures = [_picture_of(row, folders) for row in evaluation.rows]
+    return sorted(
+        pictures,
+        key=lambda p: (p.verdict == "right", _KIND_ORDER[p.kinds[0]] if p.kinds else 0,
+                       -p.closeness),
+    )  # fmt: skip
 
 
-def _picture_of(row: RowScore, folder: Path | str | None) -> ReportPicture:
+def _picture_file(row: RowScore, folders: Sequence[Path]) -> Path | None:
+    """The picture of a row: by its gold name, that with a picture's ending, or as it was read."""
+    names = [row.gold.image]
+    stem = Path(row.gold.image).with_suffix("")
+    names += [f"{stem}{ending}" for ending in sorted(IMAGE_ENDINGS)]
+    names += [f"{row.gold.image}{ending}" for ending in sorted(IMAGE_ENDINGS)]
+    read = [row.prediction.image] if row.prediction else []
+    if row.prediction and folders:
+        names.append(Path(row.prediction.image).name)
+    places = [*(folder / name for folder in folders for name in names), *map(Path, read)]
+    return next(
+        (p for p in places if p.suffix.lower() in IMAGE_ENDINGS and p.is_file()), None
+    )  # fmt: skip
+
+
+def _picture_of(row: RowScore, folders: Sequence[Path]) -> ReportPicture:
     read = row.prediction
-    places = [Path(folder) / row.gold.image] if folder is not None else []
-    places += [Path(read.image)] if read else []
     return ReportPicture(
         name=Path(row.gold.image).name,
-        picture=next((place for place in places if place.is_file()), None),
+        picture=_picture_file(row, folders),
         verdict="right" if row.exact else "wrong",
-        graph=read.graph if read else None,
+        # Places of a molfile or an SDF are its own units, and no pixels.
+        graph=read.graph if read and read.size else None,
         truth=row.gold.smiles,
         read=read.smiles if read else None,
         truth_block=_block(row.gold.graph),
@@ -98,6 +143,8 @@ def _picture_of(row: RowScore, folder: Path | str | None) -> ReportPicture:
         closeness=row.tanimoto,
         confidence=read.confidence if read else None,
         problems=(read.error,) if read and read.error else read.problems if read else (),
+        kinds=row.kinds,
+        subsets=tuple(subsets_of(row.gold)),
     )
 
 
@@ -110,6 +157,8 @@ def _note(row: RowScore) -> str:
         return "not read"
     if row.exact_without_stereo:
         return "stereo only"
+    if row.any_r:
+        return "R numbers only"
     if not row.valid:
         return "no molecule"
     return f"similarity {row.tanimoto:.2f}"
@@ -147,7 +196,8 @@ def write_report(
         losses: the log history of each training stage, by its name.
         seconds: how long each stage took, by its name.
         facts: short facts for the foot of the page, such as the model's size, by their name.
-        max_pictures: the most that the gallery shows; it says so where there are more.
+        max_pictures: rows of the gallery that show their pictures; the others are listed below
+            them, and the page says so.
 
     Returns:
         The path.
@@ -155,6 +205,7 @@ def write_report(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     gallery = list(pictures)
+    shown = _chosen(len(gallery), max_pictures)
     environment = Environment(
         loader=PackageLoader("eyesmol"),
         autoescape=True,
@@ -166,14 +217,24 @@ def write_report(
         title=title,
         subtitle=subtitle,
         headline=_headline(evaluations[-1]) if evaluations else None,
-        systems=[evaluation.name for evaluation in evaluations],
-        score_rows=_score_rows(evaluations),
+        score_tables=_score_tables(evaluations),
         notes=_count_notes(evaluations),
         unscorable=evaluations[-1].unscorable if evaluations else (),
-        curves={name: _loss_curve(history) for name, history in (losses or {}).items()},
+        comparisons=_comparisons(evaluations),
+        sure=SURE,
+        charts=_charts(evaluations),
+        curves={
+            name: Markup(charts.loss_curve(history, str(number)))
+            for number, (name, history) in enumerate((losses or {}).items())
+        },
         times=_times(seconds or {}),
-        cards=[_card(picture) for picture in _chosen(gallery, max_pictures)],
+        groups=_groups(gallery, shown),
+        kinds=ERROR_KINDS,
         counts={v: sum(p.verdict == v for p in gallery) for v in ("right", "wrong")},
+        kind_counts={kind: sum(kind in p.kinds for p in gallery) for kind in ERROR_KINDS},
+        subset_counts={name: sum(name in p.subsets for p in gallery) for name in SUBSETS},
+        shown=len(shown),
+        system=evaluations[-1].name if evaluations else "",
         legend=_LEGEND,
         facts={
             **(facts or {}),
@@ -183,6 +244,36 @@ def write_report(
     with replacing(path) as file:
         file.write(html)
     return path
+
+
+def write_evaluation_report(
+    path: Path | str,
+    evaluations: Sequence[Evaluation],
+    *,
+    gold_source: str,
+    folders: Sequence[Path] = (),
+    max_pictures: int = 200,
+) -> Path:
+    """The page of `eyesmol evaluate`: scores of all systems, the gallery of the last.
+
+    Args:
+        path: the HTML file.
+        evaluations: of one gold set.
+        gold_source: where the truth comes from, for the foot of the page.
+        folders: where pictures may lie.
+        max_pictures: see `write_report`.
+    """
+    names = [evaluation.name for evaluation in evaluations]
+    return write_report(
+        path,
+        title=f"{' and '.join(names) if len(names) < 3 else names[-1]}: what was read",
+        subtitle=f"{len(evaluations[-1].rows)} pictures with a known molecule"
+        + (f", read by {len(names)} systems." if len(names) > 1 else "."),
+        evaluations=evaluations,
+        pictures=pictures_of(evaluations[-1], folder=folders),
+        facts={"Truth": Path(gold_source).name, "Gallery": names[-1]},
+        max_pictures=max_pictures,
+    )
 
 
 # ---- scores and times ----
@@ -198,52 +289,161 @@ class _Headline:
 
 def _headline(evaluation: Evaluation) -> _Headline:
     shares = evaluation.shares()
-    keys = ("exact", "exact_without_stereo", "validity", "tanimoto")
+    keys = ("exact", "any_r", "validity", "tanimoto")
     tiles = [(METRICS[k].title, _value(k, shares[k]), _interval(k, shares[k])) for k in keys]
     right = sum(row.exact for row in evaluation.rows)
     return _Headline(right, len(evaluation.rows), evaluation.name, tiles)
 
 
 def _value(key: str, share: Share) -> str:
-    return f"{share.value:.2f}" if key == "tanimoto" else f"{share.value * 100:.1f} %"
+    unit = METRICS[key].unit
+    return f"{METRICS[key].text(share.value)}{f' {unit}' if unit else ''}"
 
 
 def _interval(key: str, share: Share) -> str:
-    if key == "tanimoto":
-        return f"{share.low:.2f} to {share.high:.2f}"
-    return f"{share.low * 100:.1f} to {share.high * 100:.1f}"
+    return f"{METRICS[key].text(share.low)} to {METRICS[key].text(share.high)}"
 
 
 @dataclass(frozen=True)
 class _Cell:
+    number: float  # to sort by
     value: str
     interval: str
-    width: float  # of the bar, per cent
+    width: float | None  # of the bar, per cent
     is_best: bool
 
 
-def _score_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[_Cell | None]]]:
-    """Title and cells of each metric that any system has."""
+@dataclass(frozen=True)
+class _ScoreTable:
+    """Systems and some of the columns."""
+
+    title: str
+    columns: list[tuple[str, str]]  # title, and rows that it is taken over where not all
+    rows: list[tuple[str, list[_Cell | None]]]  # system, cells
+
+
+_TABLES = {
+    "Molecules": ("exact", "exact_without_cis_trans", "exact_without_stereo", "any_r", "chirality",
+                  "inchi", "validity"),
+    "Graphs, closeness and time": ("gen_smiles", "gra_smiles", "graph", "agreement", "tanimoto",
+                                   "atom_f1", "bond_f1", "seconds"),
+}  # fmt: skip
+
+
+def _score_tables(evaluations: Sequence[Evaluation]) -> list[_ScoreTable]:
     columns = [evaluation.shares() for evaluation in evaluations]
-    rows: list[tuple[str, list[_Cell | None]]] = []
-    for key, metric in METRICS.items():
-        shares = [column.get(key) for column in columns]
-        values = {share.value for share in shares if share}
-        # Where all are equal there is nothing to be best of.
-        best = max(values) if len(values) > 1 else 0.0
-        cells = [_cell(key, share, best) if share else None for share in shares]
-        if any(cells):
-            rows.append((metric.title, cells))
-    return rows
+    tables = []
+    for title, wanted in _TABLES.items():
+        keys = [key for key in wanted if any(key in column for column in columns)]
+        heads = [(METRICS[key].title, _rows_of(key, columns, evaluations)) for key in keys]
+        cells = [[_cell(key, column, columns) for key in keys] for column in columns]
+        rows = [(e.name, row) for e, row in zip(evaluations, cells, strict=True)]
+        if keys:
+            tables.append(_ScoreTable(title, heads, rows))
+    return tables
 
 
-def _cell(key: str, share: Share, best: float) -> _Cell:
+def _rows_of(
+    key: str, columns: Sequence[Mapping[str, Share]], evaluations: Sequence[Evaluation]
+) -> str:
+    """ "n = 94" where a column is taken over fewer rows than there are."""
+    counts = {column[key].n for column in columns if key in column}
+    if counts == {len(evaluations[0].rows)}:
+        return ""
+    return f"n = {'/'.join(str(count) for count in sorted(counts))}"
+
+
+def _cell(
+    key: str, column: Mapping[str, Share], columns: Sequence[Mapping[str, Share]]
+) -> _Cell | None:
+    share = column.get(key)
+    if share is None:
+        return None
+    values = {other[key].value for other in columns if key in other}
+    best = (min if METRICS[key].unit == "s" else max)(values)
     return _Cell(
+        number=share.value,
         value=_value(key, share),
         interval=_interval(key, share),
-        width=round(share.value * 100, 1),
-        is_best=share.value == best > 0,
+        width=None if METRICS[key].unit == "s" else round(share.value * 100, 1),
+        # Where all are equal there is nothing to be best of.
+        is_best=len(values) > 1 and share.value == best,
     )
+
+
+def _comparisons(evaluations: Sequence[Evaluation]) -> list[tuple[str, int, Comparison]]:
+    """Subset, its rows, and the test, for each pair: of all rows, then of each subset."""
+    if len(evaluations) < 2:
+        return []
+    found = [("all", len(evaluations[0].rows), comparison) for comparison in all_pairs(evaluations)]
+    for name, tests in subset_comparisons(evaluations).items():
+        rows = sum(SUBSETS[name](row.gold) for row in evaluations[0].rows)
+        found += [(name, rows, comparison) for comparison in tests]
+    return found
+
+
+@dataclass(frozen=True)
+class _Chart:
+    title: str
+    svg: Markup
+    words: str
+
+
+def _charts(evaluations: Sequence[Evaluation]) -> list[_Chart]:
+    """What can be drawn of the systems; a chart without data is left out."""
+    if not evaluations or not evaluations[0].rows:
+        return []
+    found = [
+        _Chart("Accuracy by size", Markup(charts.by_size(evaluations)), "Bars: 95 % intervals."),
+        _Chart("Kinds of error", Markup(charts.error_kinds_chart(evaluations)), ""),
+        *_reliability(evaluations),
+        *_seconds(evaluations),
+    ]
+    return [chart for chart in found if chart.svg]
+
+
+def _reliability(evaluations: Sequence[Evaluation]) -> list[_Chart]:
+    """Confidence against the truth: of probabilities, and of confidences that only rank."""
+    groups: dict[bool, dict[str, Any]] = {True: {}, False: {}}
+    for evaluation in evaluations:
+        sure = [
+            (row.prediction.confidence, row.exact)
+            for row in evaluation.rows
+            if row.prediction is not None and row.prediction.confidence is not None
+        ]
+        if len(sure) > 1 and all(math.isfinite(value) for value, _ in sure):
+            confidence, right = zip(*sure, strict=True)
+            probability = min(confidence) >= 0 and max(confidence) <= 1
+            groups[probability][evaluation.name] = reliability(confidence, right)
+    found = []
+    for probability, systems in groups.items():
+        if not systems:
+            continue
+        words = [
+            (f"{name}: expected calibration error {r.error:.3f}, Brier score {r.brier:.3f}; "
+             if probability else f"{name}: its confidence is no probability, so only its order "
+             "counts; ")
+            + f"read right {r.top_half:.1%} of the surer half, {r.rest:.1%} of the other."
+            for name, r in systems.items()
+        ]  # fmt: skip
+        # Colours stay those of the systems, so each keeps its place.
+        bins = {e.name: systems[e.name].bins if e.name in systems else () for e in evaluations}
+        svg = charts.reliability_chart(bins, probability=probability)
+        found.append(_Chart("Reliability" if probability else "Confidence", Markup(svg),
+                            " ".join(words)))  # fmt: skip
+    return found
+
+
+def _seconds(evaluations: Sequence[Evaluation]) -> list[_Chart]:
+    systems = {e.name: [row.seconds for row in e.rows if row.seconds] for e in evaluations}
+    known = {name: values for name, values in systems.items() if values}
+    if not known:
+        return []
+    words = []
+    for name, values in known.items():
+        middle, slow = np.quantile(values, [0.5, 0.95])
+        words.append(f"{name}: median {middle:.2g} s, 95 % under {slow:.2g} s.")
+    return [_Chart("Time", Markup(charts.seconds_chart(systems)), " ".join(words))]
 
 
 def _count_notes(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -277,56 +477,47 @@ def _words(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-# ---- loss curves ----
-
-_INK, _PALE, _ACCENT = "#1d2939", "#98a2b3", "#2f6fbd"
-
-
-def _loss_curve(history: LossHistory) -> str:
-    """Training and validation loss over steps, as an SVG in a data URI; empty without points."""
-    # Only this part needs matplotlib, whose import takes longer than the rest of the page.
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    train = [(row["step"], row["loss"]) for row in history if "loss" in row]
-    valid = [(row["step"], row["eval_loss"]) for row in history if "eval_loss" in row]
-    if not train and not valid:
-        return ""
-    style = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9.0}
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(4.4, 2.5), layout="constrained")
-        axes = figure.subplots()
-        for points, colour, label, mark in (
-            (train, _PALE, "training", ""),
-            (valid, _ACCENT, "validation", "o"),
-        ):
-            if points:
-                steps, values = zip(*points, strict=True)
-                single = "o" if len(points) == 1 else mark
-                axes.plot(steps, values, colour, lw=1.6, marker=single, ms=3.5, label=label)
-        axes.set_xlabel("step", color=_INK)
-        axes.set_ylabel("loss", color=_INK)
-        axes.set_ylim(bottom=0)
-        axes.grid(axis="y", color="#eaecf0", lw=0.8)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(_PALE)
-        axes.tick_params(colors=_INK, length=0)
-        axes.legend(frameon=False, labelcolor=_INK)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _data_uri(buffer.getvalue(), "image/svg+xml")
-
-
 # ---- the gallery ----
 
+# Colour and, where another bond has it too, a sign.
 _LEGEND = {
-    "single": BOND_COLOURS[BondOrder.SINGLE],
-    "double": BOND_COLOURS[BondOrder.DOUBLE],
-    "triple": BOND_COLOURS[BondOrder.TRIPLE],
-    "aromatic": BOND_COLOURS[BondOrder.AROMATIC],
-    "wedge": BOND_COLOURS[BondOrder.SOLID_WEDGE],
-    "wavy": BOND_COLOURS[BondOrder.WAVY],
+    "single": (BOND_COLOURS[BondOrder.SINGLE], ""),
+    "double": (BOND_COLOURS[BondOrder.DOUBLE], "="),
+    "crossed double": (BOND_COLOURS[BondOrder.CROSSED_DOUBLE], "\u00d7"),
+    "triple": (BOND_COLOURS[BondOrder.TRIPLE], ""),
+    "aromatic": (BOND_COLOURS[BondOrder.AROMATIC], ""),
+    "wedge": (BOND_COLOURS[BondOrder.SOLID_WEDGE], ""),
+    "wavy": (BOND_COLOURS[BondOrder.WAVY], ""),
 }
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows of one kind of error, or the right ones: with pictures, and without."""
+
+    key: str
+    title: str
+    cards: list[_Card]
+    rest: list[ReportPicture]
+
+
+def _groups(gallery: Sequence[ReportPicture], shown: set[int]) -> list[_Group]:
+    """The gallery by verdict and first kind of error, errors first."""
+    titles = {**ERROR_KINDS, "wrong": "wrong", "right": "right"}
+    groups: dict[str, list[int]] = {key: [] for key in titles}
+    for place, picture in enumerate(gallery):
+        key = "right" if picture.verdict == "right" else next(iter(picture.kinds), "wrong")
+        groups[key].append(place)
+    return [
+        _Group(
+            key,
+            titles[key].capitalize(),
+            [_card(gallery[place]) for place in places if place in shown],
+            [gallery[place] for place in places if place not in shown],
+        )
+        for key, places in groups.items()
+        if places
+    ]
 
 
 @dataclass(frozen=True)
@@ -339,15 +530,11 @@ class _Card:
     trouble: str
 
 
-def _chosen(pictures: list[ReportPicture], limit: int) -> list[ReportPicture]:
-    """At most `limit`, in order; where some must go, right and wrong keep their proportion."""
-    if len(pictures) <= limit:
-        return pictures
-    kept: list[ReportPicture] = []
-    for index, picture in enumerate(pictures):
-        if (index + 1) * limit // len(pictures) > len(kept):
-            kept.append(picture)
-    return kept
+def _chosen(count: int, limit: int) -> set[int]:
+    """Places of at most `limit` rows, evenly spread, so that all kinds keep their proportion."""
+    if count <= limit:
+        return set(range(count))
+    return {step * count // limit for step in range(limit)}
 
 
 def _card(picture: ReportPicture) -> _Card:
