@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from data_preprocess.collect.stages import FileRows, ask_all, read_files
 from data_preprocess.collect.state import Absent, State
 from data_preprocess.collect.tally import Tally
 from data_preprocess.collect.web import NotFound, Refused, Web, add_manners, manners_of
+from data_preprocess.engine import available_cores
 from data_preprocess.sources import InputError
 
 if TYPE_CHECKING:
@@ -98,6 +100,13 @@ def add(sources: Any) -> None:
     )
     add_manners(parser, BASE_URL)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="catalogue folder")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=available_cores(),
+        metavar="N",
+        help="processes for the chemistry (all cores)",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -122,18 +131,25 @@ def _run(options: argparse.Namespace) -> int:
     with State(options.out, "chebi") as state:
         if wanted is not None:
             state.want(wanted.ids)
+        kinds: dict[str, list[str]] = {} if stored else {"compound": ["compound"]}
         for kind, paths in stored.items():
             chosen = frozenset(wanted.ids) if wanted else None
             rows_of = partial(_FILES[kind], wanted=chosen)
-            drops.update(read_files(state, kind, paths, rows_of, chosen))
-        kinds = list(stored) or ["compound"]
+            kinds[kind], rejects = read_files(state, kind, paths, rows_of, chosen)
+            drops.update(rejects)
+        entries, *structures = kinds.values()
         if wanted is None:
-            state.want_all(kinds[:1])
+            state.want_all(entries)
         questions = [] if stored else _questions(options)
         if not stored:
-            with Web(options.base_url, manners_of(options), faults=False, say=tqdm.write) as web:
+            with Web(
+                options.base_url,
+                manners_of(options),
+                faults=False,
+                say=partial(tqdm.write, file=sys.stderr),
+            ) as web:
                 _ask(web, options, state, questions)
-        gaps = {kind: state.gaps(kind, "CHEBI") for kind in [*kinds, *questions]}
+        gaps = {kind: state.gaps(kind, "CHEBI") for kind in [*entries, *questions]}
         for kind, (_, unanswered) in gaps.items():
             failed.update(unanswered, f"{kind}: ")
         about = {
@@ -146,14 +162,28 @@ def _run(options: argparse.Namespace) -> int:
             "questions": questions,
         }
         absent = {kind: gaps[kind][0] for kind in questions}
-        rows = _rows(state, kinds, questions, options.stars, absent.get("molfile", Tally()))
+        rows = _rows(
+            state,
+            entries,
+            [kind for kinds in structures for kind in kinds],
+            questions,
+            options.stars,
+            absent.get("molfile", Tally()),
+        )
         return finish(
-            options.out, rows, about, drops, total=state.wanted(), absent=absent, failed=failed
+            options.out,
+            rows,
+            about,
+            drops,
+            total=state.wanted(),
+            absent=absent,
+            failed=failed,
+            workers=options.workers,
         )
 
 
 def _stored(options: argparse.Namespace) -> dict[str, list[Path]]:
-    """The files by kind of answer; the first kind decides which compounds there are."""
+    """The files by kind; the first kind decides which compounds there are."""
     flat = [path for path in (options.compounds, options.structures) if path]
     if options.column and not options.ids:
         raise InputError(f"--column {options.column}: names a column of --ids, which is not given")
@@ -363,15 +393,23 @@ _FILES = {"sdf": _sdf_rows, "compounds": _compound_rows, "structures": _structur
 
 # ---- rows ----
 
+_NOWHERE = Absent("in none of the files")
+
 
 def _rows(
-    state: State, kinds: list[str], questions: list[str], stars: int | None, foreign: Tally
+    state: State,
+    entries: list[str],
+    structures: list[str],
+    questions: list[str],
+    stars: int | None,
+    foreign: Tally,
 ) -> Iterator[Compound | Drop]:
     """What ChEBI said of each wanted compound.
 
     Args:
         state: knows.
-        kinds: of answers about the compound; the first must be there.
+        entries: kinds of answers, one of which a compound must have.
+        structures: kinds that bring structures to them.
         questions: further kinds.
         stars: at least so many.
         foreign: counts molfiles that came for a compound and are of another.
@@ -379,14 +417,14 @@ def _rows(
     from data_preprocess.collect.finish import Drop
 
     seen: set[int] = set()
-    for id, answers in state.rows([*kinds, *questions]):
-        first = answers.get(kinds[0], Absent("in none of the files"))
-        if isinstance(first, Absent):
-            yield Drop(f"CHEBI{id}", first.reason)
+    for id, answers in state.rows([*entries, *structures, *questions]):
+        entry = next((answers[kind] for kind in entries if kind in answers), _NOWHERE)
+        if isinstance(entry, Absent):
+            yield Drop(f"CHEBI{id}", entry.reason)
             continue
-        known: dict[str, Any] = {}
-        for kind in kinds:
-            known.update(answers[kind] if isinstance(answers.get(kind), dict) else {})
+        known = dict(entry)
+        for kind in structures:
+            known.update(answers.get(kind, {}))
         extras = {
             kind.split()[0]: answer
             for kind in questions

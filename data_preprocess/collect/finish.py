@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html.parser
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,8 +14,10 @@ from rdkit import Chem, rdBase
 from tqdm import tqdm
 
 from data_preprocess.catalogue import CatalogueWriter, Compound
+from data_preprocess.collect.state import batches
 from data_preprocess.collect.tally import Tally
 from data_preprocess.dataset import write_json
+from data_preprocess.engine import run
 from data_preprocess.sources import InputError
 from eyesmol import __version__
 from eyesmol.chemistry import molblock_to_smiles
@@ -24,6 +26,8 @@ from eyesmol.molfile import MolfileError
 __all__ = ["INFO", "Drop", "finish", "plain_text", "settle"]
 
 INFO = "collect_info.json"
+_BATCH = 200  # compounds: a tenth of a second of work
+_WORTH_PROCESSES = 5_000  # compounds: fewer are done before a process has started
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,22 @@ def _read(smiles: str | None) -> Chem.Mol | None:
         return Chem.MolFromSmiles(smiles) if smiles else None
 
 
+def _settled(rows: Iterable[Compound | Drop], workers: int) -> Iterator[Compound | Drop]:
+    """The rows settled, in their order, whatever the number of workers."""
+    early: dict[int, list[Compound | Drop]] = {}
+    following = 0
+    for number, done in run(enumerate(batches(rows, _BATCH)), _settle_batch, workers):
+        early[number] = done
+        while following in early:
+            yield from early.pop(following)
+            following += 1
+
+
+def _settle_batch(job: tuple[int, list[Compound | Drop]]) -> tuple[int, list[Compound | Drop]]:
+    number, rows = job
+    return number, [row if isinstance(row, Drop) else settle(row) for row in rows]
+
+
 def finish(
     folder: Path,
     rows: Iterable[Compound | Drop],
@@ -78,6 +98,7 @@ def finish(
     total: int,
     absent: Mapping[str, Tally],
     failed: Tally,
+    workers: int = 1,
 ) -> int:
     """Write the catalogue and what there is to know of it, and report.
 
@@ -89,6 +110,7 @@ def finish(
         total: rows and drops to come.
         absent: what the source does not have, by question; may grow while the rows come.
         failed: questions without an answer.
+        workers: processes for the chemistry.
 
     Returns:
         The exit status: 1 if questions failed, since the same command may then do better.
@@ -97,14 +119,16 @@ def finish(
         InputError: not one row.
     """
     filled: Counter[str] = Counter()
+    licences: Counter[str] = Counter()
     with CatalogueWriter(folder) as catalogue:
-        for found in tqdm(rows, total=total, desc="catalogue", unit=" compounds"):
-            row = found if isinstance(found, Drop) else settle(found)
+        settled = _settled(rows, workers if total >= _WORTH_PROCESSES else 1)
+        for row in tqdm(settled, total=total, desc="catalogue", unit=" compounds"):
             if isinstance(row, Drop):
                 drops.add(row.reason, row.id)
                 continue
             catalogue.add(row)
             filled["rows"] += 1
+            licences[row.licence] += 1
             filled.update(c.name for c in fields(row) if getattr(row, c.name) is not None)
         if not filled["rows"]:
             reasons = "; ".join(f"{reason}: {drop.count:,}" for reason, drop in drops.items())
@@ -118,6 +142,7 @@ def finish(
         "compounds": total,
         "rows": filled.pop("rows"),
         "filled": dict(sorted(filled.items())),
+        "licences": dict(licences.most_common()),
         "drops": drops.to_dict(),
         "absent": {question: tally.to_dict() for question, tally in absent.items() if len(tally)},
         "failed": failed.to_dict(),

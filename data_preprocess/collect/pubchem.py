@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from data_preprocess.collect.stages import FileRows, ask_all, read_files
 from data_preprocess.collect.state import Absent, State
 from data_preprocess.collect.tally import Tally
 from data_preprocess.collect.web import Unavailable, Web, add_manners, manners_of
+from data_preprocess.engine import available_cores
 from data_preprocess.sources import InputError
 
 if TYPE_CHECKING:
@@ -109,6 +111,13 @@ def add(sources: Any) -> None:
     )
     add_manners(parser, BASE_URL)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="catalogue folder")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=available_cores(),
+        metavar="N",
+        help="processes for the chemistry (all cores)",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -135,11 +144,13 @@ def _run(options: argparse.Namespace) -> int:
     with State(options.out, "pubchem") as state:
         if wanted is not None:
             state.want(wanted.ids)
+        structures = [] if stored else ["structure"]
         for kind, paths in stored.items():
             chosen = frozenset(wanted.ids) if wanted else None
             rows_of = partial(_FILES[kind], wanted=chosen)
-            drops.update(read_files(state, kind, paths, rows_of, chosen))
-        structures = list(stored) or ["structure"]
+            kinds, rejects = read_files(state, kind, paths, rows_of, chosen)
+            structures += kinds
+            drops.update(rejects)
         if wanted is None:
             state.want_all(structures)
         questions = _questions(options, bool(stored))
@@ -163,6 +174,7 @@ def _run(options: argparse.Namespace) -> int:
             total=state.wanted(),
             absent={kind: gaps[kind][0] for kind in questions},
             failed=failed,
+            workers=options.workers,
         )
 
 
@@ -197,7 +209,9 @@ def _ask(
     failed = Tally()
     if structures != ["structure"] and not questions:
         return failed
-    with Web(options.base_url, manners_of(options), say=tqdm.write) as web:
+    with Web(
+        options.base_url, manners_of(options), say=partial(tqdm.write, file=sys.stderr)
+    ) as web:
         pug = Pug(web)
         # A question: how to ask it, and for how many compounds at once (answers come within 30 s).
         asks: dict[str, tuple[Callable[[list[int]], dict[int, Any]], int]] = {
@@ -281,7 +295,7 @@ def _smiles_rows(path: Path, progress: Progress, *, wanted: frozenset[int] | Non
             yield None
 
 
-_FILES = {"sdf": _sdf_rows, "cid_smiles": _smiles_rows}  # the option, which is the kind of answer
+_FILES = {"sdf": _sdf_rows, "cid_smiles": _smiles_rows}  # by option
 
 
 # ---- rows ----

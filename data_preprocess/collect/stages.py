@@ -28,23 +28,27 @@ def read_files(
     paths: Sequence[Path],
     rows_of: Callable[[Path, Progress], FileRows],
     wanted: Iterable[int] | None,
-) -> Tally:
+) -> tuple[list[str], Tally]:
     """Read files into the state, each once, going on where an earlier run was stopped.
+
+    Each file has a kind of answers of its own, so that a catalogue holds what the files of its
+    command say, and nothing of files that were read before.
 
     Args:
         state: gets the answers.
-        kind: of the answers.
+        kind: of file; the kinds of answers begin with it.
         paths: of the files.
         rows_of: reads one.
         wanted: ids that `rows_of` picks; None where it takes all.
 
     Returns:
-        Rows that had no answer, by reason.
+        The kind of answers of each file; rows that had no answer, by reason.
 
     Raises:
         InputError: no such file, a faulty one, or one without a row.
     """
     choice = "all" if wanted is None else hashlib.sha256(array("q", sorted(wanted))).hexdigest()
+    kinds: list[str] = []
     rejects = Tally()
     for path in paths:
         try:
@@ -53,10 +57,11 @@ def read_files(
             raise InputError(f"{path}: no such file") from None
         name = f"{kind}|{path.name}|{size}|{choice}"
         with tqdm(total=size, unit="B", unit_scale=True, desc=path.name) as bar:
-            if not state.read_once(name, kind, rows_of(path, bar.update)):
+            kinds.append(f"{kind} {hashlib.sha256(name.encode()).hexdigest()[:12]}")
+            if not state.read_once(name, kinds[-1], rows_of(path, bar.update)):
                 raise InputError(f"{path}: the file holds not one record")
         rejects.update(state.rejects(name, f"{path.name} record"))
-    return rejects
+    return kinds, rejects
 
 
 def ask_all(

@@ -88,7 +88,7 @@ def add_manners(parser: argparse.ArgumentParser, base_url: str) -> None:
     for name, meaning in (
         ("per-second", "requests a second"),
         ("per-minute", "requests a minute"),
-        ("in-flight", "requests at once"),
+        ("in-flight", "requests at once; 5 keep to 300 seconds of running time a minute"),
         ("timeout", "seconds to wait for a reply"),
         ("attempts", "for each request, when the service is busy or the line breaks"),
         ("backoff", "seconds before the second attempt, then twice as many, and so on"),
@@ -244,8 +244,12 @@ class _Passing(Exception):
     """What may be gone at the next attempt."""
 
 
+class _Busy(_Passing):
+    """The service is asked too much, by all requests together."""
+
+
 _CODE = re.compile(rb"(?:\"Code\"\s*:\s*\"|<Code>|^Code:\s*)(PUG\w*\.\w+)", re.MULTILINE)
-_PASSING = frozenset({"ServerBusy", "Timeout", "ServerError", "Unknown"})
+_PASSING = frozenset({"Timeout", "ServerError", "Unknown"})
 _FAULT_WITHIN = 2_000  # bytes: faults come first and are short, data may say what it likes
 
 
@@ -257,14 +261,18 @@ def _sort(response: httpx.Response, *, faults: bool) -> bytes:
         kind = code.rpartition(".")[2]
         if kind == "NotFound":
             raise NotFound(code)
+        if kind == "ServerBusy":
+            raise _Busy(code)
         raise (_Passing if kind in _PASSING else Refused)(code)
     if status == 202 or body.lstrip()[:12].startswith(b'{"Waiting"'):
         raise Listed(_list_key(body))
     if _is_page(response):
-        raise _Passing(f"a web page with status {status}")
+        raise _Busy(f"a web page with status {status}")
     if status < 400:
         return body
-    if faults or status >= 500 or status in (408, 425, 429):
+    if status in (429, 503):
+        raise _Busy(f"status {status}")
+    if faults or status >= 500 or status in (408, 425):
         raise _Passing(f"status {status}")
     if status == 404:
         raise NotFound("status 404")
@@ -404,7 +412,11 @@ class Web:
             raise _Passing(type(error).__name__) from None
         headers = response.headers
         self._pace.heed(headers.get("x-throttling-control", ""), headers.get("retry-after", ""))
-        body = _sort(response, faults=self._faults)
+        try:
+            body = _sort(response, faults=self._faults)
+        except _Busy as busy:
+            self._pace.rest(self.manners.backoff, str(busy))
+            raise
         try:
             return read(body)
         except (ValueError, KeyError, TypeError):

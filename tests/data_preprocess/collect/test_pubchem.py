@@ -36,6 +36,10 @@ def rows(folder: Path) -> dict[str, Compound]:
     return {row.id: row for row in read_catalogue(folder)}
 
 
+def pictures(folder: Path) -> list[bytes]:
+    return [read_file(folder, row.image or "") for row in read_catalogue(folder)]
+
+
 @pytest.fixture
 def ids(tmp_path: Path, pubchem: Any) -> Path:
     """MoleculeSTM's form: 30 compounds, an unknown one, a double one and one that is no CID."""
@@ -60,6 +64,7 @@ def test_every_fault_passes_and_nothing_is_asked_twice(
     pubchem.faults = []
     assert main(command(pubchem, ids, plain, "--molfiles")) == 0
     assert list(read_catalogue(out)) == list(read_catalogue(plain))
+    assert pictures(out) == pictures(plain)
 
     first, second = rows(out)["CID101"], rows(out)["CID102"]
     assert (first.smiles, first.name, first.inchikey) == (
@@ -121,9 +126,7 @@ def test_kill_at_any_moment_loses_nothing_and_asks_nothing_twice(
     assert pubchem.asked
     assert not known & set(pubchem.asked)
     assert list(read_catalogue(out)) == list(read_catalogue(whole))
-    for row in read_catalogue(out):
-        assert row.image
-        assert read_file(out, row.image) == read_file(whole, row.image)
+    assert pictures(out) == pictures(whole)
 
 
 def answered(folder: Path) -> set[tuple[str, int]]:
@@ -265,6 +268,15 @@ def test_cid_smiles_file_and_a_source_of_another_kind(
     assert info(out)["drops"]["line without a CID, a tab and a SMILES"]["count"] == 1
     assert main(["collect", "chebi", "--sdf", str(file), "--out", str(out)]) == 1
     assert "holds a collection of pubchem" in capsys.readouterr().err
+
+
+def test_a_catalogue_holds_what_its_own_files_say(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for number, smiles in enumerate(["CC", "CCO"]):
+        file = tmp_path / f"{number}.gz"
+        file.write_bytes(gzip.compress(f"{number + 1}\t{smiles}\n".encode()))
+        assert main(["collect", "pubchem", "--cid-smiles", str(file), "--out", str(out)]) == 0
+        assert [row.smiles for row in rows(out).values()] == [smiles]
 
 
 def test_reading_goes_on_in_the_middle_of_a_file(tmp_path: Path) -> None:

@@ -185,6 +185,20 @@ def test_an_answer_of_another_form_is_tried_again_and_then_given_up(pubchem: Any
         assert client.ask("GET", "/pug/compound/cid/1/PNG", len) > 0
 
 
+def test_the_headers_of_every_reply_are_heeded(
+    pubchem: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[str] = []
+    monkeypatch.setattr(Pace, "rest", lambda _, seconds, why: rests.append(f"{seconds} {why}"))
+    pubchem.compounds, pubchem.faults = {1: "C"}, ["busy page", "red"]
+    with Web(pubchem.url, QUICK) as client:
+        for size in ("1", "2"):
+            assert client.ask("GET", f"/pug/compound/cid/1/PNG?image_size={size}", len)
+    assert any(rest.startswith("0.0 Retry-After: 0") for rest in rests)
+    assert any(rest.startswith(f"{QUICK.backoff} a web page") for rest in rests)
+    assert any(rest.startswith(f"{QUICK.rest} Request Count status") for rest in rests)
+
+
 def test_nonsense_is_refused_before_it_is_asked() -> None:
     with pytest.raises(InputError, match="expected http"):
         Web("pubchem.ncbi.nlm.nih.gov/rest", QUICK)
