@@ -34,8 +34,9 @@ class CompoundCatalogue:
         return self._file.parent.name
 
     def describe(self) -> dict[str, Any]:
-        """Rows are counted by Parquet's own metadata, licences and groups from their column."""
+        """Rows are counted by Parquet's own metadata, licences and the like from their columns."""
         licences = sorted({value for value in _column(self._file, "licence") if value})
+        models = sorted({value for value in _column(self._file, "visual_model") if value})
         return {
             "name": self.name,
             "kind": "compound catalogue",
@@ -43,6 +44,7 @@ class CompoundCatalogue:
             "groups": sum(1 for value in _column(self._file, "group") if value),
             "licence": "; ".join(licences),
             "licences": licences,
+            "visual_models": models,
             "sha256": file_digest(self._file),
         }
 

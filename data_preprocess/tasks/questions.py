@@ -68,7 +68,7 @@ def _formula(facts: Facts, rng: random.Random) -> Filling | None:
 
 def _summary(facts: Facts, rng: random.Random) -> Filling | None:
     """One or two sentences of facts; of a molecule with open places only what is certain."""
-    if not facts.elements:
+    if not facts.elements or (facts.r_groups and not facts.is_general):
         return None
     atoms = listed([f"{n} {element_name(symbol)}" for symbol, n in facts.elements.items()])
     rest = (
@@ -88,7 +88,7 @@ def _summary(facts: Facts, rng: random.Random) -> Filling | None:
 
 
 def _open_places(facts: Facts, rng: random.Random) -> Filling | None:
-    return told(facts.r_groups) if facts.r_groups else None
+    return told(facts.r_groups) if facts.is_general else None
 
 
 def _parts(facts: Facts, rng: random.Random) -> Filling | None:
@@ -111,7 +111,7 @@ def _ring_systems(facts: Facts, rng: random.Random) -> Filling | None:
 
 def _core_rings(facts: Facts, rng: random.Random) -> Filling | None:
     """The same of a general structure, where an open place may hide more of them."""
-    return _named_rings(facts) if facts.r_groups else None
+    return _named_rings(facts) if facts.is_general else None
 
 
 def _named_rings(facts: Facts) -> Filling | None:

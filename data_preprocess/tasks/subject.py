@@ -85,6 +85,12 @@ class Facts:
         return sum(not atom.GetAtomicNum() for atom in self.mol.GetAtoms())
 
     @cached_property
+    def is_general(self) -> bool:
+        """A structure with open places, each bound to the rest: no text beside the drawing."""
+        places = [atom for atom in self.mol.GetAtoms() if not atom.GetAtomicNum()]
+        return bool(places) and all(atom.GetDegree() for atom in places)
+
+    @cached_property
     def parts(self) -> int:
         """Separate molecules or ions."""
         return len(Chem.GetMolFrags(self.mol))

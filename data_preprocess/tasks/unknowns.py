@@ -72,7 +72,7 @@ def _cannot_tell(facts: Facts, rng: random.Random) -> Filling | None:
 
 
 def _unknown_here(facts: Facts) -> list[_Unknown]:
-    if facts.r_groups:
+    if facts.is_general:
         left = f"the drawing leaves {counted(facts.r_groups, 'place')} open"
         return [
             _Unknown("What is the molecular formula of this compound?", left),
