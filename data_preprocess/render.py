@@ -85,6 +85,7 @@ def render(
 
 
 _SMALLEST_FONT = 9.0  # pixels, of both engines
+_SHORTEST_BOND = 9.0  # pixels: shorter bonds leave no line between two letters
 
 
 def _print(graph: MolGraph, style: Style) -> Print:
@@ -99,7 +100,7 @@ def _check(graph: MolGraph, smiles: str, size: tuple[int, int], style: Style) ->
     Raises:
         RenderError: it is not.
     """
-    if 0 < graph.median_bond_length() < style.min_bond:
+    if style.legible and 0 < graph.median_bond_length() < _SHORTEST_BOND:
         raise RenderError("the picture is too small for the molecule", smiles)
     if not all(0 <= atom.x < size[0] and 0 <= atom.y < size[1] for atom in graph.atoms):
         raise RenderError("an atom outside the picture", smiles)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import math
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -84,6 +85,8 @@ def _drawn(
     last = _centre_of_mass(ink[-corner:, -corner:])
     last += np.array([image.width - corner, image.height - corner])
     scale = (last - first) / (high - low)
+    if not 0.99 < scale[0] / scale[1] < 1.01:
+        raise RenderError("the marks beside Indigo's drawing are not where they should be", "")
     placed = (points - low) * scale + first
     # Cut the marks off.
     inner = math.floor(_ROOM * pixels)
@@ -107,6 +110,8 @@ def _ink_box(image: Image.Image) -> tuple[int, int, int, int]:
 def _molblock(sketch: Sketch, corners: tuple[_Points, _Points]) -> str:
     """The graph with both marks, at its own places: y down here, up in the file."""
     atoms, bonds = list(sketch.graph.atoms), list(sketch.graph.bonds)
+    for index in sketch.carbons:
+        atoms[index] = replace(atoms[index], label="*")  # of a carbon, Indigo leaves the C out
     for x, y in corners:
         first = len(atoms)
         for turn in (0, 120, 240):
@@ -114,8 +119,10 @@ def _molblock(sketch: Sketch, corners: tuple[_Points, _Points]) -> str:
             atoms.append(Atom("C", x + _MARK * math.cos(angle), y + _MARK * math.sin(angle)))
         bonds += (Bond(first + a, first + (a + 1) % 3) for a in range(3))
     block = graph_to_molblock(MolGraph(tuple(atoms), tuple(bonds)))
-    written_out = "".join(f"A  {index + 1:3d}\nC\n" for index in sketch.carbons)
-    return block.replace("M  END", written_out + "M  END")
+    for index in sketch.carbons:
+        alias = f"\nA  {index + 1:3d}\n"
+        block = block.replace(f"{alias}*\n", f"{alias}C\n")
+    return block
 
 
 @lru_cache(maxsize=1)

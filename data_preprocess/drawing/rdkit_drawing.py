@@ -81,7 +81,7 @@ def _draw_dashed_wedge(
     drawer.DrawPolygon([at(share, aside * length) for share, aside in rim], True)
     drawer.SetColour((0, 0, 0))
     drawer.SetLineWidth(style.hash_width)
-    count = max(4, round((stop - start) * length / max(2.3 * style.hash_width, length / 8)))
+    count = max(4, round((stop - start) * length / max(2.3 * style.hash_width, min(length / 8, 5))))
     for number in range(count + 1):
         share = start + (stop - start) * number / count
         half = max(style.wedge_width / 2 * share * length, 0.5)

@@ -22,8 +22,10 @@ __all__ = ["CLEAN_SCAN", "Print", "Scan"]
 Affine = NDArray[np.float64]  # (2, 3): places in the drawing -> places in the scan
 _FloatImage = NDArray[np.float32]
 # At the lowest resolution, in pixels.
-_SMALLEST_LETTER = 7.5  # below, N and H are the same
+_SMALLEST_LETTER = 9.0  # size of the font; below, N and H are the same
+_SMALLEST_BINARY_LETTER = 13.0  # without greys, letters close up sooner
 _THINNEST_LINE = 0.9  # below, a line is no darker than dirt
+_THICKENED_LINE = 2.0  # pixels: thicker lines are thick enough
 _INK = 200
 _LARGEST_ZOOM = 1.5  # a small molecule on much paper is not blown up
 
@@ -123,7 +125,8 @@ class Scan:
             return image, affine
         dice = np.random.default_rng(rng.getrandbits(64))
         image = _with_lines(image, self.lines, print_, dice)
-        finest = max(_SMALLEST_LETTER / print_.letter, _THINNEST_LINE / print_.line)
+        smallest = _SMALLEST_BINARY_LETTER if self.binary else _SMALLEST_LETTER
+        finest = max(smallest / print_.letter, _THINNEST_LINE / print_.line)
         image = _coarsened(image, max(self.resolution, finest))
         if self.blur:
             image = image.filter(ImageFilter.GaussianBlur(self.blur * print_.line))
@@ -164,8 +167,10 @@ class Scan:
             grain = dice.standard_normal(pixels.shape[:2], dtype=np.float32) * self.noise
             pixels = pixels + _each_colour(grain, pixels)
         if self.binary:
-            # Nearer to the paper than to the ink: a thin line is grey where it has been blurred.
-            threshold = self.ink + 0.8 * (self.paper - self.ink)
+            # Thin lines are grey where they have been blurred; thick ones must not grow.
+            thinnest = min(print_.line, print_.letter / 14)  # a plus is thinner than a bond
+            share = 0.8 - 0.3 * min(max(thinnest - 1, 0) / 1.5, 1)
+            threshold = self.ink + share * (self.paper - self.ink)
             grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
             pixels = np.where(grey < threshold, 0.0, 255.0)
         if self.specks:
@@ -218,7 +223,12 @@ def _bent(image: Image.Image, affine: Affine) -> Image.Image:
 def _with_lines(
     image: Image.Image, lines: str, print_: Print, dice: np.random.Generator
 ) -> Image.Image:
-    if lines == "thick" and print_.gap - print_.line >= 4 and print_.letter >= 13:
+    if (
+        lines == "thick"
+        and print_.line <= _THICKENED_LINE
+        and print_.gap - print_.line >= 4
+        and print_.letter >= 15
+    ):
         return image.filter(ImageFilter.MinFilter(3))
     if lines == "broken":
         # Spots of 2 to 4 pixels without toner, a twentieth of the paper.

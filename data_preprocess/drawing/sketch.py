@@ -93,7 +93,7 @@ def sketch(mol: Chem.Mol, style: Style, rng: random.Random) -> Sketch:
         rng: chooses the places.
 
     Raises:
-        RenderError: a layout in which atoms lie upon each other.
+        RenderError: a layout in which atoms lie upon each other, where the style asks.
     """
     if style.r_groups:
         mol = _with_r_groups(mol, style.r_groups, rng)
@@ -101,7 +101,8 @@ def sketch(mol: Chem.Mol, style: Style, rng: random.Random) -> Sketch:
     open_centres = _left_open(mol, settled, style.open_stereo, rng) if style.open_stereo else []
     smiles = str(Chem.MolToSmiles(settled))
     if not (style.abbreviations or style.hydrogens):
-        return _apart(_finished(settled, style, open_centres, rng, smiles))
+        finished = _finished(settled, style, open_centres, rng, smiles)
+        return _apart(finished) if style.legible else finished
     for number in open_centres:
         settled.GetAtomWithIdx(number).SetBoolProp(_OPEN, True)
     # Other atoms are drawn than the molecule has, so they are laid out anew. An abbreviation needs
@@ -115,13 +116,14 @@ def sketch(mol: Chem.Mol, style: Style, rng: random.Random) -> Sketch:
         finished = _finished(drawn, style, centres, rng, smiles)
         if not _labels_collide(finished.graph):
             break
-    return _apart(finished)
+    return _apart(finished) if style.legible else finished
 
 
 _OPEN = "_openStereo"
 
 
 def _apart(finished: Sketch) -> Sketch:
+    """The sketch, if no two atoms lie upon each other."""
     points = np.array([(atom.x, atom.y) for atom in finished.graph.atoms])
     if len(points) > 1 and pdist(points).min() < _CROWDED * _BOND:
         raise RenderError("atoms lie upon each other in the layout", finished.smiles)
@@ -133,6 +135,7 @@ def _laid_out(mol: Chem.Mol, style: Style, *, settle: bool = True) -> Chem.Mol:
     laid_out = Chem.Mol(mol)
     if style.layout == "coordgen":
         rdCoordGen.AddCoords(laid_out)
+        _scale_bonds(laid_out)
     else:
         rdDepictor.Compute2DCoords(laid_out)
     if style.straight:
@@ -148,6 +151,17 @@ def _laid_out(mol: Chem.Mol, style: Style, *, settle: bool = True) -> Chem.Mol:
         Chem.DetectBondStereochemistry(laid_out)
         Chem.AssignStereochemistry(laid_out, cleanIt=True, force=True)
     return laid_out
+
+
+def _scale_bonds(mol: Chem.Mol) -> None:
+    """Give the median bond the length of RDKit's own layouts."""
+    conformer = mol.GetConformer()
+    ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
+    if ends:
+        positions = conformer.GetPositions()
+        begins, stops = positions[[a for a, _ in ends]], positions[[b for _, b in ends]]
+        length = float(np.median(np.linalg.norm(begins - stops, axis=1)))
+        conformer.SetPositions(positions * (_BOND / length))
 
 
 def _with_r_groups(mol: Chem.Mol, count: int, rng: random.Random) -> Chem.Mol:
@@ -360,6 +374,7 @@ def _bare_carbons(mol: Chem.Mol, share: float, rng: random.Random) -> tuple[int,
         if atom.GetAtomicNum() == 6
         and not (atom.GetIsAromatic() or atom.GetTotalNumHs() or atom.GetFormalCharge())
         and not atom.GetIsotope()
+        and atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED
         and rng.random() < share
     )
 

@@ -15,8 +15,6 @@ __all__ = ["Engine", "Style", "StyleRange"]
 Engine = Literal["rdkit", "indigo"]
 StyleRange = Literal["clean", "varied"]
 
-_LEGIBLE_BOND = 9.0  # pixels: shorter bonds leave no line between two letters
-
 
 @dataclass(frozen=True)
 class Style:
@@ -50,7 +48,7 @@ class Style:
         carbons: share of the carbons without hydrogens that are written as C.
         open_stereo: share of the open stereo centres and double bonds that are drawn so, wavy or
             crossed. An open double bond is else drawn, and read, as cis or trans.
-        min_bond: a drawing whose bonds are shorter, in pixels, is refused.
+        legible: refuse a drawing with bonds of less than 9 pixels or atoms upon each other.
         beside: what stands beside the molecule.
         scan: what happens to the finished drawing.
     """
@@ -78,7 +76,7 @@ class Style:
     hydrogens: float = 0.0
     carbons: float = 0.0
     open_stereo: float = 0.0
-    min_bond: float = 0.0
+    legible: bool = False
     beside: Surroundings = NOTHING_BESIDE
     scan: Scan = CLEAN_SCAN
 
@@ -136,7 +134,7 @@ class Style:
             hydrogens=mostly_none(0.2),
             carbons=mostly_none(0.08),
             open_stereo=mostly_none(0.4),
-            min_bond=_LEGIBLE_BOND,
+            legible=True,
             beside=Surroundings.random(rng),
             scan=Scan.random(rng),
         )
