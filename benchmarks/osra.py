@@ -1,10 +1,11 @@
-"""OSRA over many pictures: its SMILES, its confidence, and the seconds that each picture took.
+"""OSRA over many pictures: its SMILES, its confidence, and the seconds that each picture takes.
 
     python benchmarks/osra.py IMAGES... --out osra.jsonl [--workers N]
 
-OSRA's confidence is a number of its own making, no probability: it may lie above 1. Of several
-structures in one picture the largest counts, see `eyesmol.predictions`. Stopped, the same command
-goes on where it was. `osra.sh` scores the result as well.
+The seconds are processor time: what OSRA's one thread takes on an idle core, however busy this
+machine is. Its confidence is a number of its own making, no probability: it may lie above 1. Of
+several structures in one picture the largest counts, see `eyesmol.predictions`. Stopped, the same
+command goes on where it was. `osra.sh` scores the result as well.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+import tempfile
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -64,17 +66,29 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def read(image: str, timeout: float) -> Recognition:
     """What OSRA says of one picture; a picture on which it fails is a row with its error."""
-    began = time.perf_counter()
-    try:
-        done = subprocess.run(
-            ["osra", "-p", image], capture_output=True, text=True, timeout=timeout, check=True
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            ["osra", "-p", image], stdout=subprocess.PIPE, stderr=errors, text=True
         )
-        return osra_reading(image, done.stdout, seconds=round(time.perf_counter() - began, 4))
-    except subprocess.TimeoutExpired:
+        watch = threading.Timer(timeout, process.kill)
+        watch.start()
+        assert process.stdout is not None
+        said = process.stdout.read()
+        # wait4 and not wait: it also tells what this one process has used.
+        _, status, used = os.wait4(process.pid, 0)
+        in_time = watch.is_alive()
+        watch.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        complaint = " ".join(errors.read().split())[:300] or "it said nothing"
+    if not in_time:
         return Recognition(image, error=f"{image}: osra took more than {timeout:g} s")
-    except subprocess.CalledProcessError as error:
-        said = " ".join(error.stderr.split())[:300] or "it said nothing"
-        return Recognition(image, error=f"{image}: osra ended with {error.returncode}: {said}")
+    if process.returncode:
+        return Recognition(
+            image, error=f"{image}: osra ended with {process.returncode}: {complaint}"
+        )
+    try:
+        return osra_reading(image, said, seconds=round(used.ru_utime + used.ru_stime, 3))
     except ValueError as error:
         return Recognition(image, error=f"{image}: {error}")
 
