@@ -92,7 +92,7 @@ def by_size(evaluations: Sequence[Evaluation]) -> str:
         axes.set_xlabel("heavy atoms")
         _per_cent(axes, "exact match")
         if len(columns) > 1:
-            axes.legend(frameon=False, loc="lower left", ncols=2)
+            _legend_above(axes)
 
     return _drawn(paint, "size", (4.8, 2.9))
 
@@ -112,6 +112,10 @@ def _bars(
     high = [s.high - s.value for _, s in known]
     axes.errorbar(at, [s.value for _, s in known], [low, high], fmt="none", ecolor=_INK,
                   elinewidth=1, capsize=2)  # fmt: skip
+
+
+def _legend_above(axes: Axes) -> None:
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
 
 
 def _per_cent(axes: Axes, label: str) -> None:
@@ -146,7 +150,7 @@ def reliability_chart(
                           ms=4, label=name)  # fmt: skip
         _per_cent(axes, "read right")
         if len(systems) > 1:
-            axes.legend(frameon=False)
+            _legend_above(axes)
 
     return _drawn(paint, "reliability" if probability else "ranking", (4.8, 2.9))
 
@@ -169,7 +173,7 @@ def seconds_chart(systems: Mapping[str, Sequence[float]]) -> str:
         axes.set_xlabel("seconds a picture")
         axes.set_ylabel("pictures")
         if len(systems) > 1:
-            axes.legend(frameon=False)
+            _legend_above(axes)
 
     return _drawn(paint, "seconds", (4.8, 2.9))
 
@@ -203,9 +207,9 @@ def error_kinds_chart(evaluations: Sequence[Evaluation]) -> str:
         axes.grid(visible=False, axis="y")
         axes.grid(axis="x", color=_LINE, lw=0.8)
         axes.margins(x=0.12)
-        axes.set_xlabel("per cent of the pictures; one may have several kinds")
+        axes.set_xlabel("per cent of the pictures")
         if len(counts) > 1:
-            axes.legend(frameon=False)
+            _legend_above(axes)
 
     height = 0.9 + 0.24 * len(kinds) * max(1.0, 0.7 * len(counts))
     return _drawn(paint, "kinds", (4.8, max(height, 2.0)))

@@ -94,7 +94,9 @@ def _draw_bond(pen: ImageDraw.ImageDraw, graph: MolGraph, bond: Bond, stroke: fl
         count = _LINES.get(bond.order, 1)
         for number in range(count):
             aside = (number - (count - 1) / 2) * stroke * 1.6
-            pen.line([at(0, aside), at(1, aside)], fill=colour, width=round(stroke))
+            crossed = bond.order == BondOrder.CROSSED_DOUBLE
+            ends = [at(0, aside), at(1, -aside if crossed else aside)]
+            pen.line(ends, fill=colour, width=round(stroke))
 
 
 def _draw_atom(pen: ImageDraw.ImageDraw, atom: Atom, stroke: float) -> None:

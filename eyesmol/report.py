@@ -395,7 +395,11 @@ def _charts(evaluations: Sequence[Evaluation]) -> list[_Chart]:
         return []
     found = [
         _Chart("Accuracy by size", Markup(charts.by_size(evaluations)), "Bars: 95 % intervals."),
-        _Chart("Kinds of error", Markup(charts.error_kinds_chart(evaluations)), ""),
+        _Chart(
+            "Kinds of error",
+            Markup(charts.error_kinds_chart(evaluations)),
+            "One picture may have several.",
+        ),
         *_reliability(evaluations),
         *_seconds(evaluations),
     ]

@@ -445,10 +445,11 @@ class Evaluation:
             (self.missing, "without a prediction (counted as wrong)"),
             (self.errors, "could not be read (counted as wrong)"),
             (self.unused, "predictions for pictures that are not in the gold set (ignored)"),
-            (len(self.unscorable), "gold rows that cannot be scored (left out):"),
         ):
             if count:
                 lines.append(f"{self.name}: {count} {what}")
+        if self.unscorable:
+            lines.append(f"{len(self.unscorable)} gold rows that cannot be scored (left out):")
         reasons = Counter(reason for _, reason in self.unscorable)
         lines += [f"  {count} x {reason}" for reason, count in reasons.most_common(10)]
         if len(reasons) > 10:
