@@ -32,7 +32,15 @@ from scipy.optimize import minimize
 
 from eyesmol.answer import Answer, Span
 
-__all__ = ["Calibration", "CalibrationError", "Confidences", "TokenTrace", "reliability"]
+__all__ = [
+    "Calibration",
+    "CalibrationError",
+    "Confidences",
+    "Reliability",
+    "TokenTrace",
+    "cross_validated",
+    "reliability",
+]
 
 # The digits of a place: at the beginning of a compact line, in brackets behind "xy" in JSON.
 _PLACE = re.compile(r'^[ \t]*(-?\d+ -?\d+)\b|"xy":\s*\[([^\]]*)', re.MULTILINE)
@@ -135,24 +143,20 @@ class Calibration:
     Attributes:
         slope, offset: see above.
         rows: pictures that it was learnt from.
-        right: share of them that was read right.
-        metric: what counts as right.
-        model: the model that read them, as it was named; empty where that is not known.
+        right: share of them whose best guess was right, stereo included.
     """
 
     slope: float
     offset: float
     rows: int
     right: float
-    metric: str = "exact"
-    model: str = ""
 
     def __call__(self, raw: float) -> float:
         """Probability of being right, of a raw confidence."""
         return round(float(_sigmoid(self.slope * _log(raw) + self.offset)), 4)
 
     @classmethod
-    def learnt(cls, raw: Sequence[float], right: Sequence[bool], **about: str) -> Calibration:
+    def learnt(cls, raw: Sequence[float], right: Sequence[bool]) -> Calibration:
         """From pictures of known truth, by maximum likelihood on Platt's softened targets.
 
         A confidence that ranks the wrong way round gets slope 0: the plain share of right ones.
@@ -176,8 +180,8 @@ class Calibration:
             return float(np.mean(np.logaddexp(0, z) - target * z))
 
         found = minimize(loss, start, bounds=[(0, None), (None, None)])
-        return cls(float(found.x[0]), float(found.x[1]), len(good), round(count / len(good), 4),
-                   **about)  # fmt: skip
+        slope, offset = map(float, found.x)
+        return cls(slope, offset, len(good), round(count / len(good), 4))
 
     def write(self, path: Path) -> None:
         """As JSON, moved into place when it is whole."""
@@ -195,8 +199,7 @@ class Calibration:
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             numbers = {name: float(values[name]) for name in ("slope", "offset", "right")}
-            found = cls(**numbers, rows=int(values["rows"]), metric=str(values.get("metric", "")),
-                        model=str(values.get("model", "")))  # fmt: skip
+            found = cls(**numbers, rows=int(values["rows"]))
             if not (math.isfinite(found.offset) and 0 <= found.slope < math.inf):
                 raise ValueError(f"slope {found.slope}, offset {found.offset}")
         except (OSError, ValueError, KeyError, TypeError) as error:

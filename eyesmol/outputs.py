@@ -1,4 +1,5 @@
-"""Recognitions as files: JSON Lines, CSV, SDF; written as they come, and never half finished.
+"""Recognitions as files, written as they come, and never half finished: JSON Lines, CSV, SDF,
+Parquet.
 
 A run keeps a journal beside its output (``out.sdf.part``, JSON Lines whatever the output is). When
 the last picture is read the journal becomes the output and goes away. A run that was stopped finds
@@ -8,12 +9,15 @@ its journal and goes on where it was.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from eyesmol.graph import MolGraph
 from eyesmol.molfile import graph_to_molblock
@@ -42,17 +46,27 @@ def _write_jsonl(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+# What a table and an SDF hold of a row: all but the graph and the answer.
 _CSV_COLUMNS = (
-    "image", "smiles", "smiles_from", "written_smiles", "graph_smiles", "confidence", "problems",
+    "image", "page", "box", "smiles", "cxsmiles", "smiles_from", "smiles_why", "written_smiles",
+    "graph_smiles", "confidence", "raw_confidence", "reason", "withheld_smiles", "problems",
     "error", "seconds",
 )  # fmt: skip
+
+
+def _as_text(row: dict[str, Any], name: str) -> Any:
+    """A field of one line; lists become text."""
+    if name == "problems":
+        return "; ".join(row[name])
+    value = row.get(name)
+    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
     writer = csv.DictWriter(file, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({**row, "problems": "; ".join(row["problems"])})
+        writer.writerow({name: _as_text(row, name) for name in _CSV_COLUMNS})
 
 
 _NO_ATOMS = graph_to_molblock(MolGraph())
@@ -64,7 +78,7 @@ def _write_sdf(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
         _, _, rest = (row["molblock"] or _NO_ATOMS).partition("\n")
         file.write(f"{_sdf_line(Path(row['image']).name)[:80]}\n{rest.rstrip()}\n")
         for name in _CSV_COLUMNS:
-            value = "; ".join(row[name]) if name == "problems" else row[name]
+            value = _as_text(row, name)
             if value not in (None, ""):
                 file.write(f">  <{name}>\n{_sdf_line(str(value))}\n\n")
         file.write("$$$$\n")
@@ -76,11 +90,44 @@ def _sdf_line(text: str) -> str:
     return f" {line}" if line.startswith(("$$$$", ">")) else line
 
 
-FORMATS: dict[str, Callable[[TextIO, Iterable[dict[str, Any]]], None]] = {
+_ROW_GROUP = 1000  # rows of a Parquet file that are in memory at a time
+
+
+def _write_parquet(file: BinaryIO, rows: Iterable[dict[str, Any]]) -> None:
+    """All of each row, atoms and bonds as lists of structures."""
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = _parquet_schema()
+    # A dictionary of molblocks is as large as they are.
+    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        rows = iter(rows)
+        while chunk := list(islice(rows, _ROW_GROUP)):
+            writer.write_table(pyarrow.Table.from_pylist(chunk, schema=schema))
+
+
+def _parquet_schema() -> Any:
+    import pyarrow as pa
+
+    text, number, count = pa.string(), pa.float64(), pa.int32()
+    atom = pa.struct([("label", text), ("x", number), ("y", number), ("confidence", number)])
+    bond = pa.struct([("begin", count), ("end", count), ("order", pa.int8()),
+                      ("confidence", number)])  # fmt: skip
+    kinds = {
+        "page": count, "box": pa.list_(count), "confidence": number, "raw_confidence": number,
+        "problems": pa.list_(text), "seconds": number, "width": count, "height": count,
+        "atoms": pa.list_(atom), "bonds": pa.list_(bond),
+    }  # fmt: skip
+    names = Recognition("-").to_dict()
+    return pa.schema([(name, kinds.get(name, text)) for name in names])
+
+
+_TEXT: dict[str, Callable[[TextIO, Iterable[dict[str, Any]]], None]] = {
     ".jsonl": _write_jsonl,
     ".csv": _write_csv,
     ".sdf": _write_sdf,
 }
+FORMATS = (*_TEXT, ".parquet")
 
 
 def check_output(path: Path) -> None:
@@ -94,6 +141,8 @@ def check_output(path: Path) -> None:
             f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(FORMATS)}; "
             "or leave --out away to have JSON Lines printed"
         )
+    if path.suffix.lower() == ".parquet":
+        _need_pyarrow(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, expected a file to write")
     try:
@@ -102,12 +151,27 @@ def check_output(path: Path) -> None:
         raise OutputError(f"{path.parent}: cannot be made: {error}") from None
 
 
+def _need_pyarrow(path: Path) -> None:
+    if find_spec("pyarrow") is None:
+        raise OutputError(f"{path}: Parquet needs pyarrow: pip install 'eyesmol[data]'")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
     """A text file under a temporary name, moved into place when all went well."""
+    with (
+        _replacing_bytes(path) as file,
+        io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+    ):
+        yield text
+        text.flush()
+
+
+@contextmanager
+def _replacing_bytes(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with temporary.open("wb") as file:
             yield file
         temporary.replace(path)
     finally:
@@ -117,8 +181,12 @@ def replacing(path: Path) -> Iterator[TextIO]:
 def write_as(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Rows (`Recognition.to_dict`) into a file, in the format that its ending names."""
     check_output(path)
+    if path.suffix.lower() == ".parquet":
+        with _replacing_bytes(path) as data:
+            _write_parquet(data, rows)
+        return
     with replacing(path) as file:
-        FORMATS[path.suffix.lower()](file, rows)
+        _TEXT[path.suffix.lower()](file, rows)
 
 
 # ---- the journal ----
@@ -218,14 +286,22 @@ class Journal:
 # ---- reading rows back ----
 
 
+_READABLE = (".jsonl", ".csv", ".parquet")
+
+
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line numbers and rows of a JSON Lines or CSV file.
+    """Line numbers and rows of a JSON Lines, CSV or Parquet file.
 
     Raises:
-        OutputError: the file cannot be read, is neither of the two, or has a broken line.
+        OutputError: the file cannot be read, is none of the three, or has a broken line.
     """
-    if path.suffix.lower() not in (".jsonl", ".csv"):
-        raise OutputError(f"{path}: found the ending {path.suffix!r}, expected .jsonl or .csv")
+    if path.suffix.lower() not in _READABLE:
+        raise OutputError(
+            f"{path}: found the ending {path.suffix!r}, expected {', '.join(_READABLE)}"
+        )
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet_rows(path)
+        return
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() == ".csv":
@@ -237,6 +313,22 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if line.strip():
                     yield number, _json_row(path, number, line)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise OutputError(f"{path}: cannot be read: {error}") from None
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    _need_pyarrow(path)
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_ROW_GROUP):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (OSError, pyarrow.ArrowException) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
 
 

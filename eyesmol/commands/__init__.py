@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["COMMANDS", "UsageError", "positive"]
+__all__ = ["COMMANDS", "UsageError", "positive", "share"]
 
-COMMANDS = ("recognize", "evaluate")
+COMMANDS = ("recognize", "evaluate", "calibrate")
 
 
 class UsageError(Exception):
@@ -23,4 +23,12 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
+    return number
+
+
+def share(text: str) -> float:
+    """An argument from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 0 to 1")
     return number
