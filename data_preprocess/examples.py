@@ -119,7 +119,7 @@ def _in_molfile(molfile: Path | str, name: str) -> Molecule:
     if not all(math.isfinite(atom.x) and math.isfinite(atom.y) for atom in graph.atoms):
         raise Drop("no usable coordinates in the molfile")
     try:
-        smiles = _open_smiles(mol, graph) or molblock_to_smiles(block, source=name)
+        smiles = _open_smiles(mol, graph) or molblock_to_smiles(block, source=name, mol=mol)
     except MolfileError:
         raise Drop("RDKit cannot sanitise the molecule") from None
     return Molecule(smiles, graph)
@@ -132,7 +132,8 @@ def _open_smiles(mol: Chem.Mol, graph: MolGraph) -> str | None:
     methyl where the picture says X: one in twelve of the CLEF molfiles. (The hidden atoms of an
     abbreviation S-group are right; only an alias has nothing behind it.)
     """
-    if not any(atom.HasProp("molFileAlias") for atom in mol.GetAtoms()):
+    atoms = map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))
+    if not any(atom.HasProp("molFileAlias") for atom in atoms):
         return None
     smiles, problems = graph_to_smiles(graph.transformed(1, 0, 0, flip=True))
     return smiles if problems else None

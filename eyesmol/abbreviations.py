@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from eyesmol.graph import Atom
 
-__all__ = ["GROUPS", "LINKS", "SPECIES", "UNITS", "is_label"]
+__all__ = ["AMBIGUOUS_SYMBOLS", "GROUPS", "LINKS", "SPECIES", "UNITS", "is_label"]
 
 
 def _by_name(table: dict[str, str]) -> dict[str, str]:
@@ -130,6 +130,7 @@ SPECIES: dict[str, str] = {
 _ELEMENT_OR_GROUP = frozenset({"Ac", "Pr", "Ts"})
 # ... or a variable that the text defines ("Ar is aryl", "Y is O or S").
 _ELEMENT_OR_VARIABLE = frozenset({"Ar", "U", "V", "W", "Y"})
+AMBIGUOUS_SYMBOLS = _ELEMENT_OR_GROUP | _ELEMENT_OR_VARIABLE
 
 
 def is_label(atom: Atom, bonds: int) -> bool:
@@ -145,6 +146,6 @@ def is_label(atom: Atom, bonds: int) -> bool:
     """
     if not atom.is_element:
         return True
-    if atom.label not in _ELEMENT_OR_GROUP | _ELEMENT_OR_VARIABLE:
+    if atom.label not in AMBIGUOUS_SYMBOLS:
         return False
     return not (atom.charge or atom.isotope or atom.radical) and 1 <= bonds <= 3

@@ -5,6 +5,8 @@ SMILES and molblock of a graph always describe the same molecule: the one is mad
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
@@ -42,17 +44,22 @@ def canonical_smiles(smiles: str, *, stereo: bool = True) -> str | None:
     return str(Chem.MolToSmiles(mol))
 
 
-def molblock_to_smiles(block: str, *, source: str = "molblock") -> str:
+def molblock_to_smiles(block: str, *, source: str = "molblock", mol: Chem.Mol | None = None) -> str:
     """Canonical SMILES of a molfile as RDKit reads it, the hidden atoms of abbreviations included.
 
     Labels with no atoms behind them are the exception. RDKit reads an alias (``X`` on a carbon) as
     carbon and the variable ``Y`` as yttrium; here they are what the file says: expanded where the
     label can be read, else ``*``.
 
+    Args:
+        block: the molfile.
+        source: its name, for messages.
+        mol: the same, parsed without sanitising, where it is at hand: parsing takes the time.
+
     Raises:
         MolfileError: RDKit cannot parse or sanitise it.
     """
-    mol = block_to_mol(block, sanitize=False, source=source)
+    mol = mol or block_to_mol(block, sanitize=False, source=source)
     if not has_open_labels(mol):
         return _smiles(block_to_mol(block, sanitize=True, source=source))
     graph = mol_to_graph(mol, collapse=False).transformed(1, 0, 0, flip=True)
@@ -63,8 +70,12 @@ def molblock_to_smiles(block: str, *, source: str = "molblock") -> str:
 
 
 def _smiles(mol: Chem.Mol) -> str:
-    # Once round: RDKit drops stereo marks that only the parsed SMILES shows to be none.
-    smiles = Chem.MolToSmiles(mol)
+    return _once_round(Chem.MolToSmiles(mol))
+
+
+@lru_cache(maxsize=256)  # a drawing and what is read back from it say the same, one after the other
+def _once_round(smiles: str) -> str:
+    """RDKit drops stereo marks that only the parsed SMILES shows to be none."""
     return canonical_smiles(smiles) or smiles
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
+from operator import itemgetter
 
 from rdkit import Chem
 
@@ -137,6 +138,10 @@ class MolGraph:
     bonds: tuple[Bond, ...] = ()
 
     def __post_init__(self) -> None:
+        count = len(self.atoms)
+        pairs = {(b.begin, b.end) if b.begin < b.end else (b.end, b.begin) for b in self.bonds}
+        if len(pairs) == len(self.bonds) and all(0 <= a < b < count for a, b in pairs):
+            return
         seen: set[tuple[int, int]] = set()
         for bond in self.bonds:
             pair = (min(bond.begin, bond.end), max(bond.begin, bond.end))
@@ -159,7 +164,11 @@ class MolGraph:
 
     def placed(self, points: Iterable[tuple[float, float]]) -> MolGraph:
         """The same graph with its atoms at other places, one (x, y) for each atom."""
-        atoms = (replace(a, x=x, y=y) for a, (x, y) in zip(self.atoms, points, strict=True))
+        # Not dataclasses.replace, which takes four times as long: graphs are moved all the time.
+        atoms = (
+            Atom(a.label, x, y, a.charge, a.isotope, a.radical)
+            for a, (x, y) in zip(self.atoms, points, strict=True)
+        )
         return MolGraph(tuple(atoms), self.bonds)
 
     def transformed(self, scale: float, dx: float, dy: float, *, flip: bool = False) -> MolGraph:
@@ -197,8 +206,10 @@ class MolGraph:
             new_index[old] = index
         bonds: list[Bond] = []
         for index, old in enumerate(order):
-            older = sorted((new_index[other], b) for other, b in neighbours[old]
-                           if new_index[other] < index)  # fmt: skip
+            older = [(new_index[other], b) for other, b in neighbours[old]
+                     if new_index[other] < index]  # fmt: skip
+            if len(older) > 1:
+                older.sort(key=itemgetter(0))
             for other, bond in older:
                 begins_here = bond.order.is_directed and new_index[bond.begin] == index
                 ends = (index, other) if begins_here else (other, index)
@@ -215,7 +226,7 @@ def _preorder(atoms: tuple[Atom, ...], neighbours: list[list[tuple[int, Bond]]])
     """
     reading_order = sorted(range(len(atoms)), key=lambda i: (atoms[i].y, atoms[i].x, i))
     rank = {atom: place for place, atom in enumerate(reading_order)}
-    by_place = [sorted((other for other, _ in row), key=rank.__getitem__) for row in neighbours]
+    by_place = [sorted([other for other, _ in row], key=rank.__getitem__) for row in neighbours]
 
     parent: dict[int, int | None] = {}
     found: list[int] = []
@@ -227,13 +238,14 @@ def _preorder(atoms: tuple[Atom, ...], neighbours: list[list[tuple[int, Bond]]])
         stack = [(start, iter(by_place[start]))]
         while stack:
             here, branches = stack[-1]
-            nxt = next((other for other in branches if other not in parent), None)
-            if nxt is None:
+            for nxt in branches:
+                if nxt not in parent:
+                    parent[nxt] = here
+                    found.append(nxt)
+                    stack.append((nxt, iter(by_place[nxt])))
+                    break
+            else:
                 stack.pop()
-                continue
-            parent[nxt] = here
-            found.append(nxt)
-            stack.append((nxt, iter(by_place[nxt])))
 
     children: list[list[int]] = [[] for _ in atoms]
     depth = [0] * len(atoms)
@@ -241,13 +253,17 @@ def _preorder(atoms: tuple[Atom, ...], neighbours: list[list[tuple[int, Bond]]])
         above = parent[atom]
         if above is not None:
             children[above].append(atom)
-            depth[above] = max(depth[above], depth[atom] + 1)
+            if depth[above] <= depth[atom]:
+                depth[above] = depth[atom] + 1
 
     order: list[int] = []
     pending = [atom for atom in reversed(found) if parent[atom] is None]
     while pending:
         atom = pending.pop()
         order.append(atom)
-        # A stack turns round what is pushed, so the deepest branch goes in first.
-        pending.extend(sorted(children[atom], key=lambda c: (-depth[c], -rank[c])))
+        below = children[atom]
+        if len(below) > 1:
+            # A stack turns round what is pushed, so the deepest branch goes in first.
+            below.sort(key=lambda c: (-depth[c], -rank[c]))
+        pending += below
     return order

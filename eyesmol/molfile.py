@@ -8,12 +8,13 @@ becomes one atom, an alias becomes the label, a wedge keeps its narrow end first
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rdkit import Chem, rdBase
 
-from eyesmol.abbreviations import is_label
+from eyesmol.abbreviations import AMBIGUOUS_SYMBOLS, is_label
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 
 __all__ = [
@@ -69,12 +70,18 @@ def block_to_mol(block: str, *, sanitize: bool, source: str = "molblock") -> Che
     Raises:
         MolfileError: RDKit cannot parse (or sanitise) it; its own words are in the message.
     """
-    lines = [line for line in _lines(block) if not _UNUSED_LINE.match(line)]
+    text = "\n".join([*(line for line in _lines(block) if not _UNUSED_LINE.match(line)), ""])
     with rdBase.BlockLogs():
+        problem = ""
+        if sanitize:
+            # Parsed anew: RDKit perceives stereo from wedges only while it reads the file.
+            try:
+                if (mol := Chem.MolFromMolBlock(text, strictParsing=False)) is not None:
+                    return mol
+            except (Chem.MolSanitizeException, RuntimeError) as error:
+                problem = f"RDKit refuses it: {_first_line(error)}"
         try:
-            mol = Chem.MolFromMolBlock(
-                "\n".join(lines) + "\n", sanitize=False, removeHs=False, strictParsing=False
-            )
+            mol = Chem.MolFromMolBlock(text, sanitize=False, removeHs=False, strictParsing=False)
         except RuntimeError as error:
             raise MolfileError(f"{source}: not a molfile: {_first_line(error)}") from None
         if mol is None:
@@ -83,15 +90,8 @@ def block_to_mol(block: str, *, sanitize: bool, source: str = "molblock") -> Che
                 "(header of three lines, counts line, atoms, bonds, M  END)"
             )
         if sanitize:
-            # Parsed anew: RDKit perceives stereo from wedges only while it reads the file.
-            try:
-                mol = Chem.MolFromMolBlock("\n".join(lines) + "\n", strictParsing=False)
-            except (Chem.MolSanitizeException, RuntimeError) as error:
-                raise MolfileError(f"{source}: RDKit refuses it: {_first_line(error)}") from None
-            if mol is None:
-                raise MolfileError(
-                    f"{source}: {_sanitize_problem(lines)}; correct the valence or leave it out"
-                )
+            problem = problem or f"{_chemistry_problem(mol)}; correct the valence or leave it out"
+            raise MolfileError(f"{source}: {problem}")
     return mol
 
 
@@ -106,10 +106,7 @@ def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
-def _sanitize_problem(lines: list[str]) -> str:
-    mol = Chem.MolFromMolBlock(
-        "\n".join(lines) + "\n", sanitize=False, removeHs=False, strictParsing=False
-    )
+def _chemistry_problem(mol: Chem.Mol) -> str:
     problems = [problem.Message() for problem in Chem.DetectChemistryProblems(mol)]
     return problems[0] if problems else "RDKit cannot sanitise the molecule"
 
@@ -142,25 +139,29 @@ def mol_to_graph(mol: Chem.Mol, *, collapse: bool = True) -> MolGraph:
     hidden_in = {atom: group for group in collapsed for atom in group.members}
     new_index: dict[int, int] = {}
     atoms: list[Atom] = []
-    for rd_atom in mol.GetAtoms():
-        index = rd_atom.GetIdx()
+    places = mol.GetConformer().GetPositions().tolist() if mol.GetNumAtoms() else []
+    for index, (rd_atom, (x, y, _)) in enumerate(zip(_atoms(mol), places, strict=True)):
         group = hidden_in.get(index)
         if group is None or index == group.anchor:
             new_index[index] = len(atoms)
-            place = mol.GetConformer().GetAtomPosition(index)
             if group is not None:
-                atoms.append(Atom.from_text(group.label, place.x, place.y))
+                atoms.append(Atom.from_text(group.label, x, y))
             else:
-                atoms.append(_drawn_atom(rd_atom, place.x, place.y))
+                atoms.append(_drawn_atom(rd_atom, x, y))
     for index, group in hidden_in.items():
         new_index[index] = new_index[group.anchor]
 
     bonds: dict[tuple[int, int], Bond] = {}
-    for rd_bond in mol.GetBonds():
+    for rd_bond in map(mol.GetBondWithIdx, range(mol.GetNumBonds())):
         begin, end = new_index[rd_bond.GetBeginAtomIdx()], new_index[rd_bond.GetEndAtomIdx()]
         if begin != end:
             bonds.setdefault((min(begin, end), max(begin, end)), Bond(begin, end, _order(rd_bond)))
     return MolGraph(tuple(atoms), tuple(bonds.values()))
+
+
+def _atoms(mol: Chem.Mol) -> Iterator[Chem.Atom]:
+    """As `mol.GetAtoms()`, whose loop asks for the length again at every step."""
+    return map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))
 
 
 @dataclass(frozen=True)
@@ -226,8 +227,11 @@ def has_open_labels(mol: Chem.Mol) -> bool:
     """
     return any(
         _alias(atom)
-        or (atom.GetAtomicNum() and is_label(_drawn_atom(atom, 0, 0), atom.GetDegree()))
-        for atom in mol.GetAtoms()
+        or (
+            atom.GetSymbol() in AMBIGUOUS_SYMBOLS
+            and is_label(_drawn_atom(atom, 0, 0), atom.GetDegree())
+        )
+        for atom in _atoms(mol)
     )
 
 
