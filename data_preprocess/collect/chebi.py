@@ -92,8 +92,8 @@ def add(sources: Any) -> None:
     what.add_argument(
         "--images",
         action="store_true",
-        help="pictures as SVG, a request a compound; the trainer reads PNG, so they are for people "
-        "and for programs that draw them",
+        help="pictures as SVG under images/, a request a compound; for people: the builder reads "
+        "no SVG, so the catalogue does not name them",
     )
     what.add_argument(
         "--image-size", type=_image_size, default="300x300", metavar="WxH", help="(300x300)"
@@ -463,7 +463,6 @@ def _compound(known: dict[str, Any], extras: dict[str, str], foreign: Tally) -> 
         name=plain_text(known.get("name")),
         description=definition,
         description_source="ChEBI" if definition else None,
-        image=extras.get("picture"),
         molfile=molfile,
     )
 

@@ -86,7 +86,7 @@ def read_ids(path: Path, kind: IdKind, column: str | None = None) -> IdList:
     for row, cell in cells:
         number = kind.parse(cell)
         if number is None:
-            found.drops.add(f"not a {kind.name}", f"{path.name} {row}: {str(cell)[:40]!r}")
+            found.drops.add(f"not a {kind.name}", f"{path.name} {row}: {str(cell).strip()[:40]!r}")
         elif number in seen:
             found.drops.add(f"{kind.name} listed before", f"{path.name} {row}: {number}")
         else:

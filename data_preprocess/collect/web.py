@@ -260,10 +260,12 @@ def _sort(response: httpx.Response, *, faults: bool) -> bytes:
         code = fault.group(1).decode()
         kind = code.rpartition(".")[2]
         if kind == "NotFound":
-            raise NotFound(code)
+            raise NotFound(f"not found ({code})")
         if kind == "ServerBusy":
             raise _Busy(code)
-        raise (_Passing if kind in _PASSING else Refused)(code)
+        if kind in _PASSING:
+            raise _Passing(code)
+        raise Refused(f"refused ({code})")
     if status == 202 or body.lstrip()[:12].startswith(b'{"Waiting"'):
         raise Listed(_list_key(body))
     if _is_page(response):
@@ -275,8 +277,8 @@ def _sort(response: httpx.Response, *, faults: bool) -> bytes:
     if faults or status >= 500 or status in (408, 425):
         raise _Passing(f"status {status}")
     if status == 404:
-        raise NotFound("status 404")
-    raise Refused(f"status {status}")
+        raise NotFound("not found (status 404)")
+    raise Refused(f"refused (status {status})")
 
 
 def _list_key(body: bytes) -> str:

@@ -89,7 +89,7 @@ def test_every_fault_passes_and_nothing_is_asked_twice(
         "not in the answer": 1,
     }
     assert about["drops"]["not a CID"]["examples"] == ["CID2SMILES.csv row 33: 'none'"]
-    assert about["absent"]["description"]["PUGREST.NotFound"]["count"] == 20
+    assert about["absent"]["description"]["not found (PUGREST.NotFound)"]["count"] == 20
     assert about["failed"] == {}
     assert all(agent.startswith("EyesMol/") for agent in pubchem.agents)
 
@@ -147,7 +147,7 @@ def test_a_refused_compound_does_not_take_its_batch_along(
     pubchem.old = True
     more = ["--no-images", "--descriptions", "none"]
     assert main(command(pubchem, ids, tmp_path / "out", *more)) == 0
-    assert info(tmp_path / "out")["drops"]["PUGREST.BadRequest"] == {
+    assert info(tmp_path / "out")["drops"]["refused (PUGREST.BadRequest)"] == {
         "count": 1,
         "examples": ["CID107"],
     }
