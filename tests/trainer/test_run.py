@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -176,42 +174,6 @@ def test_detached_part_stops_the_run(
     )
     with pytest.raises(UserError, match=r"asked to train \['vision'\], but no gradient"):
         train(tmp_path / "run", *LORA)
-
-
-@pytest.mark.parametrize("batches", ["padded", "packed"])
-def test_two_processes_with_text_only_batches(
-    batches: str, nano: Path, data: Path, tmp_path: Path
-) -> None:
-    """DDP waits for ever for a process whose batch holds no picture, unless it gets a blank one."""
-    rows = json.loads(data.read_text())
-    for row in rows[::2]:
-        del row["image"]
-        row["conversations"][0]["value"] = "Where is it?"
-    mixed = write_rows(tmp_path, rows)
-    words = f"--model_id {nano} --data_path {mixed} --image_folder {data.parent} --max_steps 4"
-    flags = "--use_cpu true --save_steps 2 --logging_steps 1 "
-    flags += {
-        "padded": "--per_device_train_batch_size 1",
-        "packed": "--packing true --tokens_per_batch 60",
-    }[batches]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    door = str(ROOM / "src" / "train_sft.py")
-    process = subprocess.Popen(
-        [sys.executable, *launch, door, *words.split(), *flags.split(), *LORA,
-         "--output_dir", str(tmp_path / "run")],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
-    try:
-        output, _ = process.communicate(timeout=120)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # the launcher's workers hang with it
-    assert process.returncode == 0, output[-2000:]
-    assert len(losses(tmp_path / "run")) == 4
-    assert run_record.last_whole_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-4"
-    (tmp_path / "run" / "checkpoint-4" / "rng_state_1.pth").unlink()  # of the second process
-    assert run_record.last_whole_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-2"
 
 
 @pytest.mark.parametrize(

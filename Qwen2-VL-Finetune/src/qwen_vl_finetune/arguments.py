@@ -10,12 +10,14 @@ import argparse
 import ast
 import difflib
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -423,6 +425,11 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
     # flags that are wrong alone are left out, so that the checks of combinations still run
     good = [w for g in groups if not _flag_problems(parser, [g]) for w in g]
     values = {k: v for k, v in vars(parser.parse_args(good)).items() if k != "config"}
+    if str(values.get("fsdp")).lower() in ("true", "false"):  # a text there, for older values
+        values["fsdp"] = str(values["fsdp"]).lower() == "true" or None
+    problems += _cuda_problems(values)
+    if problems and not torch.cuda.is_available():  # said above, in words that name the flag
+        values = {k: v for k, v in values.items() if k not in WANTS_CUDA}
     try:
         arguments = Arguments(*parser.parse_dict(values))
     except (ValueError, ImportError, TypeError, RuntimeError, OSError) as error:
@@ -477,6 +484,36 @@ def complete(arguments: Arguments) -> None:
         data.image_folder = str(Path(data.data_path).parent)
 
 
+# flags that make sense on a GPU only, and what makes them so
+WANTS_CUDA = {
+    "bf16": "--use_cpu true if bf16 on this processor is what you want",
+    "fp16": "processors have no fast fp16; leave it out",
+    "tf32": "a format of NVIDIA's GPUs; leave it out",
+    "use_liger": "its kernels are written for GPUs; leave it out",
+    "torch_compile": "here each new length of batch is compiled for minutes; leave it out",
+}
+
+
+def _cuda_problems(values: dict[str, Any]) -> list[str]:
+    """What asks for CUDA where there is none."""
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return []
+    on_cpu = bool(values.get("use_cpu"))
+    asked = [
+        f"--{name}: {reason}"
+        for name, reason in WANTS_CUDA.items()
+        if values.get(name) and not (name == "bf16" and on_cpu)
+    ]
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if devices and devices != "-1" and not on_cpu:
+        asked.append(f"CUDA_VISIBLE_DEVICES={devices}: --use_cpu true trains without a GPU")
+    if not asked:
+        return []
+    build = f"torch {torch.__version__} was built for CUDA {torch.version.cuda or '(none)'}"
+    found = f"no CUDA device was found ({build}; does nvidia-smi list one?)"
+    return [f"{found}, but these ask for one: {'; '.join(asked)}"]
+
+
 def combination_problems(arguments: Arguments) -> list[str]:
     """Everything wrong with the flags taken together."""
     return [
@@ -487,6 +524,7 @@ def combination_problems(arguments: Arguments) -> list[str]:
         *_stack_problems(arguments),
         *_optimizer_problems(arguments),
         *_evaluation_problems(arguments),
+        *_sharding_problems(arguments),
         *_package_problems(arguments),
     ]
 
@@ -621,6 +659,39 @@ def _optimizer_problems(arguments: Arguments) -> list[str]:
             "gradient_checkpointing_kwargs use_reentrant true: LoRA behind a frozen layer would "
             "get no gradient; leave it out"
         )
+    return problems
+
+
+def _sharding_problems(arguments: Arguments) -> list[str]:
+    """What FSDP and ZeRO-3, which share the weights themselves out, can't do here."""
+    train = arguments.train
+    zero3, config = _shards_weights(train.deepspeed), train.fsdp_config
+    config = config if train.fsdp and isinstance(config, dict) else {}
+    problems = []
+    if train.fsdp and train.deepspeed:
+        problems.append("--fsdp and --deepspeed both share the model out; take one of them")
+    if int(config.get("version", 2)) != 2:
+        problems.append(
+            "--fsdp_config version 1 renames and flattens the weights, so that the parts can't be "
+            "told apart; leave version out (2)"
+        )
+    if "FULL" not in str(config.get("state_dict_type", "FULL_STATE_DICT")):
+        problems.append(
+            "--fsdp_config state_dict_type: only FULL_STATE_DICT gives an adapter that can be read"
+        )
+    if not (zero3 or train.fsdp):
+        return problems
+    name = "--fsdp" if train.fsdp else "ZeRO-3"
+    if arguments.model.bits != 16:
+        bits = arguments.model.bits
+        problems.append(f"--bits {bits} with {name}: take 16, or ZeRO-2")
+    if arguments.lora.first_lora_path and zero3:
+        problems.append(
+            "--first_lora_path with ZeRO-3: by then the base is shared out, and the frozen "
+            "adapter's weights would not arrive; use ZeRO-2"
+        )
+    if train.optim_muon and train.fsdp:
+        problems.append("--optim_muon true: FSDP shards the matrices that Muon needs whole")
     return problems
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -26,6 +27,11 @@ def raise_all(problems: list[str], heading: str, show: int = 10) -> None:
     raise UserError("\n".join([f"{heading} ({len(problems)}):", *lines]))
 
 
+def plain(error: UserError) -> str:
+    """A mistake's own words; a worker of a data loader wraps them into its traceback."""
+    return re.split(rf"{re.escape(__name__)}\.\w+: ", str(error))[-1].strip()
+
+
 def door(main: Callable[[], int | None]) -> Callable[[], None]:
     """Wrap a command so that a `UserError` ends it with its message and exit code 2.
 
@@ -38,7 +44,7 @@ def door(main: Callable[[], int | None]) -> Callable[[], None]:
         try:
             code = main()
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"error: {plain(error)}", file=sys.stderr, flush=True)
             sys.exit(2)
         sys.exit(code or 0)
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from .errors import UserError
-from .model_folder import fingerprint_tensors, read_json, write_json
+from .model_folder import fingerprint_tensors, read_header, read_json, write_json
 
 RECORD = "run.json"
 FORMAT = 1
@@ -28,6 +34,8 @@ INCIDENTAL = re.compile(
     r"|dataloader_.*|save_.*|trackio_.*|hub_.*|push_to_hub|local_rank|ddp_.*|cache_samples|image_cache"
     r"|skip_memory_metrics|use_cpu|debug|dry_run)$"
 )
+# what torch.save says when a file can't be written to its end
+WRITE_FAILED = re.compile(r"PytorchStreamWriter|file write|unexpected pos|No space|iostream", re.I)
 SECRET = re.compile(r"token|key|secret|password", re.IGNORECASE)
 NOT_SECRET = {
     "include_num_input_tokens_seen",
@@ -100,15 +108,53 @@ def last_whole_checkpoint(run: Path) -> Path | None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a checkpoint folder holds everything that a resume needs."""
+    """Whether a checkpoint folder holds everything that a resume needs, each file to its end."""
     try:
         state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
         record = read_record(folder)
     except (OSError, ValueError, UserError):
         return False
-    weights = any(folder.glob("*.safetensors"))
+    weights = list(folder.glob("*.safetensors"))
     progress = any(folder.glob("optimizer.*")) or any(folder.glob("global_step*"))
     if "global_step" not in state or record is None or not (weights and progress):
         return False
+    archives = [file for end in ("*.pt", "*.pth") for file in folder.rglob(end)]
+    if not (all(map(_ends_well, weights)) and all(map(zipfile.is_zipfile, archives))):
+        return False
     processes = int(record["settings"].get("processes", 1))
     return len(list(folder.glob("rng_state*.pth"))) >= processes
+
+
+def _ends_well(file: Path) -> bool:
+    """Whether a safetensors file is as long as its header says."""
+    try:
+        header, start = read_header(file)
+    except (OSError, UserError):
+        return False
+    ends = [entry["data_offsets"][1] for entry in header.values()]
+    return file.stat().st_size == start + max(ends, default=0)
+
+
+@contextmanager
+def writing(folder: Path, run: Path) -> Iterator[None]:
+    """Turn a failure to write `folder` into a `UserError`, and take the half-written one away.
+
+    Args:
+        folder: the checkpoint, or the run folder itself, which is kept.
+        run: the run folder, whose last whole checkpoint the message names.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        text = str(error)
+        if isinstance(error, RuntimeError) and not WRITE_FAILED.search(text):
+            raise
+        if folder != run:
+            shutil.rmtree(folder, ignore_errors=True)
+        last = last_whole_checkpoint(run)
+        kept = f"{last} is whole" if last else "no earlier checkpoint is there"
+        raise UserError(
+            f"{folder} could not be written ({text.splitlines()[0]}). Is the disk full? {kept}; "
+            "make room (--save_total_limit keeps fewer checkpoints) and start the same command "
+            "again."
+        ) from error

@@ -41,6 +41,7 @@ from .run_record import (
     read_record,
     without_secrets,
     write_record,
+    writing,
 )
 from .skipped import REASON, SKIPPED, read_skipped
 from .summary import write_summary
@@ -105,8 +106,9 @@ def run(trainer: QwenTrainer, output: Path) -> None:
     if trainer.is_world_process_zero():
         write_record(output, trainer.record)
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    trainer.save_model()
-    trainer.save_state()
+    with writing(output, output):
+        trainer.save_model()
+        trainer.save_state()
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         trainer.record["metrics"] = result.metrics
@@ -119,6 +121,9 @@ def run(trainer: QwenTrainer, output: Path) -> None:
         trainer.record["finished"] = True
         write_record(output, trainer.record)
     say(f"finished: {output}")
+    # a process that leaves earlier may end in an abort, and the launcher then kills the writer
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.state.destroy_process_group()
 
 
 def is_finished(output: Path, settings: dict[str, Any]) -> bool:

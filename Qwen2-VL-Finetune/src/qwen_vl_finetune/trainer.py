@@ -47,7 +47,7 @@ from .model_folder import (
 from .optimizers import MuonAdamW, parameter_groups, part_rates
 from .packing import Pack, PackCollator, PackSampler, make_packs
 from .progress import RunBar
-from .run_record import ADAPTER, write_record
+from .run_record import ADAPTER, write_record, writing
 from .skipped import SkippedRows
 from .throughput import Throughput, device_peak
 from .watch import GradientWatch, LossWatch
@@ -106,7 +106,7 @@ class QwenTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any) -> torch.Tensor:
         """Forward and backward of one micro-batch, as stock does them."""
         note: BatchNote = inputs[NOTE]
-        self.gradients.saw(inputs)
+        self.gradients.saw(note)
         self.throughput.add(note)
         self.skipped.add(self.train_dataset, note)
         loss: torch.Tensor = super().training_step(model, inputs, *args)
@@ -147,7 +147,9 @@ class QwenTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        with self.throughput.pause():
+        run = Path(str(self.args.output_dir))
+        folder = run / f"checkpoint-{self.state.global_step}"
+        with self.throughput.pause(), writing(folder, run):
             super()._save_checkpoint(*args, **kwargs)
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:

@@ -37,7 +37,7 @@ class GradientWatch(TrainerCallback):
         self.trainer = trainer
         self.waiting: set[str] = set()
         self.hooks: list[Any] = []
-        self.pictures = False
+        self.rows = self.pictures = False
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -54,11 +54,10 @@ class GradientWatch(TrainerCallback):
         if part in self.waiting and bool(gradient.count_nonzero() > 0):
             self.waiting.discard(part)
 
-    def saw(self, inputs: dict[str, Any]) -> None:
-        """Note whether a micro-batch holds a real picture."""
-        if self.waiting and not self.pictures:
-            merge = self.trainer.model.config.vision_config.spatial_merge_size
-            self.pictures = int(inputs["image_grid_thw"].prod(-1).sum()) > merge**2
+    def saw(self, note: BatchNote) -> None:
+        """Note whether a micro-batch teaches anything, and whether it holds a picture."""
+        self.rows |= len(note.problems) < len(note.rows)
+        self.pictures |= bool(note.grids) and not note.problems
 
     def on_pre_optimizer_step(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -69,7 +68,8 @@ class GradientWatch(TrainerCallback):
                 hook.remove()
             self.hooks = []
             return
-        due = {part for part in self.waiting if self.pictures or part in ("language", "head")}
+        expected = {"vision", "merger"} if self.pictures else set()
+        due = self.waiting & (expected | ({"language", "head"} if self.rows else set()))
         if due:
             raise UserError(
                 f"asked to train {sorted(due)}, but no gradient arrives there in step "
