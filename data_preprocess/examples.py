@@ -19,7 +19,7 @@ from PIL import Image, ImageChops
 from rdkit import Chem
 
 from data_preprocess.place import PlaceError, place, settle_labels
-from data_preprocess.render import RenderError, render
+from data_preprocess.render import RenderError, StyleRange, render
 from data_preprocess.sources import Filed, InputError, Item
 from data_preprocess.splits import number_of
 from eyesmol import MolGraph
@@ -147,6 +147,7 @@ def pictured(
     draw: bool,
     size: tuple[int, int],
     seed: int,
+    style: StyleRange = "clean",
 ) -> Example:
     """The picture of an item, with the molecule placed on it where `task` asks for places.
 
@@ -156,12 +157,14 @@ def pictured(
         draw: see `is_drawn`.
         size: of drawn pictures, in pixels.
         seed: of drawing styles.
+        style: of drawn pictures.
 
     Raises:
         Drop: the picture cannot be opened or drawn, or the molecule cannot be placed on it.
     """
     if is_drawn(item, draw=draw):
-        return _drawn(item, size, seed)
+        # What a source says of its molecule is not true of one with R groups.
+        return _drawn(item, size, seed, style, r_groups=task == "cot")
     assert item.image is not None, "molecule_of lets no item through that has nothing to show"
     if task == "cot" and molecule.graph is None:
         raise Drop("a picture without a molfile, so no places (--draw draws it anew)")
@@ -178,11 +181,14 @@ def pictured(
     return Example(image, placed, molecule.smiles)
 
 
-def _drawn(item: Item, size: tuple[int, int], seed: int) -> Example:
+def _drawn(
+    item: Item, size: tuple[int, int], seed: int, style: StyleRange, *, r_groups: bool
+) -> Example:
     assert item.smiles is not None
     # By seed and name alone: cot and instruction sets of one seed show the same pictures.
     try:
-        drawing = render(item.smiles, size, seed=number_of(f"{seed} style {item.name}"))
+        number = number_of(f"{seed} style {item.name}")
+        drawing = render(item.smiles, size, seed=number, look=style, r_groups=r_groups)
     except RenderError as error:
         raise Drop(error.reason) from None
     return Example(drawing.image, drawing.graph, drawing.smiles)

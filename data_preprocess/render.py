@@ -9,7 +9,7 @@ the valence. An abbreviation (OMe, Boc) is one atom with the text as label.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -49,6 +49,7 @@ def render(
     seed: int = 0,
     style: Style | None = None,
     look: StyleRange = "clean",
+    r_groups: bool = True,
 ) -> Drawing:
     """Draw a molecule; the same molecule, size, seed and style always give the same picture.
 
@@ -59,6 +60,7 @@ def render(
         style: instead of a random one.
         look: ``clean`` styles are black on white, by RDKit; ``varied`` ones have two engines,
             abbreviations, R groups, captions and the traces of a scanner.
+        r_groups: False keeps the molecule what it is, where a style would put R in place of an end.
 
     Raises:
         RenderError: no SMILES, or a molecule that this drawing cannot hold (radicals, no atoms,
@@ -68,6 +70,8 @@ def render(
     rng = random.Random(seed)
     if style is None:
         style = (Style.varied if look == "varied" else Style.random)(rng, size)
+    if not r_groups:
+        style = replace(style, r_groups=0)
     drawn = sketch(mol, style, rng)
     draw = draw_with_indigo if style.engine == "indigo" else draw_with_rdkit
     image, points = draw(drawn, style.beside.inner_size(size), style)

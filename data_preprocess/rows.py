@@ -126,6 +126,7 @@ def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
         task=settings.task,
         draw=settings.draw,
         size=settings.size,
+        style=settings.style,
         seed=settings.seed,
     )
     return fitted(example, settings.frame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from data_preprocess.drawing.style import StyleRange
 from data_preprocess.recipes import Recipe
 from data_preprocess.sources import InputError
 from data_preprocess.splits import SplitBy
@@ -27,6 +28,7 @@ class Settings:
         valid, test: shares of the molecules.
         seed: of drawing styles and of the choice of questions; splits do not depend on it.
         size: width and height of drawn pictures, in pixels, before they go into the frame.
+        style: of drawn pictures: ``clean``, or ``varied`` as patents, papers and scans are.
         questions: instruction rows a drawing, instead of the recipe's number.
         recipe: which questions an instruction set asks; ``short`` where none is given.
         split_by: what decides the split: the molecule, or its group where it has one.
@@ -44,6 +46,7 @@ class Settings:
     test: float = 0.1
     seed: int = 0
     size: tuple[int, int] = (448, 448)
+    style: StyleRange = "clean"
     questions: int | None = None
     recipe: Recipe | None = None
     split_by: SplitBy = "molecule"

@@ -104,6 +104,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--size", type=_size, default=(448, 448), metavar="WxH", help="of the pictures (448x448)"
     )
     drawing.add_argument(
+        "--style",
+        choices=["clean", "varied"],
+        default="clean",
+        help="varied: two engines, abbreviations, R groups, captions, scans (clean)",
+    )
+    drawing.add_argument(
         "--max-atoms", type=int, default=5, metavar="N", help="heavy atoms, with small (5)"
     )
     drawing.add_argument("--stereo", action="store_true", help="stereoisomers, with small")
@@ -186,6 +192,7 @@ def _build(options: argparse.Namespace) -> int:
         test=options.test,
         seed=options.seed,
         size=options.size,
+        style=options.style,
         questions=options.questions,
         recipe=Recipe.load(options.recipe) if options.recipe else None,
         split_by=options.split_by,

@@ -288,7 +288,9 @@ def _write_labels(mol: Chem.Mol, style: Style, rng: random.Random) -> None:
             tag = {"high": "sup", "low": "sub", "line": ""}[style.r_script]
             shown = f"R<{tag}>{text[1:]}</{tag}>" if tag else text
         elif style.r_labels:
-            text = shown = rng.choice(_VARIABLES)
+            # Where nothing is bonded, or much, Y and W would be yttrium and tungsten.
+            bonded = 1 <= atom.GetDegree() <= 3
+            text = shown = rng.choice(_VARIABLES) if bonded else "X"
         else:
             continue
         mol.GetAtomWithIdx(index).SetIsotope(0)
