@@ -4,4 +4,4 @@ A module has one function, ``add(commands)``, which adds its parser and sets ``r
 that takes the parsed options and returns the exit status.
 """
 
-COMMANDS = ("collect", "describe", "build", "check", "preview", "card")
+COMMANDS = ("collect", "describe", "import_", "build", "check", "preview", "card")
