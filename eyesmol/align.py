@@ -137,7 +137,7 @@ def align(true: Skeleton, read: Skeleton) -> Alignment:
     colours = _colours((true, read))
     best, best_value = Alignment(true, read, {}), -1.0
     full = 1.2 * min(len(true.labels), len(read.labels)) + min(true.bond_count, read.bond_count)
-    for seed in _seeds(*colours):
+    for seed in _seeds(*colours) or [None]:
         for strict in (True, False):
             found = Alignment(true, read, _Growth(true, read, colours, strict=strict).grown(seed))
             value = _value(found)
@@ -245,15 +245,19 @@ class _Growth:
         self.heap: list[tuple[int, int, int, int]] = []
         self.unlike: list[tuple[int, int, int, int]] = []
 
-    def grown(self, seed: tuple[int, int]) -> dict[int, int]:
-        """All pairs that can be had from a seed."""
-        next_seed: tuple[int, int] | None = seed
-        while next_seed is not None:
-            self._pair(*next_seed)
+    def grown(self, seed: tuple[int, int] | None) -> dict[int, int]:
+        """All pairs that can be had from a seed; without one, from atoms that are unlike."""
+        while seed is not None:
+            self._pair(*seed)
             self._follow(self.heap)
-            next_seed = self._next_seed()
+            seed = self._next_seed()
         heapq.heapify(self.unlike)
         self._follow(self.unlike)
+        while (unlike := self._unlike_seed()) is not None:
+            self._pair(*unlike)
+            self._follow(self.heap)
+            heapq.heapify(self.unlike)
+            self._follow(self.unlike)
         return self.pairs
 
     def _follow(self, heap: list[tuple[int, int, int, int]]) -> None:
@@ -287,6 +291,18 @@ class _Growth:
             heapq.heappush(self.heap, entry)
         else:
             self.unlike.append(entry)
+
+    def _unlike_seed(self) -> tuple[int, int] | None:
+        """Of fragments that found no partner on either side, the atoms that stand most alike."""
+        here = [f for f in self.true.fragments() if not any(a in self.pairs for a in f)]
+        there = [f for f in self.read.fragments() if not any(a in self.taken for a in f)]
+        options = (
+            (_likeness(self.colours[0][atom], self.colours[1][other]), -atom, -other)
+            for fragment, partner in itertools.product(here, there)
+            for atom, other in itertools.product(fragment, partner)
+        )
+        best = max(options, default=None)
+        return None if best is None else (-best[1], -best[2])
 
     def _next_seed(self) -> tuple[int, int] | None:
         """Of the atoms left on both sides, the pair of equal labels that is most alike."""

@@ -386,7 +386,7 @@ def _comparisons(evaluations: Sequence[Evaluation]) -> list[tuple[str, int, Comp
 class _Chart:
     title: str
     svg: Markup
-    words: str
+    words: tuple[str, ...] = ()
 
 
 def _charts(evaluations: Sequence[Evaluation]) -> list[_Chart]:
@@ -394,11 +394,11 @@ def _charts(evaluations: Sequence[Evaluation]) -> list[_Chart]:
     if not evaluations or not evaluations[0].rows:
         return []
     found = [
-        _Chart("Accuracy by size", Markup(charts.by_size(evaluations)), "Bars: 95 % intervals."),
+        _Chart("Accuracy by size", Markup(charts.by_size(evaluations)), ("Bars: 95 % intervals.",)),
         _Chart(
             "Kinds of error",
             Markup(charts.error_kinds_chart(evaluations)),
-            "One picture may have several.",
+            ("One picture may have several.",),
         ),
         *_reliability(evaluations),
         *_seconds(evaluations),
@@ -434,7 +434,7 @@ def _reliability(evaluations: Sequence[Evaluation]) -> list[_Chart]:
         bins = {e.name: systems[e.name].bins if e.name in systems else () for e in evaluations}
         svg = charts.reliability_chart(bins, probability=probability)
         found.append(_Chart("Reliability" if probability else "Confidence", Markup(svg),
-                            " ".join(words)))  # fmt: skip
+                            tuple(words)))  # fmt: skip
     return found
 
 
@@ -447,7 +447,7 @@ def _seconds(evaluations: Sequence[Evaluation]) -> list[_Chart]:
     for name, values in known.items():
         middle, slow = np.quantile(values, [0.5, 0.95])
         words.append(f"{name}: median {middle:.2g} s, 95 % under {slow:.2g} s.")
-    return [_Chart("Time", Markup(charts.seconds_chart(systems)), " ".join(words))]
+    return [_Chart("Time", Markup(charts.seconds_chart(systems)), tuple(words))]
 
 
 def _count_notes(evaluations: Sequence[Evaluation]) -> list[str]:

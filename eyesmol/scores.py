@@ -342,7 +342,7 @@ class Metric:
         """A value as tables show it, without its unit."""
         if self.unit == "%":
             return f"{value * 100:.1f}"
-        return f"{value:.2f}"
+        return f"{value:.2f}" if value >= 0.1 or not self.unit else f"{value:.2g}"
 
 
 METRICS: dict[str, Metric] = {

@@ -141,6 +141,7 @@ def test_what_is_no_molecule_has_its_own_kinds() -> None:
     assert error_kinds("CCO", None) == error_kinds("CCO", "") == ("no_answer",)
     assert error_kinds("CCO", "C(C)(C)(C)(C)C") == error_kinds("CCO", "C1CO(") == ("invalid",)
     assert error_kinds("CCO.Cl", "CCN") == ("fragment", "label")
+    assert error_kinds("N", "O") == error_kinds("CCO.Cl", "Br.CCO") == ("label",)
     assert list(ERROR_KINDS)[:2] == ["no_answer", "invalid"]
 
 
