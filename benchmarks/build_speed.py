@@ -1,0 +1,393 @@
+"""How fast rows are built, in how much memory, and beside the walk of the original project.
+
+    python benchmarks/build_speed.py --molfiles DIR                     all of it, small
+    python benchmarks/build_speed.py --molfiles DIR --rows 10000 680000 the memory at full size
+
+Real molfiles are repeated under new ids until there are as many rows as asked for, in a catalogue;
+pictures are left out (``build --no-pictures``), so what is measured is molfile -> graph -> SMILES,
+InChIKey, answer, row. Sides that are compared run in turns: a busy machine slows both alike.
+Each build is a process of its own; its peak of memory is what the kernel says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rdkit import Chem, rdBase
+
+from data_preprocess.catalogue import CATALOGUE, CatalogueWriter, Compound
+from data_preprocess.examples import Drop, Molecule, laid_out, molecule_of
+from data_preprocess.rows import _reads_back, _row
+from data_preprocess.sources import Item
+from data_preprocess.splits import skeleton, split_of
+from data_preprocess.tasks import cot_turn
+from eyesmol import MolGraph
+from eyesmol.answer import write_answer
+from eyesmol.chemistry import molblock_to_smiles
+from eyesmol.frame import PixelFrame
+from eyesmol.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
+
+_FRAME = PixelFrame()
+
+
+def main() -> int:
+    """Measure and print; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--molfiles", type=Path, required=True, help="a folder of real molfiles")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[1000, 4000], help="sizes of builds (1000 4000)"
+    )
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="(1 2)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each comparison (3)")
+    parser.add_argument("--most", type=int, default=2000, help="molfiles in the comparison (2000)")
+    parser.add_argument("--only", choices=["builds", "stop", "original"], help="one part of it")
+    options = parser.parse_args()
+    blocks = readable(options.molfiles, options.most)
+    print(f"{len(blocks)} molfiles that RDKit reads; {os.cpu_count()} cores, load "
+          f"{os.getloadavg()[0]:.1f}\n")  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="build_speed") as scratch:
+        if options.only in (None, "original"):
+            compare_with_original(blocks, options.rounds)
+            show_profile(blocks)
+        if options.only in (None, "builds"):
+            compare_builds(blocks, options.rows, options.workers, options.rounds, Path(scratch))
+        if options.only in (None, "stop"):
+            stop_and_go_on(blocks, min(options.rows), Path(scratch))
+    return 0
+
+
+def readable(folder: Path, most: int) -> list[str]:
+    """Molblocks that become rows."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        try:
+            block = read_molblock(path)
+            molecule_of(item_of(block), draw=False)
+        except (MolfileError, Drop):
+            continue
+        found.append(block)
+        if len(found) == most:
+            break
+    return found
+
+
+def item_of(block: str) -> Item:
+    """As a catalogue gives it; its picture is never opened."""
+    return Item("a", "uspto", image=Path("none.png"), molfile=block)
+
+
+# ---- builds: rows a second, memory, workers ----
+
+
+def compare_builds(
+    blocks: list[str], sizes: list[int], workers: list[int], rounds: int, scratch: Path
+) -> None:
+    """Builds of several sizes with several numbers of workers, in turns."""
+    seconds: dict[tuple[int, int], list[float]] = defaultdict(list)
+    peaks: dict[tuple[int, int], tuple[float, float]] = {}
+    for size in sizes:
+        write_catalogue(blocks, size, scratch / str(size))
+        # One round is enough where it takes long: noise is averaged within.
+        for _ in range(rounds if size <= 20_000 else 1):
+            for count in workers:
+                ran = built(scratch / str(size), scratch / "out", count)
+                seconds[size, count].append(ran["seconds"])
+                peaks[size, count] = (ran["parent"], ran["worker"])
+                shutil.rmtree(scratch / "out")
+        shutil.rmtree(scratch / str(size))
+    print("     rows  workers  seconds  rows/s  rows/s a core   peak MiB: builder  largest worker")
+    for (size, count), times in seconds.items():
+        median = statistics.median(times)
+        parent, worker = peaks[size, count]
+        print(f"{size:9,}  {count:7}  {median:7.1f}  {size / median:6.0f}  "
+              f"{size / median / count:13.0f}  {parent:18.0f}  {worker:14.0f}")  # fmt: skip
+    for size in sizes:
+        first = seconds[size, workers[0]]
+        for count in workers[1:]:
+            gain = statistics.median(
+                a / b for a, b in zip(first, seconds[size, count], strict=True)
+            )
+            print(f"  {size:,} rows: {count} workers are {gain:.2f} times as fast as {workers[0]}")
+    print()
+
+
+def write_catalogue(blocks: list[str], rows: int, folder: Path) -> None:
+    """The molfiles over and over, under new ids."""
+    with CatalogueWriter(folder) as writer:
+        for number, block in zip(range(rows), itertools.cycle(blocks), strict=False):
+            writer.add(Compound(f"r{number:07d}", "uspto", "none", image="none.png", molfile=block))
+    assert (folder / CATALOGUE).is_file()
+
+
+_CHILD = """
+import json, resource, sys, time
+from data_preprocess.__main__ import main
+start = time.perf_counter()
+status = main(sys.argv[1:])
+seconds = time.perf_counter() - start
+of = lambda who: resource.getrusage(who).ru_maxrss / 1024
+print(json.dumps({"seconds": seconds, "parent": of(resource.RUSAGE_SELF),
+                  "worker": of(resource.RUSAGE_CHILDREN)}))
+sys.exit(status)
+"""
+
+
+def command(catalogue: Path, out: Path, workers: int) -> list[str]:
+    """The build of a catalogue in a process of its own."""
+    words = ["build", "cot", "--catalogue", str(catalogue), "--no-pictures", "--out", str(out)]
+    return [sys.executable, "-c", _CHILD, *words, "--workers", str(workers)]
+
+
+def built(catalogue: Path, out: Path, workers: int) -> dict[str, float]:
+    """Seconds (interpreter and imports left out) and peaks of memory in MiB."""
+    ran = subprocess.run(command(catalogue, out, workers), capture_output=True, text=True)
+    if ran.returncode:
+        raise SystemExit(ran.stderr)
+    values: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return values
+
+
+# ---- stop and go on ----
+
+
+def stop_and_go_on(blocks: list[str], rows: int, scratch: Path) -> None:
+    """A build that is killed half way, and what is left to do afterwards."""
+    write_catalogue(blocks, rows, scratch / "catalogue")
+    whole = built(scratch / "catalogue", scratch / "whole", 2)
+    out = scratch / "stopped"
+    process = subprocess.Popen(
+        command(scratch / "catalogue", out, 2),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    half = rows // 200
+    while process.poll() is None and len(list((out / "parts").glob("*.jsonl"))) < half:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = len(list((out / "parts").glob("*.jsonl")))
+    rest = built(scratch / "catalogue", out, 2)
+    same = digests(out) == digests(scratch / "whole")
+    print(f"killed after {done} of {-(-rows // 100)} parts; whole {whole['seconds']:.1f} s, the "
+          f"rest {rest['seconds']:.1f} s; the same bytes: {'yes' if same else 'NO'}\n")  # fmt: skip
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+# ---- beside the original's algorithm ----
+
+
+def compare_with_original(blocks: list[str], rounds: int) -> None:
+    """The same rows from molfile to answer text, by either algorithm, in turns on one core."""
+    mols = [block_to_mol(block, sanitize=False) for block in blocks]
+    # The original draws the atoms that an abbreviation hides, the walk alone gets the same graphs.
+    graphs = [mol_to_graph(mol, collapse=False) for mol in mols]
+    table = pd.DataFrame([table_row(g, b) for g, b in zip(graphs, blocks, strict=True)])
+    placed = [laid_out_graph(graph) for graph in graphs]
+    lists = [
+        (ast.literal_eval(row["node_coords"]), ast.literal_eval(row["edges"]),
+         [atom.text for atom in graph.atoms])
+        for (_, row), graph in zip(table.iterrows(), graphs, strict=True)
+    ]  # fmt: skip
+
+    tasks: dict[str, Callable[[], Any]] = {
+        "original: row of the table -> answer": lambda: original_answers(table),
+        "ours:     molfile -> answer": lambda: [answer_of(block) for block in blocks],
+        "ours:     molfile -> whole row": lambda: [whole_row(block) for block in blocks],
+        "original: walk and text alone": lambda: [original_walk(*one) for one in lists],
+        "ours:     walk and text alone": lambda: [write_answer(g, "C", "json") for g in placed],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for count, (name, task) in itertools.product(range(rounds + 1), tasks.items()):
+        start = time.process_time()
+        task()
+        if count:  # the first round does not count
+            seconds[name].append(time.process_time() - start)
+    atoms = sum(len(graph.atoms) for graph in graphs) / len(graphs)
+    print(f"{len(blocks)} molecules of {atoms:.1f} atoms, one core, pictures left out")
+    for name, times in seconds.items():
+        median = statistics.median(times)
+        print(f"  {name:<38} {median / len(blocks) * 1e6:8.0f} us   {len(blocks) / median:8.0f}/s")
+    names = list(tasks)
+    for slow, fast in ((0, 1), (0, 2), (3, 4)):
+        ratio = statistics.median(
+            a / b for a, b in zip(seconds[names[slow]], seconds[names[fast]], strict=True)
+        )
+        print(f"  {names[fast]}: {ratio:.2f} times as fast as {names[slow]}")
+    print("\n  atoms   walk and text, original / ours")
+    for low, high in ((1, 20), (21, 40), (41, 60), (61, 999)):
+        chosen = [i for i, graph in enumerate(graphs) if low <= len(graph.atoms) <= high]
+        if chosen:
+            with timed() as slow_time:
+                for i in chosen:
+                    original_walk(*lists[i])
+            with timed() as fast_time:
+                for i in chosen:
+                    write_answer(placed[i], "C", "json")
+            print(f"  {low:3}-{high:<3} {slow_time[0] / fast_time[0]:6.2f}   ({len(chosen)})")
+    print()
+
+
+@contextmanager
+def timed() -> Iterator[list[float]]:
+    """CPU seconds of the block, in the list when it ends."""
+    found: list[float] = []
+    start = time.process_time()
+    yield found
+    found.append(time.process_time() - start)
+
+
+def laid_out_graph(graph: MolGraph) -> MolGraph:
+    """On the frame, as the builder lays it out without a picture."""
+    placed = laid_out(Molecule("", graph), _FRAME).graph
+    assert placed is not None
+    return placed
+
+
+def answer_of(block: str) -> str:
+    """What the original makes of a row: the molfile read, the walk, the text."""
+    graph = mol_to_graph(block_to_mol(block, sanitize=False))
+    return write_answer(laid_out_graph(graph), "C", "json")
+
+
+def whole_row(block: str) -> str:
+    """What the builder makes of it: SMILES and InChIKey too, the reading back, the split, JSON."""
+    molecule = molecule_of(item_of(block), draw=False)
+    split = split_of(skeleton(molecule.smiles) or "", 0.1, 0.1)
+    placed = laid_out(molecule, _FRAME)
+    assert placed.graph is not None
+    _reads_back(placed.graph.rounded(), placed.smiles)
+    row = _row("a", None, cot_turn(placed.graph, placed.smiles, "json"), "uspto")
+    return json.dumps({"split": split, "row": row})
+
+
+def table_row(graph: MolGraph, block: str) -> dict[str, str]:
+    """A row as MolScribe's table has it: lists as text, coordinates in molfile units."""
+    edges = [[b.begin, b.end, int(b.order)] for b in graph.bonds]
+    return {
+        "SMILES": "C",
+        "node_coords": str([[round(a.x, 4), round(a.y, 4)] for a in graph.atoms]),
+        "edges": str(edges),
+        "molblock": block,
+    }
+
+
+def original_answers(table: pd.DataFrame) -> list[str]:
+    """The original's loop: one row after the other by `iterrows`, lists parsed from their text."""
+    answers = []
+    for _, row in table.iterrows():
+        with rdBase.BlockLogs():
+            mol = Chem.MolFromMolBlock(row["molblock"], sanitize=False, strictParsing=False)
+        coords, edges = ast.literal_eval(row["node_coords"]), ast.literal_eval(row["edges"])
+        symbols = [atom.GetSymbol() for atom in mol.GetAtoms()]
+        answers.append(original_walk(coords, edges, symbols))
+    return answers
+
+
+def original_walk(coords: list[list[float]], edges: list[list[int]], symbols: list[str]) -> str:
+    """The original's walk, written afresh: recursive, from atom 0, ring edges by list membership.
+
+    Every step looks through the whole list of edges, and through lists of what is done.
+    """
+    items: list[dict[str, Any]] = []
+    seen: list[int] = []
+    done: list[list[int]] = []
+
+    def around(node: int) -> list[int]:
+        found = []
+        for a, b, _ in edges:
+            if a == node and b not in found:
+                found.append(b)
+            if b == node and a not in found:
+                found.append(a)
+        return found
+
+    def order(a: int, b: int) -> int:
+        return next(edge[2] for edge in edges if edge[:2] in ([a, b], [b, a]))
+
+    def depth(node: int, before: list[int]) -> int:
+        before.append(node)
+        deepest = 0
+        for other in around(node):
+            if other not in before and other not in seen:
+                deepest = max(deepest, depth(other, before))
+        return 1 + deepest
+
+    def visit(node: int, parent: int | None) -> None:
+        seen.append(node)
+        items.append({"a": symbols[node], "id": node, "xy": coords[node]})
+        if parent is not None:
+            done.append([parent, node])
+            items.append({"b": order(parent, node), "a1": parent, "a2": node})
+        for other in around(node):
+            if other in seen and [node, other] not in done and [other, node] not in done:
+                done.append([other, node])
+                items.append({"b": order(other, node), "a1": other, "a2": node})
+        branches = [other for other in around(node) if other not in seen]
+        branches.sort(key=lambda other: depth(other, [node]))
+        for other in branches:
+            if other not in seen:
+                visit(other, node)
+
+    visit(0, None)
+    return str(items)
+
+
+# ---- where the time goes ----
+
+
+def show_profile(blocks: list[str]) -> None:
+    """CPU time of each step of a row."""
+    seconds: dict[str, float] = defaultdict(float)
+
+    def step(name: str, task: Callable[[], Any]) -> Any:
+        start = time.process_time()
+        result = task()
+        seconds[name] += time.process_time() - start
+        return result
+
+    for block in blocks:
+        mol = step("RDKit parses the molfile", partial(block_to_mol, block, sanitize=False))
+        graph = step("graph of what is drawn", partial(mol_to_graph, mol))
+        smiles = step("canonical SMILES", partial(molblock_to_smiles, block, mol=mol))
+        step("InChIKey", partial(skeleton, smiles))
+        placed = step("places in the frame", partial(laid_out_graph, graph))
+        step("reads back", lambda: _reads_back(placed.rounded(), smiles))  # noqa: B023
+        turn = step("walk and answer", partial(cot_turn, placed, smiles, "compact"))
+        step("row as JSON", lambda: json.dumps(_row("a", None, turn, "uspto")))  # noqa: B023
+    whole = sum(seconds.values())
+    print(f"  one row of `build cot`, {whole / len(blocks) * 1e6:.0f} us:")
+    for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
+        print(f"    {name:<26} {value / len(blocks) * 1e6:7.0f} us  {value / whole:5.1%}")
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
