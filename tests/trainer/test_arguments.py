@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 import yaml
-from qwen_vl_finetune.arguments import REFUSED, make_parser, parse_arguments
+from qwen_vl_finetune.arguments import (
+    REFUSED,
+    DataArguments,
+    LoraArguments,
+    ModelArguments,
+    TrainArguments,
+    make_parser,
+    parse_arguments,
+)
 from qwen_vl_finetune.errors import UserError
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.optimizers import MuonAdamW, parameter_groups, part_rates
+from transformers import TrainingArguments
 
-from .conftest import LORA, ROOM
+from .conftest import LORA, ROOM, Train
 
 
 def words(nano: Path, data: Path) -> list[str]:
@@ -86,6 +99,108 @@ def test_deepspeed_files_are_json() -> None:
         settings = json.loads((ROOM / "scripts" / f"{name}.json").read_text())
         assert str(settings["zero_optimization"]["stage"]) == name[4]
         assert ("offload_optimizer" in settings["zero_optimization"]) == ("offload" in name)
+
+
+@pytest.mark.parametrize("name", ["zero2", "zero3", "zero2_offload", "zero3_offload"])
+def test_deepspeed_takes_its_files(name: str) -> None:
+    """DeepSpeed's own reader, once the trainer has filled in what says "auto"."""
+    pytest.importorskip("deepspeed", reason="deepspeed is not installed")
+    from deepspeed.runtime.config import DeepSpeedConfig
+    from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
+
+    file = HfTrainerDeepSpeedConfig(str(ROOM / "scripts" / f"{name}.json"))
+    arguments = TrainArguments(
+        output_dir="run", use_cpu=True, bf16=True, per_device_train_batch_size=3,
+        gradient_accumulation_steps=2, max_grad_norm=0.7,
+    )  # fmt: skip
+    file.trainer_config_process(arguments)
+    for key, value in list(file.config["zero_optimization"].items()):
+        if value == "auto":  # from the model's hidden size, once it is loaded
+            file.config["zero_optimization"][key] = 64
+    assert "auto" not in json.dumps({k: v for k, v in file.config.items() if k != "fp16"})
+    config = DeepSpeedConfig(file.config)
+    assert config.zero_config.stage == int(name[4])
+    assert bool(config.zero_config.offload_optimizer) == ("offload" in name)
+    assert bool(config.zero_config.offload_param) == (name == "zero3_offload")
+    assert (config.bfloat16_config.enabled, config.gradient_clipping) == (True, 0.7)
+    assert config.train_batch_size == 6
+
+
+def read_names(path: Path) -> set[str]:
+    """Names that a module reads as attributes; checks of the command line do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    checks = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and function.name.endswith("_problems")
+        for node in ast.walk(function)
+    }
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Load)
+        and id(node) not in checks
+    }
+
+
+def test_no_flag_is_dead() -> None:
+    """Every flag of ours is read by the trainer; every stock one by stock, or it is refused."""
+    sources = list((ROOM / "src" / "qwen_vl_finetune").glob("*.py"))
+    read = set().union(*(read_names(path) for path in sources))
+    stock = {f.name for f in fields(TrainingArguments)}
+    groups = (ModelArguments, DataArguments, LoraArguments, TrainArguments)
+    ours = {f.name for group in groups for f in fields(group)} - stock
+    assert ours - read == set()
+    library = Path(transformers.__file__).parent
+    files = [*library.glob("trainer*.py"), *library.glob("integrations/*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    # these are read by TrainingArguments itself, which sets torch, the log or another flag by them
+    itself = (library / "training_args.py").read_text(encoding="utf-8")
+    dead = {
+        name
+        for name in stock - REFUSED.keys()
+        if not re.search(rf"args\.{name}\b", text) and len(re.findall(rf"\b{name}\b", itself)) < 3
+    }
+    assert dead == set()
+
+
+def test_refused_flags_say_why(nano: Path, data: Path) -> None:
+    for name, reason in REFUSED.items():
+        with pytest.raises(UserError) as error:
+            parse_arguments([*words(nano, data), f"--{name}", "1"])
+        assert f"--{name} is not taken: {reason}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--fsdp true --deepspeed ZERO2", "take one of them"),
+        ('--fsdp true --fsdp_config {"version":1}', "version 1 renames"),
+        ('--fsdp true --fsdp_config {"state_dict_type":"SHARDED_STATE_DICT"}', "FULL_STATE_DICT"),
+        ("--fsdp true --bits 4", "--bits 4 with --fsdp"),
+        ("--deepspeed ZERO3 --bits 8", "--bits 8 with ZeRO-3"),
+        ("--deepspeed ZERO3 --first_lora_path a", "with ZeRO-3: by then the base"),
+        ("--optim_muon true --optim sgd", "what Muon does not train, AdamW does"),
+    ],
+)
+def test_what_can_not_be_shared_out_is_refused(
+    flags: str, said: str, nano: Path, data: Path
+) -> None:
+    for name in ("zero2", "zero3"):
+        flags = flags.replace(name.upper(), str(ROOM / "scripts" / f"{name}.json"))
+    with pytest.raises(UserError, match=said):
+        parse_arguments([*words(nano, data), *LORA, "--use_cpu", "true", *flags.split()])
+
+
+def test_rates_reach_the_optimizer(train: Train, tmp_path: Path) -> None:
+    """What a checkpoint's optimizer holds, group by group."""
+    rates = ["--vision_lr", "2e-3", "--merger_lr", "3e-3", "--learning_rate", "1e-3"]
+    saving = ["--save_strategy", "steps", "--save_steps", "1", "--max_steps", "1"]
+    run = train(tmp_path / "run", *LORA, *rates, *saving)
+    state = torch.load(run / "checkpoint-1" / "optimizer.pt", weights_only=True)
+    found = {(group["part"], group["initial_lr"]) for group in state["param_groups"]}
+    assert found == {("language", 1e-3), ("vision", 2e-3), ("merger", 3e-3)}
 
 
 def test_every_part_has_its_rate(nano: Path) -> None:

@@ -116,13 +116,25 @@ def test_run_record_holds_no_secret(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
-    run = train(tmp_path / "run", *LORA, "--max_steps", "1", "--hub_token", "hf_very_secret")
-    for path in run.rglob("*.json"):
-        assert "hf_very_secret" not in path.read_text()
+    monkeypatch.setenv("WANDB_API_KEY", "wandb_very_secret")
+    with pytest.raises(UserError, match="--hub_token is not taken: keys come from the environ"):
+        train(tmp_path / "run", *LORA, "--hub_token", "hf_very_secret")
+    flags = ["--max_steps", "2", *SAVING, "--report_to", "tensorboard"]
+    run = train(tmp_path / "run", *LORA, *flags)
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert any(path.name.startswith("events.out") for path in files)
+    assert any(path.name == "optimizer.pt" for path in files)
+    for path in files:
+        assert b"very_secret" not in path.read_bytes(), path
     record = json.loads((run / "run.json").read_text())
     assert record["finished"]
     assert record["base"]["model_type"] == "qwen2_5_vl"
     assert record["settings"]["lora_rank"] == 4
+
+
+def test_settings_that_could_be_keys_are_not_recorded() -> None:
+    settings = {"hub_token": "a", "api_key": "b", "tokens_per_batch": 8, "lora_rank": 4}
+    assert run_record.without_secrets(settings) == {"tokens_per_batch": 8, "lora_rank": 4}
 
 
 def test_full_fine_tune_saves_a_plain_folder(train: Train, nano: Path, tmp_path: Path) -> None:

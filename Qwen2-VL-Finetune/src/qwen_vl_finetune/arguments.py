@@ -212,10 +212,7 @@ class TrainArguments(TrainingArguments):
         ),
     )
     logging_steps: float = field(default=10, metadata=_help("Log every N steps."))
-    # a filter that hides NaN from the log hides the one thing one must see
-    logging_nan_inf_filter: bool = field(
-        default=False, metadata=_help("Hide NaN and infinite losses from the log.")
-    )
+    logging_nan_inf_filter: bool = field(default=False, metadata=_help("Not taken."))
     dataloader_pin_memory: bool = field(
         default=False, metadata=_help("Pin batches in memory (CUDA; costs locked memory).")
     )
@@ -286,6 +283,29 @@ REFUSED = {
     "label_smoothing_factor": "the model's own loss is used",
     "neftune_noise_alpha": "it hooks the embedding that a vision-language model fills itself",
     "resume_from_checkpoint": "a run goes on from its last whole checkpoint by itself",
+    "save_only_model": "a run that was stopped could not go on; --save_total_limit saves room",
+    "use_cache": "nothing is generated while a loss is computed",
+    "logging_nan_inf_filter": "a loss that is no number stops the run and names its rows",
+    "parallelism_config": "only data is shared out, and weights by DeepSpeed or FSDP",
+    "hub_token": "keys come from the environment; nothing is pushed from here",
+    **dict.fromkeys(
+        ("hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision"),
+        "merge first, then upload the merged folder",
+    ),
+    **dict.fromkeys(
+        ("bf16_full_eval", "fp16_full_eval"), "evaluations are part of training and run as it does"
+    ),
+    **dict.fromkeys(
+        (
+            "prediction_loss_only",
+            "eval_accumulation_steps",
+            "eval_do_concat_batches",
+            "eval_use_gather_object",
+            "batch_eval_metrics",
+            "include_for_metrics",
+        ),
+        "evaluation keeps the loss only, so that memory does not grow; --eval_score scores answers",
+    ),
 }
 
 
@@ -490,7 +510,10 @@ WANTS_CUDA = {
     "fp16": "processors have no fast fp16; leave it out",
     "tf32": "a format of NVIDIA's GPUs; leave it out",
     "use_liger": "its kernels are written for GPUs; leave it out",
-    "torch_compile": "here each new length of batch is compiled for minutes; leave it out",
+    **dict.fromkeys(
+        ("torch_compile", "torch_compile_backend", "torch_compile_mode"),
+        "here each new length of batch is compiled for minutes; leave it out",
+    ),
 }
 
 
@@ -653,6 +676,8 @@ def _optimizer_problems(arguments: Arguments) -> list[str]:
         for name in ("vision_lr", "merger_lr"):
             if getattr(train, name) is not None:
                 problems.append(f"--{name} with --optim_muon: Muon has one rate, --muon_lr")
+        if str(getattr(train.optim, "value", "")) not in ("adamw_torch", "adamw_torch_fused"):
+            problems.append("--optim with --optim_muon: what Muon does not train, AdamW does")
     kwargs = train.gradient_checkpointing_kwargs
     if isinstance(kwargs, dict) and kwargs.get("use_reentrant"):
         problems.append(
