@@ -156,7 +156,6 @@ class _Part:
     problems: list[tuple[str, _Where, str]] = field(default_factory=list)
     marks: list[_Mark] = field(default_factory=list)
     tasks: Counter[str] = field(default_factory=Counter)
-    reads_back: Counter[str] = field(default_factory=Counter)
     lengths: Lengths = field(default_factory=Lengths)
 
 
@@ -188,8 +187,6 @@ def _check_part(job: _Job) -> _Part:
         if isinstance(row, dict):
             part.tasks[str(row.get("task"))] += 1
             _measure(row, found, where, job.settings, part)
-        if found.reads_back:
-            part.reads_back[found.reads_back] += 1
     return part
 
 
@@ -288,7 +285,6 @@ class _Tally:
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
         self.tasks: Counter[str] = Counter()
-        self.reads_back: Counter[str] = Counter()
         self.lengths = Lengths()
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[tuple[_Where, str]]] = {}
@@ -296,7 +292,6 @@ class _Tally:
     def add(self, part: _Part) -> None:
         self.rows[part.name] += part.rows
         self.tasks += part.tasks
-        self.reads_back += part.reads_back
         self.lengths.merge(part.lengths)
         for problem in part.problems:
             self.found(*problem)
@@ -322,7 +317,7 @@ def _example(where: _Where, detail: str) -> str:
 
 def _compare(info: dict[str, Any], tally: _Tally) -> None:
     """The counts that `dataset_info.json` states beside those of the rows."""
-    counted = {"splits": tally.rows, "tasks": tally.tasks, "reads_back": tally.reads_back}
+    counted = {"splits": tally.rows, "tasks": tally.tasks}
     for key, found in counted.items():
         stated = info.get(key)
         if not isinstance(stated, dict):

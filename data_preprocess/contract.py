@@ -31,7 +31,6 @@ WARNINGS = frozenset(
         "picture stands twice under two names",
         "split is empty",
         "label that does not expand",
-        "SMILES that RDKit cannot read",
         "SMILES not in canonical form",
     }
 )
@@ -47,9 +46,8 @@ class Row:
         identifier: its id.
         content: digest of pictures and words.
         pictures: path and digest of the pixels of each.
-        size: width and height of each picture, in pixels.
+        sizes: width and height of each picture, in pixels.
         molecule: skeleton, where the row says its SMILES.
-        reads_back: for a chain of thought, as in `dataset_info.json`.
     """
 
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -58,7 +56,6 @@ class Row:
     pictures: list[tuple[str, bytes]] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     molecule: str | None = None
-    reads_back: str | None = None
 
 
 def check_row(row: Any, folder: Path, frame: PixelFrame | None) -> Row:
@@ -194,12 +191,10 @@ def _check_cot(text: str, found: Row) -> None:
         found.problems.append(("SMILES not in canonical form", detail))
     smiles, problems = graph_to_smiles(answer.graph)
     if smiles == canonical:
-        found.reads_back = "same"
-    elif problems and smiles is not None:
-        found.reads_back = "unknown label"
+        return
+    if problems and smiles is not None:
         found.problems.append(("label that does not expand", problems[0]))
     else:
-        found.reads_back = "different"
         detail = f"graph {smiles or problems[-1]}; written {answer.smiles}"
         found.problems.append(("graph is another molecule than the SMILES", detail))
 

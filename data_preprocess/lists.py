@@ -14,6 +14,7 @@ from data_preprocess.splits import SPLITS
 __all__ = ["find_lists", "read_info", "read_list"]
 
 _CHUNK = 1 << 20  # characters
+_ENDS = (",", "]", " ", "\n", "\r", "\t")  # what may stand right behind a row
 _LONGEST = 1 << 26  # characters of a row: a broken file must not be read into memory as one row
 
 
@@ -131,8 +132,8 @@ class _Elements:
                 if len(self._text) - self._place > _LONGEST or not self._more():
                     raise ValueError(f"row {row} is not JSON: {error}") from None
                 continue
-            # A number at the window's edge may go on behind it.
-            if end == len(self._text) and self._more():
+            # A number that the window's edge cuts is a number too: 1 of 1.5.
+            if self._text[end : end + 1] not in _ENDS and self._more():
                 continue
             self._place = end
             return value
