@@ -8,8 +8,9 @@ regular or context-free grammar). Ours is not context-free: an id must be the ne
 must lead to an atom that is listed and not yet bonded, a place must lie inside this picture, and
 the answer must be closed before its tokens run out. With either of them all of this would still
 have to be checked here, with a compiled dependency besides. What we take over is xgrammar's idea
-(arXiv 2411.15100) of splitting the vocabulary: tokens that stay inside a text field are worked out
-once a state, and only the few that leave it are looked at again for each list of atoms.
+(arXiv 2411.15100) of splitting the vocabulary: of the tokens all that is true for every answer is
+worked out once a state, and only those that write digits of a number (a dozen in Qwen's vocabulary)
+are looked at again for each picture and each list of atoms.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from eyesmol.answer import AnswerForm
-from eyesmol.grammar import AnswerGrammar, State
+from eyesmol.grammar import NUMBERS, AnswerGrammar, Outline, State
 
 __all__ = ["AnswerTokens", "GrammarGuide", "looping_rows", "token_bytes"]
 
 _CACHE_BYTES = 1 << 27  # of allowed-token masks; a byte a token of the vocabulary each
 _MARGIN = 64  # bytes that one more token may add to what closes an answer, and some to spare
+_DIGITS = b"0123456789"
 _NEAR = 512  # tokens before the limit at which it is begun to look at the distance to the end
 
 
@@ -98,11 +100,11 @@ class _Vocabulary:
                 if after is not None:
                     yield from self._walk_range(step, after, *self._first[byte])
 
-    def beginning_with(self, beginning: bytes) -> Iterator[int]:
-        """Ids of the tokens that begin with a text."""
+    def beginning_with(self, beginning: bytes) -> Iterator[tuple[bytes, list[int]]]:
+        """The texts that begin with a text, and the ids of each."""
         place = bisect_left(self._words, beginning)
         while place < len(self._words) and self._words[place].startswith(beginning):
-            yield from self.ids[self._words[place]]
+            yield self._words[place], self.ids[self._words[place]]
             place += 1
 
     def _walk_range(
@@ -136,6 +138,14 @@ def _successor(prefix: bytes) -> bytes:
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\xff" * 64
 
 
+class _Outlined(NamedTuple):
+    """What may come next but for numbers, and by the field of the number the tokens that reach one
+    (or begin with one), named by their text from there on."""
+
+    mask: torch.Tensor
+    numbers: dict[str, _Vocabulary]
+
+
 class AnswerTokens:
     """Which tokens may come next: the grammar of one answer form over one vocabulary.
 
@@ -163,9 +173,9 @@ class AnswerTokens:
         self._vocabulary = _Vocabulary(ids)
         self.ends = self._mask_of(end_ids)
         self._inside: dict[tuple[str, Any], tuple[torch.Tensor, _Vocabulary]] = {}
-        # Grammar, state, and whether the list of atoms and bonds in the state makes a difference.
-        self._masks: dict[tuple[AnswerGrammar, State, bool], torch.Tensor] = {}
-        self._most_masks = max(256, _CACHE_BYTES // size)
+        self._outlines = {can_bond: Outline(form, can_bond) for can_bond in (False, True)}
+        self._known: dict[tuple[str, Any, bytes, bool], _Outlined] = {}
+        self._most_known = max(256, _CACHE_BYTES // size)
         self.grammar: Callable[[int, int], AnswerGrammar] = lru_cache(maxsize=256)(
             lambda width, height: AnswerGrammar(form, width, height)
         )
@@ -179,15 +189,25 @@ class AnswerTokens:
 
     def allowed(self, grammar: AnswerGrammar, state: State) -> torch.Tensor:
         """Mask [size] of the tokens that may come next; the ends where the answer may end."""
-        anywhere = state._replace(bonded=grammar.start.bonded)
-        for key in ((grammar, anywhere, False), (grammar, state, True)):
-            if (known := self._masks.get(key)) is not None:
-                return known
-        grammar.asked = False
-        mask = self._worked_out(grammar, state)
-        if len(self._masks) >= self._most_masks:
-            self._masks.clear()
-        self._masks[grammar, state if grammar.asked else anywhere, grammar.asked] = mask
+
+        def step(state: State, beginning: bytes) -> State | None:
+            return grammar.step(state, beginning[-1])
+
+        if state.field in NUMBERS and state.sub is not None:
+            more = list(self._vocabulary.walk(step, state, _DIGITS))
+            if not grammar.field(state).done(state.sub):
+                return self._mask_of(more)
+            state = grammar.leave(state)
+        else:
+            more = []
+        known = self._outlined(grammar, state)
+        bonded = state.bonded if state.sub is None else grammar.leave(state).bonded
+        for name, vocabulary in known.numbers.items():
+            more += vocabulary.walk(step, State(name, b"", b"", bonded))
+        if not more:
+            return known.mask
+        mask = known.mask.clone()
+        mask[more] = True
         return mask
 
     def prefixes(self, text: bytes) -> torch.Tensor:
@@ -207,18 +227,40 @@ class AnswerTokens:
         mask[ids] = True
         return mask.to(self._device)
 
-    def _worked_out(self, grammar: AnswerGrammar, state: State) -> torch.Tensor:
-        def step(state: State, beginning: bytes) -> State | None:
-            return grammar.step(state, beginning[-1])
+    def _outlined(self, grammar: AnswerGrammar, state: State) -> _Outlined:
+        """What may come next in any answer that stands so; worked out once."""
+        key = (state.field, state.sub, state.typed, grammar.can_bond(state))
+        if (known := self._known.get(key)) is not None:
+            return known
+        ids: list[int] = []
+        outline = self._outlines[key[-1]]
+        numbers: dict[str, dict[bytes, list[int]]] = {}
+
+        def walk(vocabulary: _Vocabulary, start: State) -> None:
+            def step(state: State, beginning: bytes) -> State | None:
+                after = outline.step(state, beginning[-1])
+                if after is None or after.field not in NUMBERS or after.sub is None:
+                    return after
+                rests = numbers.setdefault(after.field, {})
+                for word, found in vocabulary.beginning_with(beginning):
+                    rests.setdefault(word[len(beginning) - 1 :], []).extend(found)
+                return None
+
+            ids.extend(vocabulary.walk(step, start))
 
         if state.field in ("label", "smiles") and state.sub is not None:
-            inside, leaving = self._inside_of(grammar, state)
-            mask = inside.clone()
-            mask[list(leaving.walk(step, grammar.leave(state)))] = True
+            inside, leaving = self._inside_of(outline, state)
+            walk(leaving, outline.leave(state))
         else:
-            first = grammar.next_bytes(state)
-            mask = self._mask_of(list(self._vocabulary.walk(step, state, first)))
-        return mask | self.ends if grammar.is_whole(state) else mask
+            inside = self._mask_of([])
+            walk(self._vocabulary, state)
+        mask = inside | self._mask_of(ids)
+        if outline.is_whole(state):
+            mask |= self.ends
+        if len(self._known) >= self._most_known:
+            self._known.clear()
+        self._known[key] = _Outlined(mask, {n: _Vocabulary(r) for n, r in numbers.items()})
+        return self._known[key]
 
     def _inside_of(self, grammar: AnswerGrammar, state: State) -> tuple[torch.Tensor, _Vocabulary]:
         """Tokens that stay in a text field; and of those that leave it, what stands behind it."""
@@ -228,9 +270,8 @@ class AnswerTokens:
             leaving: dict[bytes, list[int]] = {}
 
             def leave(beginning: bytes) -> None:
-                for number in self._vocabulary.beginning_with(beginning):
-                    behind = self._texts[number][len(beginning) - 1 :]
-                    leaving.setdefault(behind, []).append(number)
+                for word, numbers in self._vocabulary.beginning_with(beginning):
+                    leaving.setdefault(word[len(beginning) - 1 :], []).extend(numbers)
 
             def step(sub: Any, beginning: bytes) -> Any | None:
                 after = field.step(sub, beginning[-1])

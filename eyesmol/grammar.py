@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 from eyesmol.answer import AnswerForm, write_answer
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph, is_element
 
-__all__ = ["AnswerGrammar", "Bonded", "State"]
+__all__ = ["NUMBERS", "AnswerGrammar", "Bonded", "Outline", "State"]
 
 _SYMBOLS = tuple(filter(is_element, (a + b for a in "ABCDEFGHIKLMNOPRSTUVWXYZ"
                                      for b in ("", *"abcdefghiklmnoprstuvy"))))  # fmt: skip
@@ -378,7 +378,6 @@ class AnswerGrammar:
             "order": Words(tuple(str(int(order)) for order in BondOrder)),
         }
         self.start = State("start", None, b"", Bonded())
-        self.asked = False  # set wherever `State.bonded` is looked at; the caller clears it
 
     def step(self, state: State, byte: int) -> State | None:
         """The state after one more byte; None where the byte cannot stand there."""
@@ -432,22 +431,19 @@ class AnswerGrammar:
         """First bytes of the literals that may follow a field."""
         return bytes({literal[0] for literal, _ in self._table[name] if literal})
 
-    def next_bytes(self, state: State) -> bytes:
-        """Bytes among which are all that may come next."""
-        is_number = state.sub is not None and isinstance(self.field(state), Number)
-        return b"0123456789" + self.exits(state.field) if is_number else bytes(range(256))
+    def can_bond(self, state: State) -> bool:
+        """True where a bond can come once the field of this state is done: it needs an older atom
+        that is not bonded yet."""
+        return self._has_partner(state.bonded if state.sub is None else self._noted(state))
 
     def _field(self, name: str, bonded: Bonded) -> Field:
-        if name in self._fields:
-            return self._fields[name]
-        self.asked = True
-        return _atom_number(name, bonded)
+        return self._fields[name] if name in self._fields else _atom_number(name, bonded)
 
     def _possible(self, name: str, bonded: Bonded) -> bool:
-        """True where a field can come: a bond needs an older atom that is not bonded yet."""
-        if name not in ("sign", "order"):
-            return True
-        self.asked = True
+        """True where a field can come."""
+        return name not in ("sign", "order") or self._has_partner(bonded)
+
+    def _has_partner(self, bonded: Bonded) -> bool:
         return len(bonded.partners) < bonded.atoms - 1
 
     def _step_between(self, state: State, byte: int) -> State | None:
@@ -479,6 +475,32 @@ class AnswerGrammar:
             partner = number if name == "partner" else min(number, bonded.a1)
             return Bonded(bonded.atoms, bonded.partners | {partner})
         return bonded
+
+
+class Outline(AnswerGrammar):
+    """The automaton up to its next number.
+
+    What it allows depends neither on the picture nor on the list of atoms, but for whether a bond
+    can come, so what is worked out from it holds for every answer of its form.
+
+    Args:
+        form: of the answer.
+        can_bond: see `AnswerGrammar.can_bond`.
+    """
+
+    def __init__(self, form: AnswerForm, can_bond: bool) -> None:
+        super().__init__(form, 0, 0)
+        self._partner_left = can_bond
+
+    def _field(self, name: str, bonded: Bonded) -> Field:
+        return _ANY_NUMBER if name in NUMBERS else self._fields[name]
+
+    def _has_partner(self, bonded: Bonded) -> bool:
+        return self._partner_left
+
+
+NUMBERS = frozenset({"x", "y", "id", "a1", "a2", "partner"})  # fields that hold one
+_ANY_NUMBER = Number(0, 10**9)
 
 
 @lru_cache(maxsize=4096)
