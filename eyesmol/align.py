@@ -137,7 +137,8 @@ def align(true: Skeleton, read: Skeleton) -> Alignment:
     colours = _colours((true, read))
     best, best_value = Alignment(true, read, {}), -1.0
     full = 1.2 * min(len(true.labels), len(read.labels)) + min(true.bond_count, read.bond_count)
-    for seed in _seeds(*colours) or [None]:
+    seeds: list[tuple[int, int] | None] = [*_seeds(*colours)]
+    for seed in seeds or [None]:
         for strict in (True, False):
             found = Alignment(true, read, _Growth(true, read, colours, strict=strict).grown(seed))
             value = _value(found)
