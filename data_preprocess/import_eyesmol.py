@@ -162,8 +162,15 @@ def _made_with(published: Published, settings: Settings, progress: bool) -> dict
     ids = published.ids
     made_with = {
         "version": __version__,
-        "settings": asdict(settings),
+        "made_by": "import eyesmol-dataset",
+        "settings": {
+            "task": " and ".join(kind for kind, _ in lists),
+            **asdict(settings),
+            "split_by": "molecule",
+        },
         "sources": sources,
+        "exclude": [],
+        "charts": None,
         "ids_file": {"name": ids.name, "sha256": file_digest(ids)} if ids else None,
     }
     # Through JSON, so that it compares equal to what is read back from a file.

@@ -391,6 +391,9 @@ def test_the_published_files_become_a_dataset(original: Path) -> None:
     assert rows[4]["image"] == rows[5]["image"]
     assert "image" not in rows[6]
     assert not (out / "parts").exists()
+    # The other commands take it for what it is.
+    assert main(["check", str(out), "--workers", "1"]) == 0
+    assert main(["card", str(out)]) == 0
 
 
 def _check_cot(row: dict[str, Any], smiles: str, out: Path) -> None:
