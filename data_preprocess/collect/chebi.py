@@ -124,34 +124,19 @@ def _run(options: argparse.Namespace) -> int:
 
     stored = _stored(options)
     wanted = read_ids(options.ids, CHEBI, options.column) if options.ids else None
-    if wanted is not None:
-        print(f"{options.ids}: {len(wanted.ids):,} ChEBI ids in {wanted.where}")
     drops = wanted.drops if wanted else Tally()
-    failed = Tally()
+    questions = [] if stored else _questions(options)
+    foreign = Tally()
     with State(options.out, "chebi") as state:
-        if wanted is not None:
+        read = read_files(state, stored, _FILES, wanted.ids if wanted else None, drops)
+        entries = read.get("sdf") or read.get("compounds") or ["compound"]
+        if wanted:
+            print(f"{options.ids}: {len(wanted.ids):,} ChEBI ids in {wanted.where}")
             state.want(wanted.ids)
-        kinds: dict[str, list[str]] = {} if stored else {"compound": ["compound"]}
-        for kind, paths in stored.items():
-            chosen = frozenset(wanted.ids) if wanted else None
-            rows_of = partial(_FILES[kind], wanted=chosen)
-            kinds[kind], rejects = read_files(state, kind, paths, rows_of, chosen)
-            drops.update(rejects)
-        entries, *structures = kinds.values()
-        if wanted is None:
+        else:
             state.want_all(entries)
-        questions = [] if stored else _questions(options)
         if not stored:
-            with Web(
-                options.base_url,
-                manners_of(options),
-                faults=False,
-                say=partial(tqdm.write, file=sys.stderr),
-            ) as web:
-                _ask(web, options, state, questions)
-        gaps = {kind: state.gaps(kind, "CHEBI") for kind in [*entries, *questions]}
-        for kind, (_, unanswered) in gaps.items():
-            failed.update(unanswered, f"{kind}: ")
+            _ask(options, state, questions)
         about = {
             "source": "chebi",
             "licence": LICENCE,
@@ -159,31 +144,24 @@ def _run(options: argparse.Namespace) -> int:
             "files": [path.name for paths in stored.values() for path in paths],
             "ids": {"file": options.ids.name, "where": wanted.where} if wanted else None,
             "stars": options.stars,
-            "questions": questions,
         }
-        absent = {kind: gaps[kind][0] for kind in questions}
-        rows = _rows(
-            state,
-            entries,
-            [kind for kinds in structures for kind in kinds],
-            questions,
-            options.stars,
-            absent.get("molfile", Tally()),
-        )
+        structures = read.get("structures", [])
         return finish(
-            options.out,
-            rows,
+            state,
+            _rows(state, entries, structures, questions, options.stars, foreign),
             about,
             drops,
-            total=state.wanted(),
-            absent=absent,
-            failed=failed,
+            prefix="CHEBI",
+            entries=entries,
+            questions=questions,
+            absent={"molfile": foreign} if "molfile" in questions else {},
+            failed=Tally(),
             workers=options.workers,
         )
 
 
 def _stored(options: argparse.Namespace) -> dict[str, list[Path]]:
-    """The files by kind; the first kind decides which compounds there are."""
+    """The files by kind."""
     flat = [path for path in (options.compounds, options.structures) if path]
     if options.column and not options.ids:
         raise InputError(f"--column {options.column}: names a column of --ids, which is not given")
@@ -208,7 +186,14 @@ def _questions(options: argparse.Namespace) -> list[str]:
 # ---- the web service ----
 
 
-def _ask(web: Web, options: argparse.Namespace, state: State, questions: list[str]) -> None:
+def _ask(options: argparse.Namespace, state: State, questions: list[str]) -> None:
+    """Ask for all that is missing."""
+    manners, say = manners_of(options), partial(tqdm.write, file=sys.stderr)
+    with Web(options.base_url, manners, faults=False, say=say) as web:
+        _ask_in_turn(web, options, state, questions)
+
+
+def _ask_in_turn(web: Web, options: argparse.Namespace, state: State, questions: list[str]) -> None:
     ask_all(web, state, "compound", partial(_ask_compounds, web), size=200)
     # Where the number to ask for is not the id itself: an old id, or (None) one without structure.
     number = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html.parser
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,7 +14,7 @@ from rdkit import Chem, rdBase
 from tqdm import tqdm
 
 from data_preprocess.catalogue import CatalogueWriter, Compound
-from data_preprocess.collect.state import batches
+from data_preprocess.collect.state import State, batches
 from data_preprocess.collect.tally import Tally
 from data_preprocess.dataset import write_json
 from data_preprocess.engine import run
@@ -90,12 +90,14 @@ def _settle_batch(job: tuple[int, list[Compound | Drop]]) -> tuple[int, list[Com
 
 
 def finish(
-    folder: Path,
+    state: State,
     rows: Iterable[Compound | Drop],
     about: dict[str, Any],
     drops: Tally,
     *,
-    total: int,
+    prefix: str,
+    entries: Sequence[str],
+    questions: Sequence[str],
     absent: Mapping[str, Tally],
     failed: Tally,
     workers: int = 1,
@@ -103,13 +105,16 @@ def finish(
     """Write the catalogue and what there is to know of it, and report.
 
     Args:
-        folder: of the catalogue.
+        state: all answers, and the folder.
         rows: what the source said, in order; each is settled here.
         about: of the source: name, base, files, licence and the like, for ``collect_info.json``.
         drops: counted before.
-        total: rows and drops to come.
-        absent: what the source does not have, by question; may grow while the rows come.
-        failed: questions without an answer.
+        prefix: of ids, in examples.
+        entries: kinds of answers that make a compound.
+        questions: kinds of answers besides.
+        absent: what the source does not have beyond what the state knows, by question; may grow
+            while the rows come.
+        failed: questions without an answer beyond what the state knows.
         workers: processes for the chemistry.
 
     Returns:
@@ -118,6 +123,8 @@ def finish(
     Raises:
         InputError: not one row.
     """
+    folder, total = state.folder, state.wanted()
+    gaps = {kind: state.gaps(kind, prefix) for kind in [*entries, *questions]}
     filled: Counter[str] = Counter()
     licences: Counter[str] = Counter()
     with CatalogueWriter(folder) as catalogue:
@@ -135,8 +142,14 @@ def finish(
             raise InputError(
                 f"{folder}: of {total:,} compounds not one became a row ({reasons or 'none came'})"
             )
+    missing = {kind: gaps[kind][0] for kind in questions}
+    for kind, more in absent.items():
+        missing[kind].update(more)
+    for kind, (_, unanswered) in gaps.items():
+        failed.update(unanswered, f"{kind}: ")
     info = {
         **about,
+        "questions": list(questions),
         "version": __version__,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "compounds": total,
@@ -144,7 +157,7 @@ def finish(
         "filled": dict(sorted(filled.items())),
         "licences": dict(licences.most_common()),
         "drops": drops.to_dict(),
-        "absent": {question: tally.to_dict() for question, tally in absent.items() if len(tally)},
+        "absent": {kind: tally.to_dict() for kind, tally in missing.items() if len(tally)},
         "failed": failed.to_dict(),
     }
     write_json(folder / INFO, info)

@@ -138,41 +138,33 @@ def _run(options: argparse.Namespace) -> int:
     stored = {kind: paths for kind in _FILES if (paths := getattr(options, kind))}
     _check(options, bool(stored))
     wanted = read_ids(options.cids, PUBCHEM, options.column) if options.cids else None
-    if wanted is not None:
-        print(f"{options.cids}: {len(wanted.ids):,} CIDs in {wanted.where}")
     drops = wanted.drops if wanted else Tally()
+    questions = _questions(options, bool(stored))
     with State(options.out, "pubchem") as state:
-        if wanted is not None:
+        read = read_files(state, stored, _FILES, wanted.ids if wanted else None, drops)
+        structures = [kind for kinds in read.values() for kind in kinds] or ["structure"]
+        if wanted:
+            print(f"{options.cids}: {len(wanted.ids):,} CIDs in {wanted.where}")
             state.want(wanted.ids)
-        structures = [] if stored else ["structure"]
-        for kind, paths in stored.items():
-            chosen = frozenset(wanted.ids) if wanted else None
-            rows_of = partial(_FILES[kind], wanted=chosen)
-            kinds, rejects = read_files(state, kind, paths, rows_of, chosen)
-            structures += kinds
-            drops.update(rejects)
-        if wanted is None:
+        else:
             state.want_all(structures)
-        questions = _questions(options, bool(stored))
         failed = _ask(options, state, structures, questions)
-        gaps = {kind: state.gaps(kind, "CID") for kind in [*structures, *questions]}
-        for kind, (_, unanswered) in gaps.items():
-            failed.update(unanswered, f"{kind}: ")
         about = {
             "source": "pubchem",
             "licence": LICENCE,
             "base_url": options.base_url,
             "files": [path.name for paths in stored.values() for path in paths],
             "ids": {"file": options.cids.name, "where": wanted.where} if wanted else None,
-            "questions": questions,
         }
         return finish(
-            options.out,
+            state,
             _rows(state, structures, questions),
             about,
             drops,
-            total=state.wanted(),
-            absent={kind: gaps[kind][0] for kind in questions},
+            prefix="CID",
+            entries=structures,
+            questions=questions,
+            absent={_BULK: _orphans(state)} if _BULK in questions else {},
             failed=failed,
             workers=options.workers,
         )
@@ -254,6 +246,15 @@ def _ask_pages(web: Web, pug: Pug, state: State, failed: Tally) -> None:
                     about = {"pages": pages, "orphans": orphans}
                     state.save_page(_BULK, page, about, found)
                 bar.update()
+
+
+def _orphans(state: State) -> Tally:
+    """Annotations of the pages that are of no use."""
+    tally = Tally()
+    for number, page in state.pages(_BULK).items():
+        for name in page["orphans"]:
+            tally.add("an annotation without a CID or a text", f"{name} on page {number}")
+    return tally
 
 
 def _save_pictures(pug: Pug, folder: Path, size: str, cids: list[int]) -> dict[int, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -16,19 +16,27 @@ from data_preprocess.collect.tally import Tally
 from data_preprocess.collect.web import Unavailable, Web
 from data_preprocess.sources import InputError
 
-__all__ = ["FileRows", "ask_all", "read_files"]
+__all__ = ["FileReader", "FileRows", "ask_all", "read_files"]
 
 FileRows = Iterator["tuple[int, Any] | Absent | None"]
 """Id and value of each row of a file, `Absent` where it has none, None to pass it over."""
 
 
+class FileReader(Protocol):
+    """Reads one file, telling how far it is; of all compounds, or only of those wanted."""
+
+    def __call__(
+        self, path: Path, progress: Progress, *, wanted: frozenset[int] | None
+    ) -> FileRows: ...
+
+
 def read_files(
     state: State,
-    kind: str,
-    paths: Sequence[Path],
-    rows_of: Callable[[Path, Progress], FileRows],
+    files: Mapping[str, Sequence[Path]],
+    readers: Mapping[str, FileReader],
     wanted: Iterable[int] | None,
-) -> tuple[list[str], Tally]:
+    drops: Tally,
+) -> dict[str, list[str]]:
     """Read files into the state, each once, going on where an earlier run was stopped.
 
     Each file has a kind of answers of its own, so that a catalogue holds what the files of its
@@ -36,32 +44,36 @@ def read_files(
 
     Args:
         state: gets the answers.
-        kind: of file; the kinds of answers begin with it.
-        paths: of the files.
-        rows_of: reads one.
-        wanted: ids that `rows_of` picks; None where it takes all.
+        files: kind of file -> files.
+        readers: kind of file -> how to read it.
+        wanted: ids; None for all.
+        drops: gets the rows that had no answer.
 
     Returns:
-        The kind of answers of each file; rows that had no answer, by reason.
+        Kind of file -> the kind of answers of each file.
 
     Raises:
         InputError: no such file, a faulty one, or one without a row.
     """
-    choice = "all" if wanted is None else hashlib.sha256(array("q", sorted(wanted))).hexdigest()
-    kinds: list[str] = []
-    rejects = Tally()
-    for path in paths:
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file") from None
-        name = f"{kind}|{path.name}|{size}|{choice}"
-        with tqdm(total=size, unit="B", unit_scale=True, desc=path.name) as bar:
-            kinds.append(f"{kind} {hashlib.sha256(name.encode()).hexdigest()[:12]}")
-            if not state.read_once(name, kinds[-1], rows_of(path, bar.update)):
-                raise InputError(f"{path}: the file holds not one record")
-        rejects.update(state.rejects(name, f"{path.name} record"))
-    return kinds, rejects
+    chosen = None if wanted is None else frozenset(wanted)
+    choice = "all" if chosen is None else hashlib.sha256(array("q", sorted(chosen))).hexdigest()
+    kinds: dict[str, list[str]] = {}
+    for kind, paths in files.items():
+        kinds[kind] = []
+        for path in paths:
+            try:
+                size = path.stat().st_size
+            except FileNotFoundError:
+                raise InputError(f"{path}: no such file") from None
+            name = f"{kind}|{path.name}|{size}|{choice}"
+            answers = f"{kind} {hashlib.sha256(name.encode()).hexdigest()[:12]}"
+            with tqdm(total=size, unit="B", unit_scale=True, desc=path.name) as bar:
+                rows = readers[kind](path, bar.update, wanted=chosen)
+                if not state.read_once(name, answers, rows):
+                    raise InputError(f"{path}: the file holds not one record")
+            kinds[kind].append(answers)
+            drops.update(state.rejects(name, f"{path.name} record"))
+    return kinds
 
 
 def ask_all(

@@ -105,7 +105,7 @@ def test_kill_at_any_moment_loses_nothing_and_asks_nothing_twice(
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert main(command(pubchem, ids, whole)) == 0
-    for answers in (0, 9, 40):
+    for answers in (9, 40):
         known = answered(out)
         pubchem.asked.clear()
         pubchem.hold(after=answers)
@@ -164,6 +164,8 @@ def test_descriptions_in_bulk(pubchem: Any, ids: Path, tmp_path: Path, faults: l
     # Both licences are unknown to PUG View's table here, so the longer text is taken.
     assert found["CID104"].description == "long text of 104, and more"
     assert "https://DrugBank.example/licence" in found["CID104"].licence
+    gaps = info(tmp_path / "out")["absent"]["description pages"]
+    assert gaps["an annotation without a CID or a text"]["examples"] == ["1 on page 1"]
     pubchem.asked.clear()
     assert main(command(pubchem, ids, tmp_path / "out", *more)) == 0
     assert pubchem.asked == []
@@ -309,8 +311,6 @@ def test_two_commands_do_not_share_a_folder(
     from data_preprocess.collect.state import State
 
     with State(tmp_path / "out", "pubchem"):
-        run = [sys.executable, "-m", "data_preprocess", *command(pubchem, ids, tmp_path / "out")]
-        second = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert second.returncode == 1
-    assert "another process collects into this folder" in second.stderr
+        assert main(command(pubchem, ids, tmp_path / "out")) == 1
+    assert "another process collects into this folder" in capsys.readouterr().err
     assert pubchem.asked == []

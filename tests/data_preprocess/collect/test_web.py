@@ -200,8 +200,9 @@ def test_the_headers_of_every_reply_are_heeded(
 
 
 def test_nonsense_is_refused_before_it_is_asked() -> None:
-    with pytest.raises(InputError, match="expected http"):
-        Web("pubchem.ncbi.nlm.nih.gov/rest", QUICK)
+    for url in ("pubchem.ncbi.nlm.nih.gov/rest", "ftp://ncbi.nlm.nih.gov", "http://[", "https://"):
+        with pytest.raises(InputError, match="expected http"):
+            Web(url, QUICK)
     with pytest.raises(InputError, match="at least 1"):
         Manners(attempts=0)
     with pytest.raises(InputError, match="above 0"):
