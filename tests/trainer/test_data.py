@@ -50,6 +50,14 @@ def broken_path(row: dict[str, Any]) -> None:
     row["image"] = "../../etc/passwd"
 
 
+def broken_video(row: dict[str, Any]) -> None:
+    row["video"] = "clip.mp4"
+
+
+def broken_video_mark(row: dict[str, Any]) -> None:
+    row["conversations"][0]["value"] += " <video>"
+
+
 def broken_shape(row: dict[str, Any]) -> None:
     row["conversations"] = "hello"
 
@@ -63,6 +71,8 @@ def broken_shape(row: dict[str, Any]) -> None:
         (broken_answer, "an answer holds <image>"),
         (broken_image, "images/none.png is missing"),
         (broken_path, "outside of the image folder"),
+        (broken_video, "holds a video.*cut frames out of it"),
+        (broken_video_mark, "holds a video.*cut frames out of it"),
         (broken_shape, 'expected "conversations"'),
     ],
 )

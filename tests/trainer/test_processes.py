@@ -108,9 +108,10 @@ def test_two_processes_learn_what_one_learns(
 
 @needs_deepspeed
 def test_a_stack_goes_on_under_zero_2(
-    nano: Path, mixed: Path, first: Path, train: Train, tmp_path: Path
+    nano: Path, mixed: Path, train: Train, tmp_path: Path
 ) -> None:
     """From its middle it takes the steps of an uninterrupted run, on top of the first adapter."""
+    first = train(tmp_path / "first", *SETTINGS, "--max_steps", "1", rows=mixed)  # no dropout
     flags = [*SETTINGS, "--first_lora_path", str(first)]
     whole = train(tmp_path / "whole", *flags, "--per_device_train_batch_size", "2", rows=mixed)
     run = launch(nano, mixed, tmp_path / "run", *flags, *WAYS["zero2"])
