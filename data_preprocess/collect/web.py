@@ -2,9 +2,9 @@
 
 Made for PubChem, whose rules are the strictest: 5 requests a second, 400 a minute, 300 seconds of
 running time a minute, and a header on every reply that says how close to the limits one is
-(https://pubchem.ncbi.nlm.nih.gov/docs/dynamic-request-throttling). What went wrong is told by the fault's code,
-since the status is not to be trusted: "busy" comes as 503, as another status, or as a web page, and
-"not found" is an answer.
+(https://pubchem.ncbi.nlm.nih.gov/docs/dynamic-request-throttling). What went wrong is told by the
+fault's code, since the status is not to be trusted: "busy" comes as 503, as another status, or as a
+web page, and "not found" is an answer.
 """
 
 from __future__ import annotations
@@ -330,11 +330,7 @@ class Web:
             raise InputError(
                 f"{error.name} is not installed; it comes with: pip install -e '.[data]'"
             ) from None
-        try:
-            url = httpx.URL(base_url)
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if url.scheme not in ("http", "https") or not url.host:
+        if not re.fullmatch(r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d+)?(/\S*)?", base_url):
             raise InputError(f"--base-url {base_url}: expected http://... or https://...")
         self.base_url = base_url.rstrip("/")
         self.manners = manners
