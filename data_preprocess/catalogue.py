@@ -30,6 +30,7 @@ __all__ = [
 
 CATALOGUE = "catalogue.parquet"
 _ROW_GROUP = 2_000  # rows: some megabytes with molfiles, the most that is ever held in memory
+_MOST_BYTES = 256 << 20  # of a member of an archive: a few bytes can claim to be any number
 _ARCHIVE_MARK = ".zip!"  # in an image's path: what stands before is the archive, behind its member
 
 
@@ -166,14 +167,17 @@ def read_file(folder: Path, reference: str) -> bytes:
 
     Raises:
         InputError: the path leads out of the folder.
-        OSError: no such file, or no such member of the archive.
+        OSError: no such file, no such member of the archive, or one too large to be a picture.
         zipfile.BadZipFile: a broken archive.
     """
     path, member = _located(folder, reference)
     if member is None:
         return path.read_bytes()
     try:
-        return _archive(path).read(member)
+        archive = _archive(path)
+        if (size := archive.getinfo(member).file_size) > _MOST_BYTES:
+            raise OSError(f"{path}: the member {member} unpacks to {size:,} bytes")
+        return archive.read(member)
     except KeyError:
         raise FileNotFoundError(f"{path}: the archive has no member {member}") from None
 

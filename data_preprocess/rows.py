@@ -65,7 +65,8 @@ def build_part(job: Job) -> int:
     """Write a part, unless it is there; returns the number of its items."""
     if not job.path.exists():
         folder = Path("images") / f"{job.number:06d}"
-        (job.out / folder).mkdir(parents=True, exist_ok=True)
+        if job.settings.pictures:
+            (job.out / folder).mkdir(parents=True, exist_ok=True)
         write_part(job.path, [r for item in job.items for r in _records(item, folder, job)])
     return len(job.items)
 

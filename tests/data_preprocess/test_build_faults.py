@@ -62,6 +62,14 @@ def _damaged_member(folder: Path) -> Compound:
     return replace(GOOD, id="bad", image="bad.zip!a.png")
 
 
+def _bomb_in_zip(folder: Path) -> Compound:
+    """Zeros that claim to be a picture of 300 MB; the claim is what counts, so it is enough."""
+    with zipfile.ZipFile(folder / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(1000))
+        archive.getinfo("a.png").file_size = 300 << 20
+    return replace(GOOD, id="bad", image="zeros.zip!a.png")
+
+
 def _outside(folder: Path) -> Compound:
     DRAWING.image.save(folder.parent / "secret.png")
     return replace(GOOD, id="bad", image="../secret.png")
@@ -96,6 +104,7 @@ def _html(folder: Path) -> Compound:
     [
         (_cut_zip, "broken archive"),
         (_damaged_member, "unreadable image|broken archive"),
+        (_bomb_in_zip, "unreadable image"),
         (_outside, "picture outside the catalogue's folder"),
         (_outside_by_archive, "picture outside the catalogue's folder"),
         (_bomb, "picture of too many pixels"),

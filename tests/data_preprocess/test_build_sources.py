@@ -283,13 +283,6 @@ def test_charts_are_mixed_in_at_the_share_of_the_recipe(tmp_path: Path) -> None:
                 assert image.getpixel((5, 5)) == (int(chart), 90, 90)
                 assert image.size == mixed.frame.size(60, 40)
 
-    again = build(source, tmp_path / "again", mixed, charts=folder, workers=2)
-    assert again == info
-    for name in ("train", "valid", "test"):
-        assert (tmp_path / f"out/{name}.json").read_bytes() == (
-            tmp_path / f"again/{name}.json"
-        ).read_bytes()
-
     few = build(source, tmp_path / "few", mixed, charts=charts(tmp_path / "few_charts", 30))
     assert few["chart_rows"] == {"wanted": 80, "written": 60}, "30 charts of 2 questions"
 
@@ -328,4 +321,4 @@ def test_the_command_takes_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixtu
     info = json.loads((tmp_path / "out/dataset_info.json").read_text("utf-8"))
     assert info["settings"]["recipe"]["name"] == "v2"
     assert info["drops"]["on the exclude list"]["count"] == 2
-    assert not list((tmp_path / "out/images").rglob("*.png"))
+    assert not list(tmp_path.glob("out/**/*.png"))
