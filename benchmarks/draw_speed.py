@@ -80,8 +80,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each measurement (3)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 448], help="sides in pixels")
     options = parser.parse_args()
-    smiles = tuple(options.smiles.read_text().split()) if options.smiles else DRUGS
-    smiles = [smiles[number % len(smiles)] for number in range(options.most)]
+    listed = tuple(options.smiles.read_text().split()) if options.smiles else DRUGS
+    smiles = [listed[number % len(listed)] for number in range(options.most)]
     ways: list[tuple[str, Engine, int]] = [
         (look, engine, side) for side in options.sizes for look, engine in _WAYS
     ]

@@ -95,7 +95,7 @@ _SHORTEST_BOND = 9.0  # pixels: shorter bonds leave no line between two letters
 def _print(graph: MolGraph, style: Style) -> Print:
     bond = graph.median_bond_length() or style.bond_length
     letter = max(style.font_size * bond, _SMALLEST_FONT)
-    return Print(letter, max(1.0, style.bond_width), style.double_gap * bond)
+    return Print(letter, style.line_width(bond), style.double_gap * bond)
 
 
 def _check(graph: MolGraph, smiles: str, size: tuple[int, int], style: Style) -> None:

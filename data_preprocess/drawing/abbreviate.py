@@ -39,12 +39,17 @@ SCH3 H3CS, SCF3 F3CS, SO2CH3 H3CO2S, SO2CF3 F3CO2S, SO2NH2 H2NO2S, SO3H HO3S, SO
 SO2NMe2 Me2NO2S, SO2F FO2S, PO3H2 H2O3P, P(O)(OH)2 (HO)2(O)P, PPh2 Ph2P, B(OH)2 (HO)2B,
 SiMe3 Me3Si, OSiMe3 Me3SiO, CPh3 Ph3C, C(CH3)3 (H3C)3C, CH(CH3)2 (H3C)2HC, SF5 F5S
 """
-# A group of the table behind (or before) what ties it to the rest.
-_TIES = {"O": "O", "S": "S", "NH": "HN", "CO2": "O2C", "SO2": "O2S", "CO": "OC"}
-_TIED = (  # noqa: SIM905
-    "Me Et Pr iPr i-Pr nBu n-Bu tBu t-Bu iBu Cy cPr Ph Bn PMB MOM MEM SEM BOM THP Tr Trt TMS TES "
-    "TBS TBDMS TIPS TBDPS Ac Bz Piv Boc Cbz Fmoc Alloc Troc Ms Ts Tf Ns PMP Tol"
-).split()
+# What ties a group to the rest, written forward and backward, and the groups that people tie so.
+_ALKYL = "Me Et Pr iPr i-Pr nBu n-Bu tBu t-Bu iBu Cy cPr Ph Bn"
+_TIES = {
+    ("O", "O"): f"{_ALKYL} PMB MOM MEM SEM BOM THP Tr Trt TMS TES TBS TBDMS TIPS TBDPS Ac Bz Piv "
+    "Boc Ms Ts Tf Ns PMP",
+    ("S", "S"): "Me Et tBu Ph Bn Tr Trt Ac Tol",
+    ("NH", "HN"): f"{_ALKYL} PMB Tr Ac Bz Boc Cbz Fmoc Alloc Troc Ms Ts Tf Ns PMP",
+    ("CO2", "O2C"): f"{_ALKYL} PMB",
+    ("CO", "OC"): "Me Et iPr tBu cPr Cy Ph",
+    ("SO2", "O2S"): "Me Et iPr tBu cPr Ph Tol",
+}
 # Names that few would draw as a label of their own; PO3H2 is among the formulas, both ways.
 _NOT_DRAWN = {"D", "T", "N2+", "PO3H2", "H2O3P"}
 _LARGEST = 24  # atoms of the largest group that has a name (DMTr)
@@ -181,8 +186,8 @@ def _drawn_labels() -> Iterator[tuple[str, str]]:
     for name in GROUPS:
         if name not in _NOT_DRAWN:
             yield name, name
-    for tie, reverse in _TIES.items():
-        for name in _TIED:
+    for (tie, reverse), names in _TIES.items():
+        for name in names.split():
             yield f"{tie}{name}", f"{name}{reverse}"
 
 

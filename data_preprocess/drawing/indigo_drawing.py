@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_preprocess.drawing.sketch import RenderError, Sketch
+from data_preprocess.drawing.sketch import RenderError, Sketch, fitting_bond_length
 from data_preprocess.drawing.style import Style
 from eyesmol.graph import Atom, Bond, MolGraph
 from eyesmol.molfile import graph_to_molblock
@@ -47,8 +47,7 @@ def draw_with_indigo(
     """
     points = np.array([(atom.x, atom.y) for atom in sketch.graph.atoms])
     room = np.array(size) * (1 - 2 * style.margin)
-    extent = np.ptp(points, axis=0) / _BOND + 0.5  # the rims of letters
-    length = min(style.bond_length, float((room / extent).min()))
+    length = fitting_bond_length(sketch, size, style)
     for _ in range(_TRIES):
         image, placed = _drawn(sketch, points, length, style)
         box = _ink_box(image)
@@ -144,7 +143,7 @@ def _indigo() -> tuple[Any, Any]:
 
 def _rendered(block: str, length: float, style: Style, smiles: str) -> bytes:
     indigo, renderer = _indigo()
-    font = max(style.font_size * length, _MIN_FONT)
+    font, line = max(style.font_size * length, _MIN_FONT), style.line_width(length)
     options: dict[str, Any] = {
         "render-output-format": "png",
         "render-background-color": "1, 1, 1",
@@ -157,10 +156,10 @@ def _rendered(block: str, length: float, style: Style, smiles: str) -> bytes:
         "render-font-size-unit": "px",
         "render-font-size-sub": 0.7 * font,
         "render-font-size-sub-unit": "px",
-        "render-bond-thickness": max(1.0, style.bond_width),
+        "render-bond-thickness": line,
         "render-bond-thickness-unit": "px",
         "render-bond-spacing": style.double_gap,
-        "render-stereo-bond-width": max(style.wedge_width * length, 3 * style.bond_width),
+        "render-stereo-bond-width": max(style.wedge_width * length, 3 * line),
         "render-stereo-bond-width-unit": "px",
     }
     for name, value in options.items():

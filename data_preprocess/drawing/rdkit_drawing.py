@@ -11,7 +11,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.Geometry import Point2D
 
 from data_preprocess.drawing.fonts import font_file
-from data_preprocess.drawing.sketch import Sketch
+from data_preprocess.drawing.sketch import Sketch, fitting_bond_length
 from data_preprocess.drawing.style import Style
 from eyesmol.graph import Bond, BondOrder, MolGraph
 
@@ -20,6 +20,7 @@ __all__ = ["Point", "draw_with_rdkit"]
 Point = tuple[float, float]
 
 _MIN_FONT = 9  # pixels: below, RDKit's N and O cannot be told apart
+_MIN_STROKE = 1.3  # pixels, of dashed wedges
 _CIRCLE = 0.6  # radius of an aromatic circle, in radii of its ring
 
 
@@ -32,19 +33,20 @@ def draw_with_rdkit(
         mol = Chem.Mol(mol)
         for index in sketch.carbons:
             mol.GetAtomWithIdx(index).SetProp("_displayLabel", "C")
-    drawer = _drawer(size, style)
+    line = style.line_width(fitting_bond_length(sketch, size, style))
+    drawer = _drawer(size, style, line)
     drawer.DrawMolecule(mol)
     points = [drawer.GetDrawCoords(index) for index in range(mol.GetNumAtoms())]
     if style.hash_width:
         for bond in sketch.graph.bonds:
             if bond.order == BondOrder.DASHED_WEDGE:
-                _draw_dashed_wedge(drawer, sketch.graph, bond, points, style)
+                _draw_dashed_wedge(drawer, sketch.graph, bond, points, style, line)
     for ring in sketch.circles:
         corners = [points[index] for index in ring]
         x, y = (sum(getattr(c, axis) for c in corners) / len(corners) for axis in "xy")
         radius = _CIRCLE * ((corners[0].x - x) ** 2 + (corners[0].y - y) ** 2) ** 0.5
         drawer.SetFillPolys(False)
-        drawer.SetLineWidth(max(1.0, style.bond_width))
+        drawer.SetLineWidth(line)
         drawer.DrawEllipse(Point2D(x - radius, y - radius), Point2D(x + radius, y + radius), True)
     drawer.FinishDrawing()
     image = Image.open(io.BytesIO(drawer.GetDrawingText()))
@@ -57,6 +59,7 @@ def _draw_dashed_wedge(
     bond: Bond,
     points: list[Point2D],
     style: Style,
+    line: float,
 ) -> None:
     """Paint RDKit's thin strokes over, between the labels of both ends, and draw bolder ones."""
     begin, end = points[bond.begin], points[bond.end]
@@ -80,22 +83,23 @@ def _draw_dashed_wedge(
     rim = [(start, 0.04), (stop, 0.2), (stop, -0.2), (start, -0.04)]
     drawer.DrawPolygon([at(share, aside * length) for share, aside in rim], True)
     drawer.SetColour((0, 0, 0))
-    drawer.SetLineWidth(style.hash_width)
-    count = max(4, round((stop - start) * length / max(2.3 * style.hash_width, min(length / 8, 5))))
+    stroke = max(style.hash_width * line, _MIN_STROKE)
+    drawer.SetLineWidth(stroke)
+    count = max(4, round((stop - start) * length / max(2.3 * stroke, min(length / 8, 5))))
     for number in range(count + 1):
         share = start + (stop - start) * number / count
         half = max(style.wedge_width / 2 * share * length, 0.5)
         drawer.DrawLine(at(share, half), at(share, -half), rawCoords=True)
 
 
-def _drawer(size: tuple[int, int], style: Style) -> rdMolDraw2D.MolDraw2DCairo:
+def _drawer(size: tuple[int, int], style: Style, line: float) -> rdMolDraw2D.MolDraw2DCairo:
     drawer = rdMolDraw2D.MolDraw2DCairo(*size)
     options: Any = drawer.drawOptions()
     options.prepareMolsBeforeDrawing = False  # what is drawn is what the graph is read from
     if not style.colour:
         options.useBWAtomPalette()
     options.fixedBondLength = style.bond_length
-    options.bondLineWidth = max(1.0, style.bond_width)
+    options.bondLineWidth = line
     options.scaleBondWidth = False
     options.padding = style.margin
     options.minFontSize = _MIN_FONT

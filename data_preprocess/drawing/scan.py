@@ -57,7 +57,7 @@ class Scan:
         shade: how much darker the paper is on one side.
         noise: standard deviation of grey values.
         specks: share of the pixels that are salt or pepper.
-        binary: black and white only, as patent offices scan.
+        binary: black and white only, as patent offices scan, where letters are large enough.
         jpeg: quality; 0 for none.
         inverted: light on dark.
         tint: colours of ink and paper, in place of grey; None for grey.
@@ -125,12 +125,13 @@ class Scan:
             return image, affine
         dice = np.random.default_rng(rng.getrandbits(64))
         image = _with_lines(image, self.lines, print_, dice)
-        smallest = _SMALLEST_BINARY_LETTER if self.binary else _SMALLEST_LETTER
+        binary = self.binary and print_.letter >= _SMALLEST_BINARY_LETTER
+        smallest = _SMALLEST_BINARY_LETTER if binary else _SMALLEST_LETTER
         finest = max(smallest / print_.letter, _THINNEST_LINE / print_.line)
         image = _coarsened(image, max(self.resolution, finest))
         if self.blur:
             image = image.filter(ImageFilter.GaussianBlur(self.blur * print_.line))
-        return self._developed(image, print_, dice), affine
+        return self._developed(image, print_, dice, binary), affine
 
     def _affine(self, image: Image.Image) -> Affine:
         """Tilt, slant and size about the picture's middle, then shifted until the ink is inside."""
@@ -155,7 +156,7 @@ class Scan:
         return np.column_stack([matrix, shift])
 
     def _developed(
-        self, image: Image.Image, print_: Print, dice: np.random.Generator
+        self, image: Image.Image, print_: Print, dice: np.random.Generator, binary: bool
     ) -> Image.Image:
         """Grey values or colours, noise, specks, black and white, the file format."""
         pixels: NDArray[Any] = np.asarray(image, dtype=np.float32)
@@ -166,7 +167,7 @@ class Scan:
         if self.noise:
             grain = dice.standard_normal(pixels.shape[:2], dtype=np.float32) * self.noise
             pixels = pixels + _each_colour(grain, pixels)
-        if self.binary:
+        if binary:
             # Thin lines are grey where they have been blurred; thick ones must not grow.
             thinnest = min(print_.line, print_.letter / 14)  # a plus is thinner than a bond
             share = 0.8 - 0.3 * min(max(thinnest - 1, 0) / 1.5, 1)

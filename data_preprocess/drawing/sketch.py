@@ -23,7 +23,7 @@ from data_preprocess.drawing.style import Engine, Style
 from eyesmol.graph import BondOrder, MolGraph
 from eyesmol.molfile import mol_to_graph
 
-__all__ = ["RenderError", "Sketch", "readable", "sketch"]
+__all__ = ["RenderError", "Sketch", "fitting_bond_length", "readable", "sketch"]
 
 
 class RenderError(ValueError):
@@ -54,6 +54,8 @@ class Sketch:
     smiles: str
 
 
+_RIM = 0.5  # in bond lengths: what letters add to the extent of the atoms
+
 # A label is written towards the left where its neighbour stands so far right (cosine of the bond's
 # direction), and else towards the right. RDKit's bound is in its sources (a slope of 2.75),
 # Indigo's was found by bisection.
@@ -63,6 +65,13 @@ _VARIABLES = ("R", "R", "R'", "R''", "X", "Y", "Z", "Ar", "Q", "A", "W", "Het")
 _BOND = 1.5  # angstrom: RDKit's layout
 _CROWDED = 0.35  # of a bond's length: atoms nearer to each other cannot be told apart
 _LETTER = 0.36  # width of a letter, in bond lengths
+
+
+def fitting_bond_length(sketch: Sketch, size: tuple[int, int], style: Style) -> float:
+    """The style's bond length in pixels, or what is left of it where the molecule has to fit."""
+    points = np.array([(atom.x, atom.y) for atom in sketch.graph.atoms])
+    room = np.array(size) * (1 - 2 * style.margin)
+    return min(style.bond_length, float((room / (np.ptp(points, axis=0) / _BOND + _RIM)).min()))
 
 
 def readable(mol: Chem.Mol | str) -> Chem.Mol:

@@ -25,6 +25,7 @@ class Style:
         mirror: turn the layout over; wedges are chosen afterwards, so the molecule stays itself.
         bond_length: in pixels; shorter where the molecule would not fit otherwise.
         bond_width: of the lines, in pixels.
+        scaled: lines grow thinner with the bonds where the molecule does not fit otherwise.
         font_size: of the labels, in bond lengths.
         margin: empty share of the picture at each side.
         engine: who draws.
@@ -34,8 +35,8 @@ class Style:
         straight: turn the layout so that most bonds lie on multiples of 30 degrees.
         double_gap: between the two lines of a double bond, in bond lengths.
         wedge_width: of a wedge's wide end, in bond lengths (RDKit: of dashed wedges).
-        hash_width: of the strokes of a dashed wedge, in pixels, for RDKit, whose own are one pixel
-            thin whatever its lines are; 0 leaves them so.
+        hash_width: of the strokes of a dashed wedge, in widths of a line, for RDKit, whose own are
+            one pixel thin whatever its lines are; 0 leaves them so.
         colour: labels of elements in their usual colours, else black.
         methyl: write CH3 at the ends of chains.
         circles: draw benzene and pyridine rings with a circle: bonds of order 4.
@@ -57,6 +58,7 @@ class Style:
     mirror: bool = False
     bond_length: float = 30.0
     bond_width: float = 1.5
+    scaled: bool = False
     font_size: float = 0.5
     margin: float = 0.06
     engine: Engine = "rdkit"
@@ -79,6 +81,11 @@ class Style:
     legible: bool = False
     beside: Surroundings = NOTHING_BESIDE
     scan: Scan = CLEAN_SCAN
+
+    def line_width(self, bond_length: float) -> float:
+        """Of bonds that came out so long, in pixels."""
+        shrunk = min(bond_length / self.bond_length, 1.0) if self.scaled else 1.0
+        return max(1.0, self.bond_width * shrunk)
 
     @classmethod
     def random(cls, rng: Random, size: tuple[int, int]) -> Style:
@@ -115,6 +122,7 @@ class Style:
             mirror=rng.random() < 0.5,
             bond_length=bond,
             bond_width=width,
+            scaled=True,
             font_size=rng.uniform(0.42, 0.68),
             margin=rng.choice((0.01, rng.uniform(0.02, 0.15))),
             engine=engine or ("rdkit" if rng.random() < 0.6 else "indigo"),
@@ -123,7 +131,7 @@ class Style:
             straight=straight,
             double_gap=rng.uniform(0.1, 0.2),
             wedge_width=rng.uniform(0.16, 0.3),
-            hash_width=max(1.3, width * rng.uniform(0.7, 1.0)),
+            hash_width=rng.uniform(0.7, 1.0),
             colour=rng.random() < 0.2,
             methyl=rng.random() < 0.2,
             circles=rng.random() < 0.12,

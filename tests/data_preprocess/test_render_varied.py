@@ -172,7 +172,7 @@ def check_places(drawings: list[Drawing]) -> None:
 def test_a_wedge_is_narrow_where_it_begins(engine: Engine, smiles: str) -> None:
     seen = set()
     for seed in range(12):
-        style = Style(engine=engine, rotation=30.0 * seed, bond_length=60, hash_width=2.0)
+        style = Style(engine=engine, rotation=30.0 * seed, bond_length=60, hash_width=1.3)
         drawing = render(smiles, SIZE, seed=seed, style=style)
         ink = inked(drawing, 150)
         for bond in drawing.graph.bonds:
