@@ -69,15 +69,22 @@ def _group_choice(facts: Facts, rng: random.Random) -> Filling | None:
     groups = functional_groups(facts.mol) if facts.is_plain else None
     if groups is None or not groups.found:
         return None
-    wrong = [*_shuffled(groups.near, rng), *_shuffled(groups.far, rng)][:3]
+    wrong = rng.sample(groups.absent[:_LIKELY], min(3, len(groups.absent)))
     return _choice(rng.choice(list(groups.found)), wrong, rng)
+
+
+_LIKELY = 14  # absent groups to choose from, of those that a reader is most likely to think of
 
 
 def _ring_choice(facts: Facts, rng: random.Random) -> Filling | None:
     names = ring_systems(facts.mol) if facts.is_complete else None
     if not names:
         return None
-    right = rng.choice(sorted(set(names)))
+    # Benzene is in most molecules: asked wherever it is, it would nearly always be right.
+    special = sorted(set(names) - {"benzene"})
+    if not special and rng.random() < 0.75:
+        return None
+    right = rng.choice(special or names)
     wrong = sorted(_similar_rings(right) - set(names))
     return _choice(right, rng.sample(wrong, min(3, len(wrong))), rng)
 
@@ -156,9 +163,9 @@ def _has_element(facts: Facts, wanted: bool, rng: random.Random) -> _Statement |
 
 def _has_group(facts: Facts, wanted: bool, rng: random.Random) -> _Statement | None:
     groups = functional_groups(facts.mol) if facts.is_plain else None
-    if groups is None or not groups.found or not (absent := groups.near or groups.far):
+    if groups is None or not groups.is_whole or not groups.found or not groups.absent:
         return None
-    name = rng.choice(list(groups.found) if wanted else absent)
+    name = rng.choice(list(groups.found) if wanted else groups.absent[:_LIKELY])
     return _Statement(
         f"Is there {with_article(name)} in this molecule?",
         f"its functional groups are {counts(groups.found)}",

@@ -151,19 +151,30 @@ _FAMILIES = (
 )  # fmt: skip
 
 
+# In patents and papers; what is found is nearly always one of them, so what is not should be too.
+_COMMON = frozenset(
+    {"imide", "carbamate", "urea", "carboxylic acid", "lactone", "ester", "lactam", "amide",
+     "aldehyde", "ketone", "nitrile", "sulfonamide", "sulfone", "nitro group", "acetal", "phenol",
+     "alcohol", "ether", "thioether", "primary amine", "secondary amine", "tertiary amine",
+     "trifluoromethyl group", "aryl halide", "alkyl halide", "alkyne", "alkene", "imine"}
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class FunctionalGroups:
     """The functional groups of a molecule.
 
     Attributes:
         found: group -> how often, in the order of the table.
-        near: groups that are not there, made of elements that are.
-        far: groups that are not there, of other elements.
+        absent: groups that are certainly not there, those first that a reader may think of: made
+            of elements that are there, common ones before rare ones.
+        is_whole: False where a ring that RDKit calls aromatic has a C=O. Whether a coumarin has a
+            lactone is debatable; what else is found or absent stands.
     """
 
     found: dict[str, int]
-    near: tuple[str, ...]
-    far: tuple[str, ...]
+    absent: tuple[str, ...]
+    is_whole: bool
 
 
 def functional_groups(mol: Chem.Mol) -> FunctionalGroups | None:
@@ -191,8 +202,8 @@ def functional_groups(mol: Chem.Mol) -> FunctionalGroups | None:
         for name, pattern in GROUPS.items()
         if name not in found and name not in related and not mol.HasSubstructMatch(pattern.smarts)
     ]
-    near = tuple(name for name in absent if GROUPS[name].elements <= elements)
-    return FunctionalGroups(found, near, tuple(name for name in absent if name not in near))
+    absent.sort(key=lambda name: (not GROUPS[name].elements <= elements, name not in _COMMON))
+    return FunctionalGroups(found, tuple(absent), not has_aromatic_oxo(mol))
 
 
 def _unclaimed(mol: Chem.Mol, claimed: set[int]) -> bool:

@@ -82,7 +82,7 @@ def _summary(facts: Facts, rng: random.Random) -> Filling | None:
     if facts.parts > 1:
         sentences = [f"{facts.parts} molecules or ions with {rest} together."]
     groups = functional_groups(facts.mol) if facts.is_plain else None
-    if groups is not None and groups.found:
+    if groups is not None and groups.is_whole and groups.found:
         sentences.append(f"Its functional groups: {counts(groups.found)}.")
     return told(" ".join(sentences))
 
@@ -100,7 +100,7 @@ def _parts(facts: Facts, rng: random.Random) -> Filling | None:
 
 def _functional_groups(facts: Facts, rng: random.Random) -> Filling | None:
     groups = functional_groups(facts.mol) if facts.is_plain else None
-    if groups is None:
+    if groups is None or not groups.is_whole:
         return None
     return told(counts(groups.found) if groups.found else "none")
 
