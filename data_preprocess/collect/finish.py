@@ -183,6 +183,14 @@ def _report(folder: Path, info: dict[str, Any]) -> None:
 # ---- text ----
 
 
+# HTML, and the marks of ChEBI's older names. Anything else in angles is text: "pH<pKa; a>b".
+_MARKS = frozenset({
+    "a", "b", "br", "div", "em", "i", "li", "p", "small", "span", "strong", "sub", "sup", "u", "ul",
+    "element", "greek", "ital", "locant", "smallsub", "smallsup", "stereo",
+})  # fmt: skip
+_BREAKS = frozenset({"br", "div", "li", "p", "ul"})
+
+
 class _Text(html.parser.HTMLParser):
     """Keeps the text between the marks."""
 
@@ -192,6 +200,16 @@ class _Text(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.parts.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in _MARKS:
+            self.parts.append(self.get_starttag_text() or "")
+        elif tag in _BREAKS:
+            self.parts.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _MARKS:
+            self.parts.append(f"</{tag}>")
 
 
 def plain_text(text: str | None) -> str | None:

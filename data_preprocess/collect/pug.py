@@ -189,11 +189,12 @@ def _read_annotations(body: bytes) -> tuple[int, list[Any], list[tuple[int, Any]
             for piece in data.get("Value", {}).get("StringWithMarkup", ())
             if piece.get("String")
         )
+        licence = record.get("LicenseURL") or record.get("LicenseNote") or ""
         note = {
             "text": text,
             "source": record.get("SourceName"),
             "url": record.get("URL"),
-            "licence": record.get("LicenseURL") or record.get("LicenseNote"),
+            "licence": " ".join(licence.split())[:200] or None,  # a note may be a page long
         }
         cids = (record.get("LinkedRecords") or {}).get("CID") or ()
         if not cids or not text:

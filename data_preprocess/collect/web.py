@@ -138,10 +138,10 @@ def retry_after(header: str, now: float | None = None) -> float | None:
         seconds = float(header)
     else:
         try:
-            date = email.utils.parsedate_to_datetime(header)
-        except (TypeError, ValueError):
+            date = email.utils.parsedate_to_datetime(header).timestamp()
+        except (TypeError, ValueError, OverflowError):
             return None
-        seconds = date.timestamp() - (time.time() if now is None else now)
+        seconds = date - (time.time() if now is None else now)
     return min(max(seconds, 0.0), _LONGEST_REST)
 
 
