@@ -55,10 +55,11 @@ from tqdm import tqdm
 
 from data_preprocess.dataset import Parts, Record, write_json, write_lists
 from data_preprocess.engine import Engine, run
+from data_preprocess.exclude import Excluded
 from data_preprocess.rows import Job, build_part
 from data_preprocess.settings import Settings
 from data_preprocess.sources import InputError, Item, Source
-from data_preprocess.splits import Excluded, Ledger
+from data_preprocess.splits import Ledger
 from eyesmol import __version__
 from eyesmol.answer import PROMPT_VERSION
 

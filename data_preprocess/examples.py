@@ -40,6 +40,7 @@ __all__ = [
     "fitted",
     "is_drawn",
     "laid_out",
+    "molecule_in",
     "molecule_of",
     "opened",
     "pictured",
@@ -98,11 +99,15 @@ def molecule_of(item: Item, *, draw: bool) -> Molecule:
         return Molecule(smiles)
     if item.image is None:
         raise Drop("missing image")
-    return _in_molfile(item.molfile, item.name)
+    return molecule_in(item.molfile, item.name)
 
 
-def _in_molfile(molfile: Path | str, name: str) -> Molecule:
-    """The graph as drawn, in molfile coordinates, and the canonical SMILES."""
+def molecule_in(molfile: Path | str, name: str) -> Molecule:
+    """The molecule of a molfile, given as its path or as the molblock itself.
+
+    Raises:
+        Drop: there is none, or RDKit refuses it.
+    """
     try:
         block = read_molblock(molfile) if isinstance(molfile, Path) else molfile
     except MolfileError:

@@ -26,10 +26,11 @@ from data_preprocess.examples import (
     pictured,
     save,
 )
+from data_preprocess.exclude import excluded_in
 from data_preprocess.recipes import Subject
 from data_preprocess.settings import Settings
 from data_preprocess.sources import Item
-from data_preprocess.splits import excluded_in, number_of, skeleton, split_of
+from data_preprocess.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import Turn, cot_turn
 from eyesmol import MolGraph
 from eyesmol.chemistry import graph_to_smiles

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.examples import Drop, Example, fitted
+from data_preprocess.exclude import read_excluded
 from data_preprocess.invented import Sizes, invent
 from data_preprocess.render import RenderError, StyleRange, render
 from data_preprocess.sources import InputError
-from data_preprocess.splits import number_of, read_excluded, skeleton, split_of
+from data_preprocess.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import cot_turn
 from eyesmol.answer import AnswerForm
 from eyesmol.frame import PixelFrame

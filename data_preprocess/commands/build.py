@@ -9,9 +9,9 @@ from typing import Any
 
 from data_preprocess.build import Settings, build
 from data_preprocess.engine import available_cores
+from data_preprocess.exclude import read_excluded
 from data_preprocess.recipes import RECIPES, Recipe
 from data_preprocess.sources import InputError, PairedFolders, SmilesList, Source
-from data_preprocess.splits import read_excluded
 from eyesmol.frame import PixelFrame
 
 _EXAMPLES = """\

@@ -22,8 +22,9 @@ from data_preprocess.__main__ import main
 from data_preprocess.build import Settings, build
 from data_preprocess.catalogue import CatalogueWriter, Compound
 from data_preprocess.catalogue_source import CompoundCatalogue
+from data_preprocess.exclude import read_excluded
 from data_preprocess.render import Drawing, render
-from data_preprocess.sources import PairedFolders
+from data_preprocess.sources import InputError, PairedFolders
 from eyesmol.answer import read_answer
 from eyesmol.molfile import graph_to_molblock
 
@@ -270,6 +271,10 @@ def test_what_is_drawn_counts_where_rdkit_refuses_what_is_hidden(tmp_path: Path)
     assert not info["drops"]
     (row,) = rows_of(tmp_path / "out")
     assert read_answer(row["conversations"][1]["value"]).smiles == "*c1ccc(C(F)(F)F)cc1"
+
+    excluded = read_excluded([tmp_path / "molfiles"])
+    with pytest.raises(InputError, match="on the exclude list: 1"):
+        build(source, tmp_path / "none", Settings("cot", pictures=False), excluded=excluded)
 
 
 _LIMITED = """

@@ -20,13 +20,14 @@ from data_preprocess.build import Settings, build
 from data_preprocess.catalogue import CatalogueWriter, Compound
 from data_preprocess.catalogue_source import CompoundCatalogue
 from data_preprocess.charts import Chart, ChartWriter
+from data_preprocess.exclude import read_excluded
 from data_preprocess.mixing import ChartFolder, charts_wanted, shuffled_in
 from data_preprocess.recipes import Recipe
 from data_preprocess.render import render
 from data_preprocess.settings import Task
 from data_preprocess.small_molecules import small_molecules
 from data_preprocess.sources import SmilesList
-from data_preprocess.splits import Ledger, number_of, read_excluded, skeleton, split_of
+from data_preprocess.splits import Ledger, number_of, skeleton, split_of
 from eyesmol.answer import read_answer
 from eyesmol.frame import PixelFrame
 from eyesmol.molfile import graph_to_molblock
