@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eyesmol.outputs import Journal
+from eyesmol.outputs import Journal, read_rows
 from eyesmol.pictures import list_pictures
 from eyesmol.predictions import osra_reading
 from eyesmol.recognition import Recognition
@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("osra is not installed. Debian and Ubuntu: apt-get install osra", file=sys.stderr)
         return 2
     images = [name for given in options.images for name in list_pictures(given)]
+    if options.out.is_file() and [row["image"] for _, row in read_rows(options.out)] == images:
+        print(f"{options.out} holds these pictures already; delete it to read them anew",
+              file=sys.stderr)  # fmt: skip
+        return 0
     version = subprocess.run(["osra", "--version"], capture_output=True, text=True, check=False)
     settings = {"tool": "osra", "version": version.stdout.strip(), "timeout": options.timeout}
     with Journal(options.out, settings, images) as journal:

@@ -57,6 +57,9 @@ def test_every_picture_is_a_row_and_a_stopped_run_goes_on(folder: Path) -> None:
     assert "osra ended with 252: cannot open file" in found["broken"]["error"]
     assert "took more than 5 s" in found["slow"]["error"]
 
+    again = run(folder, *arguments)
+    assert "holds these pictures already" in again.stderr
+
     # As a kill leaves it: four rows are safe, the fifth is cut off.
     settings = {"tool": "osra", "version": "2.1.3", "timeout": 5.0}
     lines = [json.dumps({"settings": settings}), *out.read_text().splitlines()[:4], '{"image"']

@@ -7,7 +7,14 @@ from eyesmol.gold import Gold, GoldSet
 from eyesmol.graph import Atom, Bond, MolGraph
 from eyesmol.recognition import Molecule, Recognition
 from eyesmol.scores import Evaluation, evaluate
-from eyesmol.subsets import subset_shares, subset_table
+from eyesmol.subsets import (
+    SUBSETS,
+    subset_comparisons,
+    subset_dict,
+    subset_shares,
+    subset_table,
+    subsets_of,
+)
 
 ANISOLE = MolGraph((Atom("OMe"), Atom("Ph"), Atom("R1")), (Bond(0, 1), Bond(1, 2)))
 
@@ -40,3 +47,39 @@ def test_table_has_a_column_each() -> None:
     table = subset_table([evaluation(), evaluation()])
     [line] = [line for line in table.splitlines() if line.startswith("  1 to 10")]
     assert line.split()[-3:] == ["5", "60.0", "60.0"]
+
+
+def rival() -> Evaluation:
+    """One that reads nothing of what `evaluation` reads, and all the rest."""
+    ours = evaluation()
+    found = [
+        Recognition(row.gold.image, molecule=Molecule("C" if row.exact else row.gold.smiles))
+        for row in ours.rows
+    ]
+    return evaluate(GoldSet("gold", tuple(row.gold for row in ours.rows)), found, name="rival")
+
+
+def test_every_column_and_the_tests_by_subset() -> None:
+    found = subset_dict([evaluation(), rival()])
+    assert list(found) == [name for name in SUBSETS if name in subset_shares(evaluation())]
+    small = found["1 to 10 heavy atoms"]
+    assert small["rows"] == 5
+    assert small["systems"]["ours"]["exact"]["value"] == 0.6
+    assert small["systems"]["rival"]["exact"]["value"] == 0.4
+    assert {"any_r", "tanimoto", "atom_f1", "bond_f1"} < set(small["systems"]["ours"])
+    [test] = small["comparisons"]
+    assert (test["only_first"], test["only_second"]) == (3, 2)
+    assert "chirality" in found["tetrahedral stereo"]["systems"]["ours"]
+    assert "graph" not in small["systems"]["ours"], "no system gives one"
+
+
+def test_tests_are_of_the_rows_of_their_subset() -> None:
+    [stereo] = subset_comparisons([evaluation(), rival()])["tetrahedral stereo"]
+    assert (stereo.only_first, stereo.only_second, stereo.p_value) == (1, 0, 1)
+    assert subset_comparisons([evaluation()])["R groups"] == []
+    assert "in one of 8 tests" in subset_table([evaluation(), rival()])
+
+
+def test_every_row_has_one_size() -> None:
+    for smiles in ("[1*][2*]", "C", "C" * 60):
+        assert sum("heavy" in s or "more" in s for s in subsets_of(Gold("a", smiles))) == 1
