@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -240,6 +240,7 @@ JSON = st.recursive(
 )
 
 
+@example([0.5, 12, {"a": 1e9}], None, 1)
 @settings(max_examples=60)
 @given(st.lists(JSON, max_size=4), st.sampled_from([None, 1]), st.integers(1, 9))
 def test_a_list_reads_the_same_through_a_small_window(

@@ -89,7 +89,8 @@ def test_words_of_rows_cannot_become_markup(tmp_path: Path) -> None:
         assert sheet.width > 300
 
 
-def test_rows_are_chosen_evenly(tmp_path: Path) -> None:
+def test_rows_are_chosen_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_preprocess.preview._MEASURED", 15)
     turns = [{"from": "human", "value": "?"}, {"from": "gpt", "value": "!"}]
     rows = [{"id": str(number), "conversations": turns} for number in range(40)]
     (tmp_path / "any.json").write_text(json.dumps(rows))

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
+from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
 from data_preprocess.tasks.groups import functional_groups
-from data_preprocess.tasks.near_misses import near_formulas, near_molecules
+from data_preprocess.tasks.near_misses import near_formulas, near_molecules, stereoisomers
 from data_preprocess.tasks.rings import ring_systems
 from data_preprocess.tasks.subject import Facts, Subject
 from data_preprocess.tasks.table import TASKS
@@ -256,6 +257,27 @@ def test_wrong_molecules_are_other_molecules(smiles: str, seed: int) -> None:
     # A near miss: within two atoms of the true size.
     for other in all_of_them:
         assert abs(other.GetNumHeavyAtoms() - mol.GetNumHeavyAtoms()) <= 2
+
+
+def test_wrong_molecules_differ_where_no_inchi_tells() -> None:
+    mol = Chem.MolFromSmiles("*c1ccc(Cl)cc1")
+    for seed in range(20):
+        near = near_molecules(mol, 6, random.Random(seed))
+        assert len({"*c1ccc(Cl)cc1", *near}) == 7
+
+
+@pytest.mark.parametrize(
+    "smiles", ["C/C=C/[C@H](O)F", r"C/C=C\C/C=C/O", "C[C@H](N)[C@@H](O)Cl", "C[C@H](O)[C@@H](C)O"]
+)
+def test_wrong_stereoisomers_are_the_other_stereoisomers(smiles: str) -> None:
+    mol = Chem.MolFromSmiles(smiles)
+    flat = Chem.Mol(mol)
+    Chem.RemoveStereochemistry(flat)
+    every = {Chem.MolToSmiles(isomer) for isomer in EnumerateStereoisomers(flat)}
+    for seed in range(5):
+        found = stereoisomers(mol, 9, random.Random(seed))
+        assert {Chem.MolToSmiles(mol), *found} == every
+        assert len(found) == len(every) - 1
 
 
 @settings(max_examples=40)
