@@ -9,6 +9,7 @@ the valence. An abbreviation (OMe, Boc) is one atom with the text as label.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,9 +94,15 @@ _SHORTEST_BOND = 9.0  # pixels: shorter bonds leave no line between two letters
 
 
 def _print(graph: MolGraph, style: Style) -> Print:
-    bond = graph.median_bond_length() or style.bond_length
-    letter = max(style.font_size * bond, _SMALLEST_FONT)
-    return Print(letter, style.line_width(bond), style.double_gap * bond)
+    length = graph.median_bond_length() or style.bond_length
+    letter = max(style.font_size * length, _SMALLEST_FONT)
+    ends = Counter(end for bond in graph.bonds for end in (bond.begin, bond.end))
+    labels = tuple(
+        (atom.x, atom.y, letter * (1 + 0.5 * len(atom.text)))
+        for index, atom in enumerate(graph.atoms)
+        if atom.text != "C" or ends[index] < 2  # CH3
+    )
+    return Print(letter, style.line_width(length), style.double_gap * length, labels)
 
 
 def _check(graph: MolGraph, smiles: str, size: tuple[int, int], style: Style) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from scipy import ndimage
 
 __all__ = ["CLEAN_SCAN", "Print", "Scan"]
@@ -24,6 +24,7 @@ _FloatImage = NDArray[np.float32]
 # At the lowest resolution, in pixels.
 _SMALLEST_LETTER = 9.0  # size of the font; below, N and H are the same
 _SMALLEST_BINARY_LETTER = 13.0  # without greys, letters close up sooner
+_SMALLEST_GAP = 1.6  # below, a double bond is one thick line
 _THINNEST_LINE = 0.9  # below, a line is no darker than dirt
 _THICKENED_LINE = 2.0  # pixels: thicker lines are thick enough
 _INK = 200
@@ -32,12 +33,19 @@ _LARGEST_ZOOM = 1.5  # a small molecule on much paper is not blown up
 
 @dataclass(frozen=True)
 class Print:
-    """What is on the paper, in pixels: the height of its letters, the width of its thinnest lines
-    and the gap between the two lines of a double bond."""
+    """What is on the paper, in pixels.
+
+    Attributes:
+        letter: size of the font.
+        line: width of the thinnest lines.
+        gap: from one line of a double bond to the other, middle to middle.
+        labels: centre and radius (x, y, radius) of a disc round each label.
+    """
 
     letter: float
     line: float
     gap: float
+    labels: tuple[tuple[float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,10 +132,14 @@ class Scan:
         if self == CLEAN_SCAN:
             return image, affine
         dice = np.random.default_rng(rng.getrandbits(64))
-        image = _with_lines(image, self.lines, print_, dice)
+        image = _with_lines(image, self.lines, print_, affine, dice)
         binary = self.binary and print_.letter >= _SMALLEST_BINARY_LETTER
         smallest = _SMALLEST_BINARY_LETTER if binary else _SMALLEST_LETTER
-        finest = max(smallest / print_.letter, _THINNEST_LINE / print_.line)
+        finest = max(
+            smallest / print_.letter,
+            _THINNEST_LINE / print_.line,
+            _SMALLEST_GAP / max(print_.gap - print_.line, 1.0),
+        )
         image = _coarsened(image, max(self.resolution, finest))
         if self.blur:
             image = image.filter(ImageFilter.GaussianBlur(self.blur * print_.line))
@@ -222,7 +234,7 @@ def _bent(image: Image.Image, affine: Affine) -> Image.Image:
 
 
 def _with_lines(
-    image: Image.Image, lines: str, print_: Print, dice: np.random.Generator
+    image: Image.Image, lines: str, print_: Print, affine: Affine, dice: np.random.Generator
 ) -> Image.Image:
     if (
         lines == "thick"
@@ -235,6 +247,10 @@ def _with_lines(
         # Spots of 2 to 4 pixels without toner, a twentieth of the paper.
         field = ndimage.gaussian_filter(dice.standard_normal(image.size[::-1]), 1.2)
         spots = Image.fromarray((field > 1.7 * field.std()).astype(np.uint8) * 255)
+        pen = ImageDraw.Draw(spots)
+        for x, y, radius in print_.labels:  # a broken O is a C
+            x, y = affine @ (x, y, 1)
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
         broken = image.copy()
         broken.paste("white", mask=spots)
         return broken

@@ -33,7 +33,7 @@ class Style:
             machine's sans serif font whatever is asked.
         layout: ``rdkit``, or ``coordgen`` for its other way with large rings and crowded centres.
         straight: turn the layout so that most bonds lie on multiples of 30 degrees.
-        double_gap: between the two lines of a double bond, in bond lengths.
+        double_gap: from line to line of a double bond, middle to middle, in bond lengths.
         wedge_width: of a wedge's wide end, in bond lengths (RDKit: of dashed wedges).
         hash_width: of the strokes of a dashed wedge, in widths of a line, for RDKit, whose own are
             one pixel thin whatever its lines are; 0 leaves them so.
@@ -129,7 +129,7 @@ class Style:
             font=rng.choice((None, "sans", "sans", "serif", "wide")),
             layout="rdkit" if rng.random() < 0.85 else "coordgen",
             straight=straight,
-            double_gap=rng.uniform(0.1, 0.2),
+            double_gap=max(rng.uniform(0.1, 0.2), width / bond + 0.08),  # white between the lines
             wedge_width=rng.uniform(0.16, 0.3),
             hash_width=rng.uniform(0.7, 1.0),
             colour=rng.random() < 0.2,

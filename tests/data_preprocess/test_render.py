@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import random
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from rdkit import Chem
+from rdkit.Chem import rdDepictor
+from rdkit.Chem.Draw import rdMolDraw2D
 
 from data_preprocess.render import RenderError, Style, render
 from data_preprocess.small_molecules import small_molecules
@@ -60,6 +67,38 @@ def test_the_same_seed_gives_the_same_picture() -> None:
     first, second, third = (render("CCOC(=O)C", (112, 112), seed=seed) for seed in (7, 7, 8))
     assert first == second
     assert first.image.tobytes() != third.image.tobytes()
+
+
+def test_a_seed_keeps_its_clean_style() -> None:
+    """What was trained on clean pictures can be drawn again: a seed is a style for good."""
+    style = Style.random(random.Random(7), (224, 168))
+    assert style == Style(
+        rotation=30,
+        mirror=False,
+        bond_length=34.41358678279203,
+        bond_width=1.1619816981701256,
+        font_size=0.5249018410626038,
+        margin=0.1118733656828792,
+    )
+
+
+@pytest.mark.parametrize("smiles", ["C[C@H](N)C(=O)O", "Oc1ccc2[nH]ccc2c1", "[Na+].CC(=O)[O-]"])
+def test_a_clean_picture_is_rdkits_own(smiles: str) -> None:
+    """Nothing of the varied styles touches it."""
+    mol = Chem.MolFromSmiles(smiles)
+    rdDepictor.Compute2DCoords(mol)
+    mol = rdMolDraw2D.PrepareMolForDrawing(mol, addChiralHs=False, forceCoords=False)
+    drawer = rdMolDraw2D.MolDraw2DCairo(224, 168)
+    options: Any = drawer.drawOptions()
+    options.prepareMolsBeforeDrawing = False
+    options.useBWAtomPalette()
+    options.fixedBondLength, options.bondLineWidth, options.scaleBondWidth = 30.0, 1.5, False
+    options.padding, options.minFontSize, options.maxFontSize = 0.06, 9, 60
+    options.baseFontSize = 0.75
+    drawer.DrawMolecule(mol)
+    drawer.FinishDrawing()
+    direct = Image.open(io.BytesIO(drawer.GetDrawingText())).convert("L")
+    assert render(smiles, (224, 168), style=Style()).image.tobytes() == direct.tobytes()
 
 
 def test_a_mirrored_layout_is_the_same_molecule() -> None:

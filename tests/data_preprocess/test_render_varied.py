@@ -51,7 +51,7 @@ def undirty(style: Style) -> Style:
     return replace(style, scan=scan)
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(st.sampled_from(MOLECULES), st.integers(0, 10_000))
 def test_the_graph_is_the_molecule(smiles: str, seed: int) -> None:
     drawing = render(smiles, SIZE, seed=seed, look="varied")
@@ -254,6 +254,7 @@ def test_what_is_open_circled_or_written_out(engine: Engine) -> None:
 # --- the page and the scanner -------------------------------------------------------------------
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_nothing_beside_touches_the_molecule(seed: int) -> None:
     rng = random.Random(seed)
@@ -266,6 +267,7 @@ def test_nothing_beside_touches_the_molecule(seed: int) -> None:
     assert not new[ndimage.binary_dilation(before, iterations=4)].any()
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_places_follow_the_paper(seed: int) -> None:
     """Spots are where the scan says, whatever was done to the paper."""
