@@ -31,7 +31,7 @@ def ink_of(image: Image.Image) -> Mask:
 def ink_in(depth: npt.NDArray[np.float32]) -> Mask:
     """The same of a depth that is known."""
     darkest = float(np.percentile(depth, 99.9)) if depth.size else 0.0
-    mask: Mask = depth > max(_LEAST_CONTRAST, 0.4 * darkest)
+    mask: Mask = depth > max(_LEAST_CONTRAST, 0.25 * darkest)
     return mask
 
 

@@ -99,7 +99,7 @@ def find_structures(page: Image.Image) -> list[Box]:
     drawn = _is_drawn(pieces, letter)
     small = ~drawn & (np.maximum(pieces.width, pieces.height) < 4 * letter)
     # Dust and what is left of rules ties nothing together.
-    small &= np.maximum(pieces.width, pieces.height) > 0.2 * letter
+    small &= np.maximum(pieces.width, pieces.height) > 0.12 * letter
     text = _in_lines(pieces, small, letter)
     groups = _joined(pieces, drawn | (small & ~text), _GAP * letter)
     boxes = [

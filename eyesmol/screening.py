@@ -17,7 +17,8 @@ from eyesmol.pages import find_structures
 __all__ = ["no_molecule"]
 
 _LONGEST = 800  # pixels; a larger picture is looked at in this size
-_LEAST_INK, _MOST_INK = 2e-4, 0.4  # shares of the picture
+_LEAST_INK = 12  # pixels
+_MOST_INK = 0.4  # share of the picture
 _MOST_BETWEEN = 0.3  # at most 0.03 in drawings and scans of patents, 0.6 in photographs
 _FILLED = 0.45  # share of the ink that is deep inside an area, as in the bars of a chart
 _SPECKLED = 0.02  # pieces a pixel, as in noise: a drawing of 100 atoms has fewer than 0.002
@@ -32,7 +33,7 @@ def no_molecule(image: Image.Image) -> str | None:
     depth = depth_of(small)
     ink = ink_in(depth)
     share = float(ink.mean())
-    if share < _LEAST_INK:
+    if ink.sum() < _LEAST_INK:
         return "the picture is blank"
     if share > _MOST_INK:
         return f"{share:.0%} of the picture is dark, as in a photograph"
