@@ -10,9 +10,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import itertools
-from collections import defaultdict
+import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,15 +114,35 @@ class PairedFolders:
     """
 
     def __init__(self, images: Path, molfiles: Path) -> None:
-        self._images = _files_by_stem(images, IMAGE_SUFFIXES, "--images")
-        self._molfiles = _files_by_stem(molfiles, MOLFILE_SUFFIXES, "--molfiles")
-        if not self._images.keys() & self._molfiles.keys():
+        self._folders = (images.absolute(), molfiles.absolute())
+        # A database without a name lies on the disk and goes with its connection: the names of a
+        # million files take no memory.
+        self._files = sqlite3.connect("")
+        self._files.execute("CREATE TABLE files (stem BLOB, kind INTEGER, name BLOB)")
+        for kind, (folder, suffixes, option) in enumerate(
+            [(images, IMAGE_SUFFIXES, "--images"), (molfiles, MOLFILE_SUFFIXES, "--molfiles")]
+        ):
+            rows = ((os.fsencode(stem), kind, os.fsencode(name))
+                    for stem, name in _names(folder, suffixes, option))  # fmt: skip
+            self._files.executemany("INSERT INTO files VALUES (?, ?, ?)", rows)
+        self._files.execute("CREATE INDEX by_stem ON files (stem, kind, name)")
+        pair = "SELECT 1 FROM files i JOIN files m USING (stem) WHERE i.kind = 0 AND m.kind = 1"
+        if self._files.execute(f"{pair} LIMIT 1").fetchone() is None:
             raise InputError(
                 f"no image in {images} shares its name with a molfile in {molfiles}: found "
-                f"{len(self._images)} images (such as {_an_example(self._images)}) and "
-                f"{len(self._molfiles)} molfiles (such as {_an_example(self._molfiles)}); expected "
-                "pairs such as a12.png and a12.mol; give the folders that hold the files themselves"
+                f"{self._found(0)} images (such as {self._an_example(0)}) and {self._found(1)} "
+                f"molfiles (such as {self._an_example(1)}); expected pairs such as a12.png and "
+                "a12.mol; give the folders that hold the files themselves"
             )
+
+    def _found(self, kind: int) -> int:
+        query = "SELECT count(*) FROM files WHERE kind = ?"
+        return int(self._files.execute(query, (kind,)).fetchone()[0])
+
+    def _an_example(self, kind: int) -> str:
+        query = "SELECT min(name) FROM files WHERE kind = ?"
+        (name,) = self._files.execute(query, (kind,)).fetchone()
+        return os.fsdecode(name) if name else "none"
 
     @property
     def name(self) -> str:
@@ -144,8 +166,14 @@ class PairedFolders:
         }
 
     def items(self) -> Iterator[Item]:
-        for stem in sorted(self._images.keys() | self._molfiles.keys()):
-            images, molfiles = self._images.get(stem, ()), self._molfiles.get(stem, ())
+        query = "SELECT stem, kind, name FROM files ORDER BY stem, kind, name"
+        rows = self._files.execute(query)
+        for stem_bytes, files in itertools.groupby(rows, key=itemgetter(0)):
+            stem = os.fsdecode(stem_bytes)
+            paths: tuple[list[Path], list[Path]] = ([], [])
+            for _, kind, name in files:
+                paths[kind].append(self._folders[kind] / os.fsdecode(name))
+            images, molfiles = paths
             pairs = itertools.zip_longest(images[:1], molfiles[:1])
             for image, molfile in pairs:
                 yield Item(stem, self.name, image=image, molfile=molfile)
@@ -156,19 +184,16 @@ class PairedFolders:
                 yield Item(f"{stem}~{number}", self.name, molfile=extra)
 
 
-def _files_by_stem(folder: Path, suffixes: frozenset[str], option: str) -> dict[str, list[Path]]:
+def _names(folder: Path, suffixes: frozenset[str], option: str) -> Iterator[tuple[str, str]]:
+    """Stem and name of every file of these kinds, in no order."""
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise InputError(f"{option} {folder}: found {found} there; expected a folder")
-    files: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in suffixes:
-            files[path.stem].append(path)
-    return dict(files)
-
-
-def _an_example(files: dict[str, list[Path]]) -> str:
-    return next((paths[0].name for paths in files.values()), "none")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122  # no Path for a name alone
+            if suffix.lower() in suffixes:
+                yield stem, entry.name
 
 
 class SmilesList:
