@@ -205,7 +205,7 @@ def write_report(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     gallery = list(pictures)
-    shown = _chosen(len(gallery), max_pictures)
+    shown = _chosen(gallery, max_pictures)
     environment = Environment(
         loader=PackageLoader("eyesmol"),
         autoescape=True,
@@ -534,11 +534,20 @@ class _Card:
     trouble: str
 
 
-def _chosen(count: int, limit: int) -> set[int]:
-    """Places of at most `limit` rows, evenly spread, so that all kinds keep their proportion."""
-    if count <= limit:
-        return set(range(count))
-    return {step * count // limit for step in range(limit)}
+def _chosen(gallery: Sequence[ReportPicture], limit: int) -> set[int]:
+    """Places of at most `limit` rows: wrong ones first, but a quarter for right ones.
+
+    Of each an even spread, so that all kinds of error keep their proportion.
+    """
+    wrong = [place for place, picture in enumerate(gallery) if picture.verdict == "wrong"]
+    right = [place for place, picture in enumerate(gallery) if picture.verdict == "right"]
+    rights = min(len(right), max(limit - len(wrong), limit // 4))
+    return {*_spread(wrong, limit - rights), *_spread(right, rights)}
+
+
+def _spread(places: Sequence[int], limit: int) -> list[int]:
+    count = min(len(places), limit)
+    return [places[step * len(places) // count] for step in range(count)]
 
 
 def _card(picture: ReportPicture) -> _Card:

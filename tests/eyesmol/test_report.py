@@ -87,7 +87,11 @@ def test_every_part_is_optional_and_large_galleries_are_cut(tmp_path: Path) -> N
     assert html.count("<article") == 8
     assert html.count('<tr class="row"') == 32, "the others are listed"
     assert "Showing the pictures of 8 of 40 rows" in html
-    assert html.count('class="badge">right') == 2, "right and wrong keep their proportion"
+    assert html.count('class="badge">right') == 2, "a quarter is kept for right ones"
+    more = write_report(tmp_path / "more.html", title="x", pictures=pictures, max_pictures=36)
+    assert more.read_text().count('class="badge">wrong') == 27
+    most = write_report(tmp_path / "most.html", title="x", pictures=pictures[:20], max_pictures=19)
+    assert most.read_text().count('class="badge">wrong') == 15, "all of them before right ones"
 
 
 def test_rows_are_grouped_by_kind_and_can_be_filtered(tmp_path: Path) -> None:
