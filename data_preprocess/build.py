@@ -116,8 +116,8 @@ def build(
         parts.clear()
     if (info := parts.finished()) is not None:
         return info
-    parts.begin()
     try:
+        parts.begin()
         maker = _Maker(
             parts, out, settings, excluded.write(parts.folder), workers, engine, progress
         )
