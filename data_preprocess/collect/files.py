@@ -89,24 +89,22 @@ def table_rows(
     path: Path,
     columns: Iterable[str] = (),
     *,
-    delimiter: str = "\t",
     progress: Progress | None = None,
 ) -> Iterator[dict[str, str]]:
-    """Rows of a table with a header, as column (in lower case) -> value.
+    """Rows of a TSV file with a header, as column (in lower case) -> value.
 
     A quoted value may hold line ends, as the molfiles of ChEBI's flat files do.
 
     Args:
         path: the table, gzipped or not.
         columns: must be in the header.
-        delimiter: between the values.
         progress: see `Progress`.
 
     Raises:
         InputError: a column is missing, or a row has another number of values than the header.
     """
     csv.field_size_limit(_LONGEST_FIELD)
-    rows = csv.reader(text_lines(path, progress=progress), delimiter=delimiter)
+    rows = csv.reader(text_lines(path, progress=progress), delimiter="\t")
     try:
         header = [name.strip().lower() for name in next(rows, [])]
         if missing := [name for name in columns if name not in header]:
