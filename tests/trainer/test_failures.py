@@ -207,6 +207,18 @@ def test_a_checkpoint_with_a_torn_file_is_passed_over(
     assert run_record.last_whole_checkpoint(run) == run / "checkpoint-2"
 
 
+def test_nodes_that_see_different_run_folders_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one node would begin anew while the others go on, and all would wait for ever."""
+    found = {"alike": ["checkpoint-2"] * 2, "apart": ["checkpoint-2", ""]}
+    monkeypatch.setattr(road, "gather_object", lambda own: found["alike"])
+    assert road.agreed_checkpoint(tmp_path, 2) is None
+    monkeypatch.setattr(road, "gather_object", lambda own: found["apart"])
+    with pytest.raises(UserError, match="some processes find checkpoint-2 there and others"):
+        road.agreed_checkpoint(tmp_path, 2)
+
+
 # ---- no GPU ----
 
 

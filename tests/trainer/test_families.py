@@ -69,24 +69,27 @@ def test_other_families_stack_and_merge(
     merge(str(base), [one, two], tmp_path / "merged", verify=True, tol=1e-5)
 
 
-def test_best_model_of_a_stack_is_the_best(
-    train: Train, data: Path, first: Path, tmp_path: Path
+@pytest.mark.parametrize("kind", ["stack", "full"])
+def test_best_model_is_the_best(
+    kind: str, train: Train, data: Path, first: Path, tmp_path: Path
 ) -> None:
-    """Stock keeps the last weights of a stack when it should load the best.
+    """Stock keeps the last weights of a stack, and of a full fine-tune, instead of the best.
 
     The highest loss stands for the best here: at this rate the second step reaches it.
     """
     flags = "--eval_strategy steps --eval_steps 1 --save_strategy steps --save_steps 1"
     best = "--load_best_model_at_end true --greater_is_better true --learning_rate 0.3"
+    what = [*LORA, "--first_lora_path", str(first)] if kind == "stack" else []
     run = train(
-        tmp_path / "run", *LORA, "--first_lora_path", str(first), "--eval_path", str(data),
+        tmp_path / "run", *what, "--eval_path", str(data),
         "--train_sampling_strategy", "group_by_length", *flags.split(), *best.split(),
     )  # fmt: skip
     history = json.loads((run / "trainer_state.json").read_text())["log_history"]
     scores = {e["step"]: e["eval_loss"] for e in history if "eval_loss" in e}
     winner = max(scores, key=lambda step: scores[step])
     assert winner != max(scores), "the last step should not be the best one here"
-    kept, found = load_file(run / f"checkpoint-{winner}" / ADAPTER), load_file(run / ADAPTER)
+    name = ADAPTER if kind == "stack" else "model.safetensors"
+    kept, found = load_file(run / f"checkpoint-{winner}" / name), load_file(run / name)
     assert all(torch.equal(kept[key], found[key]) for key in kept)
 
 

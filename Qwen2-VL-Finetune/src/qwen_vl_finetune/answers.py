@@ -6,11 +6,8 @@ that the trainer knows by its name only (`module:function`).
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import random
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +20,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from .data import LlavaDataset, Sample
 from .errors import UserError
+from .plugins import load_plugin
 from .processing import IGNORED, Processor
 
 Score = Callable[[list[str], list[str]], dict[str, float]]
@@ -32,20 +30,8 @@ SHOWN = 4  # answers an evaluation that go to the table
 
 
 def load_score(name: str) -> Score:
-    """The function `module:function`; modules of the working folder are found, too."""
-    module, _, function = name.partition(":")
-    if os.getcwd() not in sys.path:  # noqa: PTH109 (compared with the texts of sys.path)
-        sys.path.append(os.getcwd())  # noqa: PTH109
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"--eval_score {name}: expected module:function, such as "
-            f"my_package.scores:score_answers ({error})."
-        ) from error
-    if not callable(found):
-        raise UserError(f"--eval_score {name}: {function} is no function.")
-    score: Score = found
+    """The function `module:function`."""
+    score: Score = load_plugin(name, "--eval_score")
     return score
 
 

@@ -22,6 +22,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from .errors import UserError, raise_all
+from .plugins import is_maker
 
 
 def _help(text: str) -> dict[str, str]:
@@ -63,7 +64,16 @@ class ModelArguments:
 class DataArguments:
     """The data and how it becomes batches."""
 
-    data_path: str | None = field(default=None, metadata=_help("LLaVA JSON to train on."))
+    data_path: str | None = field(
+        default=None,
+        metadata=_help(
+            "LLaVA JSON to train on, or module:name of a plug-in that makes rows when they are "
+            "asked for (see made_rows.py)."
+        ),
+    )
+    data_options: str | None = field(
+        default=None, metadata=_help("The arguments of such a plug-in, as a JSON object.")
+    )
     eval_path: str | None = field(
         default=None,
         metadata=_help(
@@ -252,6 +262,11 @@ class Arguments:
             "head": self.model.freeze_llm,
         }
         return {part for part, freeze in frozen.items() if not freeze}
+
+    @property
+    def makes_rows(self) -> bool:
+        """Whether a plug-in makes the training rows."""
+        return self.data.data_path is not None and is_maker(self.data.data_path)
 
     @property
     def pack_budget(self) -> int:
@@ -500,7 +515,7 @@ def complete(arguments: Arguments) -> None:
     if data.packing:
         data.max_seq_length = min(data.max_seq_length, arguments.pack_budget)
         train.per_device_train_batch_size = 1  # one pack
-    if data.data_path and data.image_folder is None:
+    if data.data_path and data.image_folder is None and not arguments.makes_rows:
         data.image_folder = str(Path(data.data_path).parent)
 
 
@@ -542,6 +557,7 @@ def combination_problems(arguments: Arguments) -> list[str]:
     return [
         *_missing_problems(arguments),
         *_range_problems(arguments),
+        *_maker_problems(arguments),
         *_packing_problems(arguments),
         *_part_problems(arguments),
         *_stack_problems(arguments),
@@ -565,7 +581,7 @@ def _missing_problems(arguments: Arguments) -> list[str]:
         ("data_path", arguments.data.data_path),
         ("eval_path", arguments.data.eval_path),
     ):
-        if path and not Path(path).is_file():
+        if path and not Path(path).is_file() and not (name == "data_path" and is_maker(path)):
             problems.append(f"--{name} {path}: no such file")
     folder = arguments.data.image_folder
     if folder and not Path(folder).is_dir():
@@ -601,6 +617,34 @@ def _range_problems(arguments: Arguments) -> list[str]:
         parse_name_list(lora.lora_namespan_exclude)
     except ValueError as error:
         problems.append(f"--lora_namespan_exclude: {error}")
+    return problems
+
+
+def _maker_problems(arguments: Arguments) -> list[str]:
+    """What does not go together with rows that a plug-in makes."""
+    data, train = arguments.data, arguments.train
+    if not arguments.makes_rows:
+        return ["--data_options needs --data_path module:name"] if data.data_options else []
+    problems = []
+    try:
+        if not isinstance(json.loads(data.data_options or "{}"), dict):
+            raise ValueError("not an object")
+    except ValueError as error:
+        problems.append(f"--data_options {data.data_options}: expected a JSON object ({error})")
+    strategy = str(getattr(train.train_sampling_strategy, "value", train.train_sampling_strategy))
+    asked = {
+        "packing": data.packing,
+        "image_cache": data.image_cache is not None,
+        "cache_samples": data.cache_samples,
+        "skip_bad_images": data.skip_bad_images,
+        "drop_long": data.drop_long,
+        "train_sampling_strategy": strategy != "random",
+    }
+    problems += [
+        f"--{name} is for the rows of a file; a plug-in makes each row once, in its own order"
+        for name, is_asked in asked.items()
+        if is_asked
+    ]
     return problems
 
 

@@ -51,10 +51,13 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def image_names(row: Row) -> list[str]:
-    """The picture paths of a row, as written."""
+Picture = str | Image.Image  # a path, or the picture itself in a row that a plug-in made
+
+
+def image_names(row: Row) -> list[Any]:
+    """The pictures of a row: their paths as written, or the pictures themselves."""
     images = row.get("image") or row.get("images") or []
-    return [images] if isinstance(images, str) else list(images)
+    return [images] if isinstance(images, Picture) else list(images)
 
 
 def image_path(folder: Path, name: str) -> Path:
@@ -99,7 +102,7 @@ def _turn_problem(turns: list[dict[str, str]]) -> str | None:
 
 def _image_problem(row: Row, turns: list[dict[str, str]], folder: Path) -> str | None:
     names = image_names(row)
-    if not all(isinstance(name, str) for name in names):
+    if not all(isinstance(name, Picture) for name in names):
         return '"image" must be a path or a list of paths'
     marks = sum(turn["value"].count(IMAGE) for turn in turns if turn.get("from") in ROLES)
     answers = sum(t["value"].count(IMAGE) for t in turns if ROLES.get(t["from"]) == "assistant")
@@ -109,7 +112,7 @@ def _image_problem(row: Row, turns: list[dict[str, str]], folder: Path) -> str |
         return f"a turn holds the control token <|image_pad|>; write {IMAGE} instead"
     if marks != len(names):
         return f"found {marks} {IMAGE} for {len(names)} pictures, expected one each"
-    for name in names:
+    for name in (name for name in names if isinstance(name, str)):
         try:
             path = image_path(folder, name)
         except ValueError as error:
@@ -143,14 +146,18 @@ def read_pixel_frame(data_path: Path) -> PixelFrame | None:
     path = data_path.parent / DATASET_INFO
     if not path.is_file():
         return None
-    frame = read_json(path).get("pixel_frame")
+    return frame_of(read_json(path).get("pixel_frame"), str(path))
+
+
+def frame_of(frame: Any, source: str) -> PixelFrame | None:
+    """A pixel frame as data states it: `{"min_pixels": int, "max_pixels": int, ...}`, or None."""
     if frame is None:
         return None
     try:
         return PixelFrame(int(frame["min_pixels"]), int(frame["max_pixels"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f'{path}: "pixel_frame" is {frame!r}, expected {{"min_pixels": int, '
+            f'{source}: "pixel_frame" is {frame!r}, expected {{"min_pixels": int, '
             '"max_pixels": int, "factor": 28}.'
         ) from error
 
@@ -199,6 +206,8 @@ class LlavaDataset(Dataset[Sample]):
             sample, instead of raising.
     """
 
+    ordered = False  # whether rows are to be taken as they stand
+
     def __init__(
         self,
         path: Path,
@@ -210,9 +219,10 @@ class LlavaDataset(Dataset[Sample]):
     ) -> None:
         self.path, self.folder, self.processor = path, folder, processor
         self.images, self.skip_bad_images = images, skip_bad_images
-        self.rows = read_rows(path)
-        check_rows(self.rows, path, folder)
-        self.numbers = list(range(len(self.rows)))  # places in the file, once rows are dropped
+        rows = read_rows(path)
+        check_rows(rows, path, folder)
+        self.rows: Sequence[Row] = rows
+        self.numbers: Sequence[int] = range(len(rows))  # places in the file, once rows are dropped
         self.dropped: Counter[str] = Counter()
         self._cache: dict[int, Sample] | None = {} if cache else None
         self._lengths: list[int] | None = None
@@ -226,6 +236,11 @@ class LlavaDataset(Dataset[Sample]):
         if index not in self._cache:
             self._cache[index] = self.process(index)
         return self._cache[index]
+
+    def row(self, index: int) -> Row:
+        """One row, as it stands in the file."""
+        row: Row = self.rows[index]
+        return row
 
     def label(self, index: int) -> str:
         """How messages name a sample: file, row and id."""
@@ -241,7 +256,7 @@ class LlavaDataset(Dataset[Sample]):
 
         `problem` says why a sample teaches nothing; it is empty in all others.
         """
-        row = self.rows[index]
+        row = self.row(index)
         problems: list[str] = []
         pictures = [self._picture(index, name, problems) for name in image_names(row)]
         sample: Sample = {
@@ -257,7 +272,9 @@ class LlavaDataset(Dataset[Sample]):
         sample["row"], sample["problem"] = index, "; ".join(problems)
         return sample
 
-    def _picture(self, index: int, name: str, problems: list[str]) -> ImagePatches:
+    def _picture(self, index: int, name: Picture, problems: list[str]) -> ImagePatches:
+        if isinstance(name, Image.Image):
+            return self.processor.image_patches(name)
         path = image_path(self.folder, name)
         try:
             if self.images is None:

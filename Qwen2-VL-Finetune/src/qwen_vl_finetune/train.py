@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import gather_object
 from peft import PeftModel
 from transformers import PreTrainedModel, set_seed
 
@@ -19,9 +21,10 @@ from .adapters import (
 )
 from .answers import AnswerEvaluation, load_score
 from .arguments import Arguments, parse_arguments
-from .data import Collator, LlavaDataset, Noted, read_pixel_frame
+from .data import Collator, LlavaDataset, Noted, frame_of, read_pixel_frame
 from .errors import UserError
 from .image_cache import ImageCache
+from .made_rows import MadeRows, make_rows
 from .model import load_model
 from .model_folder import (
     PixelFrame,
@@ -31,7 +34,7 @@ from .model_folder import (
     resolve_folder,
 )
 from .plan import plan
-from .processing import load_processor
+from .processing import Processor, load_processor
 from .run_record import (
     FORMAT,
     adapter_fingerprint,
@@ -100,7 +103,7 @@ def main(words: list[str] | None = None) -> int:
 
 def run(trainer: QwenTrainer, output: Path) -> None:
     """Train, going on from the last whole checkpoint, and close the run folder."""
-    checkpoint = last_whole_checkpoint(output)
+    checkpoint = agreed_checkpoint(output, trainer.args.world_size)
     if checkpoint is not None:
         say(f"going on from {checkpoint}")
     if trainer.is_world_process_zero():
@@ -124,6 +127,18 @@ def run(trainer: QwenTrainer, output: Path) -> None:
     # a process that leaves earlier may end in an abort, and the launcher then kills the writer
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.state.destroy_process_group()
+
+
+def agreed_checkpoint(output: Path, processes: int) -> Path | None:
+    """The checkpoint to go on from; raises unless all processes find the same one."""
+    found = last_whole_checkpoint(output)
+    names = set(gather_object([found.name if found else ""])) if processes > 1 else set()
+    if len(names) > 1:
+        raise UserError(
+            f"{output}: some processes find {max(names)} there and others don't. "
+            "Several nodes need a run folder that all of them see."
+        )
+    return found
 
 
 def is_finished(output: Path, settings: dict[str, Any]) -> bool:
@@ -175,35 +190,49 @@ def start_record(
 def load_data(arguments: Arguments, base: Path) -> tuple[LlavaDataset, LlavaDataset | None]:
     """Check and open the training and evaluation data."""
     data = arguments.data
-    path = Path(str(data.data_path))
+    path = str(data.data_path)
+    made = None
     processor = load_processor(base)
-    frame = choose_frame(arguments, read_pixel_frame(path), processor.frame)
-    processor = load_processor(base, frame)
-    sets: list[LlavaDataset] = []
-    for file in (path, Path(data.eval_path) if data.eval_path else None):
-        if file is None:
-            continue
-        dataset = LlavaDataset(
-            file,
-            Path(str(data.image_folder)),
-            processor,
-            data.cache_samples,
-            ImageCache(Path(data.image_cache)) if data.image_cache else None,
-            data.skip_bad_images,
-        )
-        if data.skip_bad_images and sets:  # in training a bad one is met; a score needs it now
-            dataset.drop_unreadable()
-        dataset.refuse_or_drop_long(data.max_seq_length, data.drop_long)
-        if data.cache_samples and arguments.train.dataloader_num_workers > 0:
-            dataset.fill_cache()
-        sets.append(dataset)
+    if arguments.makes_rows:
+        made = make_rows(path, json.loads(data.data_options or "{}"))
+        asked_frame = frame_of(getattr(made, "pixel_frame", None), path)
+    else:
+        asked_frame = read_pixel_frame(Path(path))
+    processor = load_processor(base, choose_frame(arguments, asked_frame, processor.frame))
+    train_set: LlavaDataset
+    if made is not None:
+        train_set = MadeRows(made, path, processor, data.max_seq_length)
+    else:
+        train_set = open_file(arguments, Path(path), processor)
+    eval_set = None
+    if data.eval_path:
+        eval_set = open_file(arguments, Path(data.eval_path), processor)
     asked = (arguments.lora_parts | arguments.full_parts) & {"vision", "merger"}
-    if asked and not sets[0].has_images:
+    if asked and not train_set.has_images:
         raise UserError(
             f"asked to train {sorted(asked)}, but {path} holds no picture. Freeze them "
             "(--freeze_vision_tower true --freeze_merger true, no --vision_lora)."
         )
-    return sets[0], sets[1] if len(sets) > 1 else None
+    return train_set, eval_set
+
+
+def open_file(arguments: Arguments, path: Path, processor: Processor) -> LlavaDataset:
+    """The rows of one LLaVA JSON file, checked."""
+    data = arguments.data
+    dataset = LlavaDataset(
+        path,
+        Path(data.image_folder) if data.image_folder else path.parent,
+        processor,
+        data.cache_samples,
+        ImageCache(Path(data.image_cache)) if data.image_cache else None,
+        data.skip_bad_images,
+    )
+    if data.skip_bad_images and str(path) == data.eval_path:
+        dataset.drop_unreadable()  # in training a bad one is met; a score needs it now
+    dataset.refuse_or_drop_long(data.max_seq_length, data.drop_long)
+    if data.cache_samples and arguments.train.dataloader_num_workers > 0:
+        dataset.fill_cache()
+    return dataset
 
 
 def answer_evaluation(

@@ -228,6 +228,8 @@ class QwenTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         """Samples of like length together, from counted tokens (stock would decode every image)."""
         dataset = train_dataset if train_dataset is not None else self.train_dataset
+        if dataset.ordered:
+            return torch.utils.data.SequentialSampler(dataset)
         if str(self.args.train_sampling_strategy) != "group_by_length":
             stock: Sampler = super()._get_train_sampler(dataset)
             return stock
