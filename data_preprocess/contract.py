@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from data_preprocess.sources import shown
 from data_preprocess.splits import skeleton
 from eyesmol.answer import read_answer
 from eyesmol.chemistry import canonical_smiles, graph_to_smiles
@@ -68,17 +69,17 @@ def check_row(row: Any, folder: Path, frame: PixelFrame | None) -> Row:
     """
     found = Row()
     if not isinstance(row, dict):
-        found.problems.append(("row is no object", f"found {_short(row)}"))
+        found.problems.append(("row is no object", f"found {shown(row)}"))
         return found
     identifier = row.get("id")
     if isinstance(identifier, str) and identifier:
         found.identifier = identifier
     else:
-        found.problems.append(("no id", f"found {_short(identifier)}; expected words"))
+        found.problems.append(("no id", f"found {shown(identifier)}; expected words"))
     turns = list(_turns(row.get("conversations"), found))
     images = images_of(row)
     if images is None:
-        found.problems.append(("image is no path", f"found {_short(row['image'])}"))
+        found.problems.append(("image is no path", f"found {shown(row['image'])}"))
         images = []
     _check_marks(turns, len(images), found)
     for image in images:
@@ -102,7 +103,7 @@ def images_of(row: dict[str, Any]) -> list[str] | None:
 def _turns(conversations: Any, found: Row) -> Iterator[tuple[str, str]]:
     """Speaker and words of each turn that has both."""
     if not isinstance(conversations, list) or not conversations:
-        found.problems.append(("no conversations", f"found {_short(conversations)}"))
+        found.problems.append(("no conversations", f"found {shown(conversations)}"))
         return
     if len(conversations) % 2:
         found.problems.append(("odd number of turns", f"found {len(conversations)}"))
@@ -111,10 +112,10 @@ def _turns(conversations: Any, found: Row) -> Iterator[tuple[str, str]]:
         value = turn.get("value") if isinstance(turn, dict) else None
         expected = ("human", "gpt")[number % 2]
         if speaker != expected:
-            detail = f"turn {number + 1} is from {_short(speaker)}; expected {expected}"
+            detail = f"turn {number + 1} is from {shown(speaker)}; expected {expected}"
             found.problems.append(("turns do not alternate human, gpt", detail))
         if not isinstance(value, str) or not value.replace(_MARK, "").strip():
-            found.problems.append(("empty turn", f"turn {number + 1}: {_short(value)}"))
+            found.problems.append(("empty turn", f"turn {number + 1}: {shown(value)}"))
         if isinstance(value, str):
             yield expected if speaker is None else str(speaker), value
             if any("\ud800" <= letter <= "\udfff" for letter in value):
@@ -201,8 +202,3 @@ def _check_cot(text: str, found: Row) -> None:
 
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return "nothing" if value is None else text if len(text) <= 60 else f"{text[:57]}..."

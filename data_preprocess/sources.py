@@ -30,6 +30,7 @@ __all__ = [
     "SmilesList",
     "Source",
     "file_digest",
+    "shown",
 ]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
@@ -38,6 +39,12 @@ MOLFILE_SUFFIXES = frozenset({".mol", ".mdl"})
 
 class InputError(ValueError):
     """Nothing can be built from this input; the message says what was found and what to do."""
+
+
+def shown(value: Any) -> str:
+    """A wrong value as a message names it: in short, and nothing where there is none."""
+    text = repr(value)
+    return "nothing" if value is None else text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True)

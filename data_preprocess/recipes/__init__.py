@@ -29,7 +29,7 @@ from typing import Any
 
 import yaml
 
-from data_preprocess.sources import InputError
+from data_preprocess.sources import InputError, shown
 from data_preprocess.tasks import Turn, instruction_turns
 from data_preprocess.tasks.subject import Facts, Subject
 from data_preprocess.tasks.table import TASKS
@@ -143,13 +143,13 @@ def _drawn(weights: Mapping[str, float], rng: random.Random) -> list[str]:
 def _mistakes(values: Any) -> list[str]:
     """Every mistake, as key, what was found and what was expected."""
     if not isinstance(values, dict):
-        return [f"found {_kind(values)}; expected keys such as questions and tasks"]
+        return [f"found {shown(values)}; expected keys such as questions and tasks"]
     found = [f"{k}: no such key; expected {', '.join(_KEYS)}" for k in values if k not in _KEYS]
     questions, charts = values.get("questions"), values.get("charts", 0)
     if not isinstance(questions, int) or isinstance(questions, bool) or questions < 1:
-        found.append(f"questions: found {_kind(questions)}; expected a whole number of at least 1")
+        found.append(f"questions: found {shown(questions)}; expected a whole number of at least 1")
     if not _is_number(charts) or not 0 <= charts < 1:
-        found.append(f"charts: found {_kind(charts)}; expected a share of 0 to less than 1")
+        found.append(f"charts: found {shown(charts)}; expected a share of 0 to less than 1")
     found += _task_mistakes(values.get("tasks"))
     otherwise = values.get("otherwise")
     if otherwise is not None and otherwise not in TASKS:
@@ -161,10 +161,10 @@ def _task_mistakes(tasks: Any) -> list[str]:
     if tasks == "short":
         return []
     if not isinstance(tasks, dict) or not tasks:
-        return [f"tasks: found {_kind(tasks)}; expected a weight for each task, or short"]
+        return [f"tasks: found {shown(tasks)}; expected a weight for each task, or short"]
     found = [f"tasks.{task}: no such task; {_EXPECTED_TASK}" for task in tasks if task not in TASKS]
     return found + [
-        f"tasks.{task}: found {_kind(weight)}; expected a weight greater than 0"
+        f"tasks.{task}: found {shown(weight)}; expected a weight greater than 0"
         for task, weight in tasks.items()
         if not _is_number(weight) or not weight > 0
     ]
@@ -174,14 +174,14 @@ def _wording_mistakes(wordings: Any) -> list[str]:
     if wordings is None:
         return []
     if not isinstance(wordings, dict):
-        return [f"wordings: found {_kind(wordings)}; expected a list of wordings for each task"]
+        return [f"wordings: found {shown(wordings)}; expected a list of wordings for each task"]
     found: list[str] = []
     for task, entries in wordings.items():
         key = f"wordings.{task}"
         if task not in TASKS:
             found.append(f"{key}: no such task; {_EXPECTED_TASK}")
         elif not isinstance(entries, list) or not entries:
-            found.append(f"{key}: found {_kind(entries)}; expected a list of wordings")
+            found.append(f"{key}: found {shown(entries)}; expected a list of wordings")
         else:
             for number, entry in enumerate(entries):
                 found += [f"{key}[{number}]: {m}" for m in _entry_mistakes(entry, task)]
@@ -191,12 +191,12 @@ def _wording_mistakes(wordings: Any) -> list[str]:
 def _entry_mistakes(entry: Any, task: str) -> list[str]:
     parts = {"ask": entry} if isinstance(entry, str) else entry
     if not isinstance(parts, dict) or "ask" not in parts or parts.keys() - {"ask", "answer"}:
-        return [f"found {_kind(entry)}; expected a question, or the keys ask and answer"]
+        return [f"found {shown(entry)}; expected a question, or the keys ask and answer"]
     found = []
     fields = TASKS[task].fields
     for key, text in parts.items():
         if not isinstance(text, str) or not text.strip():
-            found.append(f"{key}: found {_kind(text)}; expected words")
+            found.append(f"{key}: found {shown(text)}; expected words")
             continue
         try:
             used = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
@@ -219,8 +219,3 @@ _EXPECTED_TASK = f"expected one of {', '.join(TASKS)}"
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _kind(value: Any) -> str:
-    text = repr(value)
-    return "nothing" if value is None else text if len(text) <= 60 else f"{text[:57]}..."

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
+from data_preprocess.tasks.task import element_name, listed
 from data_preprocess.tasks.turn import Turn
 
 __all__ = ["instruction_turns"]
@@ -130,11 +131,13 @@ def _element_count(facts: _Facts, rng: random.Random) -> tuple[str, str]:
             "Count the {} atoms in this drawing. Answer with the number only.",
         ]
     )
-    return question.format(_name(symbol)), str(facts.elements.get(symbol, 0))
+    return question.format(element_name(symbol)), str(facts.elements.get(symbol, 0))
 
 
 def _yes_no(facts: _Facts, rng: random.Random) -> tuple[str, str]:
-    truth = {f"Does this molecule contain {_name(e)}?": e in facts.elements for e in _ASKED_FOR}
+    truth = {
+        f"Does this molecule contain {element_name(e)}?": e in facts.elements for e in _ASKED_FOR
+    }
     truth["Does this molecule have a ring?"] = facts.rings > 0
     truth["Is there a double bond in this molecule?"] = facts.has_double_bond
     # The answer is chosen first, so that "no" is not right nine times out of ten.
@@ -152,7 +155,7 @@ def _description(facts: _Facts, rng: random.Random) -> tuple[str, str]:
             "What does this picture show? Answer in one sentence.",
         ]
     )
-    atoms = _listed([f"{n} {_name(e)}" for e, n in facts.elements.items()])
+    atoms = listed([f"{n} {element_name(e)}" for e, n in facts.elements.items()])
     rings = {0: "no ring", 1: "one ring"}.get(facts.rings, f"{facts.rings} rings")
     double = "a double bond" if facts.has_double_bond else "no double bond"
     plural = "atom" if facts.heavy_atoms == 1 else "atoms"
@@ -175,16 +178,3 @@ _TASKS: dict[str, Callable[[_Facts, random.Random], tuple[str, str]]] = {
 }
 _FIT_R_GROUPS = ("smiles", "rings")
 _ASKED_FOR = ("N", "O", "S", "F", "Cl")
-_NAMES = {
-    "C": "carbon", "N": "nitrogen", "O": "oxygen", "S": "sulfur", "P": "phosphorus",
-    "F": "fluorine", "Cl": "chlorine", "Br": "bromine", "I": "iodine", "B": "boron",
-    "Si": "silicon",
-}  # fmt: skip
-
-
-def _name(symbol: str) -> str:
-    return _NAMES.get(symbol, symbol)
-
-
-def _listed(items: list[str]) -> str:
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

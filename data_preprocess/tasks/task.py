@@ -76,7 +76,7 @@ COMMON = ("C", "N", "O", "S", "F", "Cl", "Br", "P")
 _NAMES = {
     "C": "carbon", "N": "nitrogen", "O": "oxygen", "S": "sulfur", "P": "phosphorus",
     "F": "fluorine", "Cl": "chlorine", "Br": "bromine", "I": "iodine", "B": "boron",
-    "Si": "silicon", "Se": "selenium", "Na": "sodium", "K": "potassium",
+    "Si": "silicon",
 }  # fmt: skip
 
 
