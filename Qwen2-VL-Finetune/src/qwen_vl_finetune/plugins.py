@@ -1,0 +1,36 @@
+"""What the trainer knows by name only: ``module:name``, found when the run starts."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+
+def is_maker(data_path: str) -> bool:
+    """Whether `--data_path` names a plug-in and not a file."""
+    return ":" in data_path and not Path(data_path).is_file()
+
+
+def load_plugin(name: str, flag: str) -> Any:
+    """What ``module:name`` names; modules of the working folder are found, too.
+
+    Raises:
+        UserError: no such module, or nothing of that name in it that can be called.
+    """
+    module, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:  # noqa: PTH109 (compared with the texts of sys.path)
+        sys.path.append(os.getcwd())  # noqa: PTH109
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{flag} {name}: expected module:name, such as my_package.module:function ({error})."
+        ) from error
+    if not callable(found):
+        raise UserError(f"{flag} {name}: {attribute} is nothing that can be called.")
+    return found
