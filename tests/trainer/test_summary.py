@@ -10,6 +10,7 @@ from PIL import Image
 from qwen_vl_finetune.data import NOTE, BatchNote, Collator, LlavaDataset, Noted
 from qwen_vl_finetune.packing import PackCollator
 from qwen_vl_finetune.processing import load_processor
+from qwen_vl_finetune.progress import training_line
 from qwen_vl_finetune.summary import evaluations, summary
 from qwen_vl_finetune.throughput import Throughput
 
@@ -74,14 +75,26 @@ def test_a_summary_shows_scores_and_drops() -> None:
         "settings": {"processes": 2},
         "steps": 10,
     }
-    history = [{"step": 5, "eval_loss": 1.0, "eval_exact": 0.5, "eval_runtime": 9.0, "epoch": 1}]
+    speed = {"tokens_per_second": 1500.0, "samples_per_second": 3.0, "memory_gib": 41.2}
+    history: list[dict[str, float]] = [
+        {"step": 1, "loss": 2.0, **speed, "mfu": 0.25},
+        {"step": 2, "loss": 1.5, **speed, "mfu": 0.35},
+    ]
+    history += [{"step": 5, "eval_loss": 1.0, "eval_exact": 0.5, "eval_runtime": 9.0, "epoch": 1}]
     text = summary("run", record, history)
     for line in (
         "- stacked on: `first`",
         "- LoRA on nothing; trained in full: merger",
         "- dropped: 3 rows longer than max_seq_length",
         "- 10 steps on 2 process(es)",
+        "Median speed: 1,500 real tokens/s, 3.0 samples/s, 30.0% MFU. Memory: at most 41.2 GiB.",
         "| step | loss | exact |",
         "| 5 | 1.0000 | 0.5000 |",
     ):
         assert line in text.splitlines()
+
+
+def test_the_bar_shows_speed_and_memory() -> None:
+    logs = {"loss": 1.25, "learning_rate": 1e-3, "tokens_per_second": 1234.0, "memory_gib": 3.26}
+    assert training_line(logs) == "loss 1.250, lr 1.0e-03, 1,234 tokens/s, 3.3 GiB"
+    assert ", MFU 31%, 3.3 GiB" in training_line({**logs, "mfu": 0.31})

@@ -16,6 +16,17 @@ def evaluation_line(logs: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value:.4f}" for key, value in kept.items())
 
 
+def training_line(logs: dict[str, Any]) -> str:
+    """Loss, rate, speed and memory of the newest steps; MFU where the device's peak is known."""
+    parts = [f"loss {logs['loss']:.3f}", f"lr {logs.get('learning_rate', 0):.1e}"]
+    parts.append(f"{logs.get('tokens_per_second', 0):,.0f} tokens/s")
+    if "mfu" in logs:
+        parts.append(f"MFU {logs['mfu']:.0%}")
+    if "memory_gib" in logs:
+        parts.append(f"{logs['memory_gib']:.1f} GiB")
+    return ", ".join(parts)
+
+
 class RunBar(ProgressCallback):
     """Stock's bar without its lines of raw dictionaries; those are in `trainer_state.json`."""
 
@@ -27,15 +38,11 @@ class RunBar(ProgressCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show loss, learning rate and speed on the bar, the evaluation above it."""
+        """Show loss, rate, speed and memory on the bar, the evaluation above it."""
         logs = logs or {}
         if self.training_bar is None:
             return
         if "eval_loss" in logs:
             self.training_bar.write(f"step {state.global_step}: {evaluation_line(logs)}")
         elif "loss" in logs:
-            self.training_bar.set_postfix_str(
-                f"loss {logs['loss']:.3f}, lr {logs.get('learning_rate', 0):.1e}, "
-                f"{logs.get('tokens_per_second', 0):,.0f} tokens/s",
-                refresh=False,
-            )
+            self.training_bar.set_postfix_str(training_line(logs), refresh=False)

@@ -86,13 +86,17 @@ def _what(record: dict[str, Any]) -> str:
 
 
 def _speed(history: list[Entry]) -> str:
-    """The median speed of the lines of the log."""
+    """The median speed of the lines of the log, and the most memory held."""
     rates = [entry for entry in history if "tokens_per_second" in entry]
     if not rates:
         return ""
     tokens = median(entry["tokens_per_second"] for entry in rates)
     samples = median(entry["samples_per_second"] for entry in rates)
-    return f"Median speed: {tokens:,.0f} real tokens/s, {samples:,.1f} samples/s."
+    text = f"Median speed: {tokens:,.0f} real tokens/s, {samples:,.1f} samples/s"
+    shares = [entry["mfu"] for entry in rates if "mfu" in entry]
+    text += f", {median(shares):.1%} MFU" if shares else ""
+    memory = [entry["memory_gib"] for entry in rates if "memory_gib" in entry]
+    return text + (f". Memory: at most {max(memory):.1f} GiB." if memory else ".")
 
 
 def _evaluation_table(evaluated: list[Entry]) -> str:
