@@ -139,7 +139,9 @@ def _abbreviated(smiles: str, groups: dict[str, Sequence[int]]) -> str:
 
 @pytest.mark.parametrize("own_numbers", [True, False])
 def test_real_patent_answers_come_back_right(shared_data: Path, own_numbers: bool) -> None:
-    files = sorted((shared_data / "uspto_molfiles").iterdir())[::45]
+    folder = shared_data / "uspto_molfiles"
+    # The last one has chains whose labels read as alkenes, but stand between two neighbours.
+    files = [*sorted(folder.iterdir())[::45], folder / "US07314693-20080101-C00371.MOL"]
     written = kept = 0
     for path in files:
         try:
