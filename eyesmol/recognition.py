@@ -200,12 +200,17 @@ def _laid_out(smiles: str) -> str | None:
 
 
 def _as_v3000(block: str | None) -> str | None:
-    """A molblock in V3000, its wedges as they were drawn."""
+    """A molblock in V3000, its wedges as they were drawn; the rare one that RDKit's V3000 does not
+    hold, such as one with a charged label that nobody knows, stays V2000."""
     if block is None or "V3000" in block:
         return block
-    mol = block_to_mol(block, sanitize=False)
-    Chem.ReapplyMolBlockWedging(mol)
-    return str(Chem.MolToV3KMolBlock(mol, kekulize=False))
+    try:
+        mol = block_to_mol(block, sanitize=False)
+        Chem.ReapplyMolBlockWedging(mol)
+        found = str(Chem.MolToV3KMolBlock(mol, kekulize=False))
+        return found if molblock_to_smiles(found) == molblock_to_smiles(block) else block
+    except (ValueError, RuntimeError):
+        return block
 
 
 @dataclass(frozen=True)
@@ -306,7 +311,7 @@ class Recognition:
             image,
             text.strip(),
             graph,
-            answer.smiles,
+            answer.smiles or None,
             molecule,
             confidence=raw,
             seconds=round(seconds, 4),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rdkit import Chem
 
 from eyesmol.answer import write_answer
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.graph import Atom, Bond, MolGraph
-from eyesmol.outputs import Journal, OutputError, write_as
+from eyesmol.chemistry import graph_from_smiles, molblock_to_smiles
+from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.outputs import Journal, OutputError, read_rows, write_as
 from eyesmol.recognition import Recognition
 
 SMILES = ["CCO", "C[C@H](N)C(=O)O", "F/C=C\\Cl", "C[N+](C)(C)C.[Cl-]", "[13CH4]", "[1*]c1ccccc1"]
@@ -53,6 +57,42 @@ def test_sdf_holds_the_same_molecules_as_the_rows(tmp_path: Path) -> None:
     assert [r.molecule.smiles_from for r in found[-4:]] == ["graph", "written", None, None]
 
 
+LABELS = ["C", "N", "O", "[N+]", "[OMe]", "[R1]", "[Ph]", "[Zz]", "[13C]", "[O•]", "Cl"]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(LABELS), min_size=1, max_size=9), st.integers(0, 2**32 - 1))
+def test_smiles_and_molblocks_are_one_molecule(labels: list[str], seed: int) -> None:
+    """Whatever graph a model lists: V2000, V3000 and SMILES agree, and CXSMILES can be read."""
+    chance = random.Random(seed)
+    points = [(chance.randrange(20, 280), chance.randrange(20, 280)) for _ in labels]
+    atoms = tuple(Atom.from_text(label, *p) for label, p in zip(labels, points, strict=True))
+    orders = [*BondOrder, *[BondOrder.SINGLE] * 12]
+    bonds = [Bond(chance.randrange(n), n, chance.choice(orders)) for n in range(1, len(atoms))]
+    if len(atoms) > 3 and (bonds[-1].begin, bonds[-1].end) != (0, len(atoms) - 1):
+        bonds.append(Bond(0, len(atoms) - 1))
+    found = read("a", MolGraph(atoms, tuple(bonds)), "none")
+    if found.smiles is None:
+        return
+    for block in (found.molecule.molblock, found.as_v3000().molecule.molblock):
+        assert block
+        assert molblock_to_smiles(block) == found.smiles
+    assert Chem.MolFromSmiles(found.molecule.cxsmiles or "") is not None
+
+
+def test_labels_are_kept_and_expanded() -> None:
+    atoms = (Atom("MeO", 10, 50), Atom("C", 40, 50), Atom("C", 70, 50), Atom("R2", 100, 50))
+    found = read("a", MolGraph(atoms, (Bond(0, 1), Bond(1, 2), Bond(2, 3))), "COCC[2*]")
+    assert found.smiles == Chem.CanonSmiles("COCC[2*]")
+    assert found.molecule.cxsmiles == "*CC* |$MeO;;;_R2$|"
+    assert found.graph is not None
+    assert found.expanded is not None
+    assert (len(found.graph.atoms), len(found.expanded.atoms)) == (4, 5)
+    assert "MeO" in (found.molecule.drawn_molblock or "")
+    assert "MeO" not in (found.molecule.molblock or "")
+    assert "V30" in (found.as_v3000().molecule.molblock or "")
+
+
 def test_json_lines_and_csv_hold_the_rows(tmp_path: Path) -> None:
     found = results()
     for ending in ("jsonl", "csv"):
@@ -67,6 +107,19 @@ def test_json_lines_and_csv_hold_the_rows(tmp_path: Path) -> None:
         (r.image, r.smiles) for r in found
     ]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.jsonl"]
+
+
+def test_parquet_holds_all_of_the_rows(tmp_path: Path) -> None:
+    found = [replace(r, page=n, box=(n, 1, 2, 3)) if n % 2 else r for n, r in enumerate(results())]
+    found[0] = replace(found[0], atom_confidence=(0.1, 0.2, 0.3), bond_confidence=(1.0, 0.5))
+    out = tmp_path / "out.parquet"
+    write_as(out, [r.to_dict() for r in found])
+    assert [Recognition.from_dict(row).to_dict() for _, row in read_rows(out)] == [
+        r.to_dict() for r in found
+    ]
+    out.write_bytes(b"PAR1, and no more")
+    with pytest.raises(OutputError, match=r"out\.parquet: cannot be read"):
+        list(read_rows(out))
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:

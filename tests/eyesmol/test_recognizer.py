@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from eyesmol.answer import read_answer
-from eyesmol.confidence import TokenTrace
+from eyesmol.confidence import Calibration, TokenTrace
 from eyesmol.frame import PixelFrame
 from eyesmol.nano import create_nano
 from eyesmol.recognizer import Recognizer, RecognizerError, _Decoded
@@ -156,6 +156,35 @@ def test_missing_weights_are_refused(copy: Path) -> None:
     weights.pop(next(key for key in weights if "mlp" in key))
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(RecognizerError, match="1 weights are missing"):
+        Recognizer.from_pretrained(copy)
+
+
+def test_confidence_is_calibrated_and_withholds(
+    reader: Recognizer, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Calibration(slope=1, offset=-1, rows=99, right=0.5).write(copy / "calibration.json")
+    calibrated = Recognizer.from_pretrained(copy)
+    text = "10 10 C\n50 50 O -0\nsmiles CO"
+    trace = TokenTrace([5, 8, 13, 19, len(text)], [-0.5, -0.3, -0.5, -0.4, -0.25])
+
+    def decode(pictures: list[Image.Image], limit: int, grammar: bool) -> list[_Decoded]:
+        return [_Decoded(text, trace, ()) for _ in pictures]
+
+    monkeypatch.setattr(reader, "_decode", decode)
+    monkeypatch.setattr(calibrated, "_decode", decode)
+    [raw] = reader.recognize([picture(80, 80)])
+    [sure] = calibrated.recognize([picture(80, 80)])
+    assert raw.confidence == raw.raw_confidence == sure.raw_confidence
+    assert 0 < (raw.confidence or 0) < 1
+    assert sure.confidence == calibrated.calibration(raw.confidence or 0)  # type: ignore[misc]
+    assert len(sure.atom_confidence) == 2
+    [unsure] = calibrated.recognize([picture(80, 80)], min_confidence=(sure.confidence or 0) + 0.01)
+    assert (unsure.smiles, unsure.molecule.molblock) == (None, None)
+    assert unsure.withheld_smiles == sure.smiles == "CO"
+    assert "abstained" in (unsure.reason or "")
+
+    (copy / "calibration.json").write_text("{}")
+    with pytest.raises(RecognizerError, match=r"calibration\.json"):
         Recognizer.from_pretrained(copy)
 
 
