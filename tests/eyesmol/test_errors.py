@@ -151,10 +151,9 @@ def test_atoms_inside_a_chain_may_be_missing() -> None:
     assert error_kinds("NCCOCCF", "NCCCCF") == ("missing_atom",)
 
 
-@given(st.sampled_from(MOLECULES), st.sampled_from(MOLECULES),
-       st.randoms(use_true_random=False))  # fmt: skip
-def test_alignment_is_as_good_as_the_exact_one(smiles: str, graft: str, rng: random.Random) -> None:
-    """Against RDKit's exact maximum common edge subgraph, for molecules changed in some places."""
+@given(st.sampled_from(MOLECULES), st.randoms(use_true_random=False))
+def test_alignment_is_as_good_as_the_exact_one(smiles: str, rng: random.Random) -> None:
+    """Against RDKit's exact maximum common edge subgraph, for molecules changed in two places."""
     mol = Chem.RWMol(parsed(smiles))
     with rdBase.BlockLogs():
         for change in rng.sample([lose_atom, gain_atom, break_ring], 2):
@@ -168,7 +167,7 @@ def test_alignment_is_as_good_as_the_exact_one(smiles: str, graft: str, rng: ran
     found = rdRascalMCES.FindMCES(parsed(smiles), other, options)
     best = len(found[0].bondMatches()) if found else 0
     alignment = align(Skeleton.of(parsed(smiles)), Skeleton.of(other))
-    assert alignment.same_bonds >= 0.9 * best
+    assert alignment.same_bonds >= best - 1
     assert 0 <= alignment.atom_f1 <= 1
     back = align(Skeleton.of(other), Skeleton.of(parsed(smiles)))
     assert back.bond_f1 == pytest.approx(alignment.bond_f1, abs=0.1)
