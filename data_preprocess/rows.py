@@ -121,6 +121,8 @@ def _molecule_rows(item: Item, folder: Path, job: Job, about: dict[str, Any]) ->
 
 def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
     if not settings.pictures:
+        if settings.task == "instruction":
+            return Example(None, None, molecule.smiles)
         return laid_out(molecule, settings.frame)
     example = pictured(
         item,

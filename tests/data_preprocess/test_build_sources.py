@@ -322,4 +322,5 @@ def test_the_command_takes_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixtu
     info = json.loads((tmp_path / "out/dataset_info.json").read_text("utf-8"))
     assert info["settings"]["recipe"]["name"] == "v2"
     assert info["drops"]["on the exclude list"]["count"] == 2
+    assert info["reads_back"] == {}
     assert not list(tmp_path.glob("out/**/*.png"))
