@@ -148,10 +148,13 @@ def _described(molecule: Molecule, graph: MolGraph) -> Molecule:
             molblock=_laid_out(molecule.smiles),
             cxsmiles=_cxsmiles(Chem.MolFromSmiles(molecule.smiles)),
         )
-    drawn = graph_to_molblock(graph)
+    drawn, block = graph_to_molblock(graph), graph_to_molblock(expand_abbreviations(graph)[0])
+    if "*" in molecule.smiles:
+        # Labels that nobody knows: what a molfile holds of them is all that is said of them.
+        molecule = replace(molecule, smiles=molblock_to_smiles(block))
     return replace(
         molecule,
-        molblock=graph_to_molblock(expand_abbreviations(graph)[0]),
+        molblock=block,
         drawn_molblock=drawn,
         cxsmiles=_drawn_cxsmiles(drawn) or _cxsmiles(Chem.MolFromSmiles(molecule.smiles)),
     )
