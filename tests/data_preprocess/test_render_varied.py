@@ -291,11 +291,15 @@ def test_places_follow_the_paper(seed: int) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_drawing_does_not_depend_on_the_one_before(engine: Engine) -> None:
-    style = Style.varied(random.Random(5), SIZE, engine)
-    first = render(MOLECULES[1], SIZE, seed=5, style=style)
-    for seed in range(4):
-        render(MOLECULES[4], SIZE, seed=seed, style=Style.varied(random.Random(seed), SIZE, engine))
-    assert render(MOLECULES[1], SIZE, seed=5, style=style) == first
+    other = Style(engine=engine, colour=True, methyl=True, font_size=0.6, wedge_width=0.3)
+    first = render(MOLECULES[1], SIZE, style=Style(engine=engine))
+    assert render(MOLECULES[1], SIZE, style=other) != first
+    assert render(MOLECULES[1], SIZE, style=Style(engine=engine)) == first
+
+
+def test_the_scan_reaches_the_picture() -> None:
+    drawing = render("CCO", SIZE, style=Style(scan=Scan(paper=200.0)))
+    assert np.max(np.asarray(drawing.image)) == 200
 
 
 def test_one_varied_seed_gives_one_picture() -> None:
