@@ -90,7 +90,7 @@ def write_card(
         splits={split: info.get("splits", {}).get(split, 0) for split in SPLITS},
         tasks=dict(sorted(chosen.tasks.items(), key=lambda item: (-item[1], item[0]))),
         settings_json=json.dumps(info.get("settings", {}), indent=2, ensure_ascii=False),
-        options=_options(info),
+        command=info.get("made_by") or f"build {_options(info)}",
         models=models,
         may_be_gemini=not models or any("gemini" in model.lower() for model in models),
         examples=[_example(row, dataset, out) for row in _examples(chosen.measured, rows, seed)],

@@ -104,7 +104,8 @@ C(=O)N 42   NC(=O) 42   C(=O)O 8    OC(=O) 8    C(=O)NC 12  CNC(=O) 10  [SH2](=O
 NS(=O)(=O) 9 NC(=O)N 7  OC(=O)N 4   NC(=O)O 4   N(C) 6      C(C) 8      C(C)(C) 4   C(O) 4
 OCC 10      OCCC 4      OCCO 4      OCCN 4      NCC 7       NCCC 4      CCN 6       CCO 4
 C(=O)C 5    CC(=O) 5    CC(=O)N 7   C(F)(F) 1   C=N 2       N=N 1       CON 1       C=NN 1
-C=CC(=O) 2  [SH2](=O) 1     C(N)C(=O)N 3 NC(C)C(=O)N 2 CCCCC 2  OCC(O)C 2   C(=O)NCC 4  P(=O)(O)O 0.4
+C=CC(=O) 2  [SH2](=O) 1     C(N)C(=O)N 3 NC(C)C(=O)N 2 CCCCC 2  OCC(O)C 2   C(=O)NCC 4
+P(=O)(O)O 0.4
 """
 # Attached by its first atom; an end.
 _ENDS = """

@@ -109,12 +109,12 @@ def _molecule_rows(item: Item, folder: Path, job: Job, about: dict[str, Any]) ->
     turns = _turns(item, example, settings)
     if not turns:
         raise Drop("no question of the recipe fits")
+    if example.graph is not None and molecule.graph is not None:
+        about["reads_back"] = _reads_back(example.graph.rounded(), example.smiles)
     image = None
     if example.image is not None:
         image = folder / f"{item.name}.png"
         save(example.image, job.out / image)
-    if example.graph is not None and molecule.graph is not None:
-        about["reads_back"] = _reads_back(example.graph.rounded(), example.smiles)
     for row_id, turn in zip(_row_ids(item.name, turns, settings), turns, strict=True):
         yield {**about, "row": _row(row_id, image, turn, item.source)}
 
@@ -194,7 +194,15 @@ def _row(row_id: str, image: Path | None, turn: Turn, source: str) -> dict[str, 
 
 
 def _reads_back(graph: MolGraph, smiles: str) -> str:
+    """Whether the graph of an answer says the same as its SMILES.
+
+    Raises:
+        Drop: it does not. Some public molfiles hide other atoms behind a label than it stands for
+            (an isocyanide behind NC), and one answer cannot be true to both.
+    """
     found, problems = graph_to_smiles(graph)
     if found == smiles:
         return "same"
-    return "unknown label" if problems and found is not None else "different"
+    if problems and found is not None:
+        return "unknown label"
+    raise Drop("the molfile contradicts its own labels")

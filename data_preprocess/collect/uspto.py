@@ -29,6 +29,7 @@ from rdkit import Chem, rdBase
 from tqdm import tqdm
 
 from data_preprocess.catalogue import CatalogueWriter, Compound, has_file, read_file
+from data_preprocess.collect.tally import Tally
 from data_preprocess.dataset import Record, write_json, write_part
 from data_preprocess.engine import available_cores, run
 from data_preprocess.sources import InputError
@@ -41,7 +42,6 @@ _TABLE = "uspto_mol/train_680k.csv"
 _FOLDER = "uspto_mol"  # the first part of every path in the table
 _COLUMNS = ("file_path", "mol_path")
 _PART = 1_000  # rows of a part: some seconds of work
-_EXAMPLES = 5
 _PATENT = re.compile(r"(US[A-Z]*\d+)-\d{8}")
 
 _EPILOG = """\
@@ -94,7 +94,7 @@ def _collect(options: argparse.Namespace) -> int:
         workers=options.workers,
     )
     print(f"{options.out}: {info['rows']:,} drawings of {info['read']:,} rows")
-    for reason, drop in sorted(info["drops"].items(), key=lambda item: -item[1]["count"]):
+    for reason, drop in info["drops"].items():
         print(f"  {drop['count']:>9,}  {reason}, such as {drop['examples'][0]}")
     return 0
 
@@ -353,7 +353,7 @@ def _inchikey(smiles: str) -> str | None:
 
 def _written(out: Path, parts: Path, count: int) -> dict[str, Any]:
     """Stream the parts into the catalogue; a second row of one id is a drop."""
-    drops: dict[str, dict[str, Any]] = {}
+    drops = Tally()
     rows = 0
     with closing(sqlite3.connect(parts / "ids.sqlite")) as seen, CatalogueWriter(out) as catalogue:
         # On disk, so that memory does not grow; a scratch file, so that nothing waits for the disk.
@@ -368,10 +368,8 @@ def _written(out: Path, parts: Path, count: int) -> dict[str, Any]:
                     rows += 1
                     continue
                 record = {"drop": "a second drawing of this id", "name": compound.id}
-            drop = drops.setdefault(record["drop"], {"count": 0, "examples": []})
-            drop["count"] += 1
-            drop["examples"] += [record["name"]] if drop["count"] <= _EXAMPLES else []
-    return {"rows": rows, "drops": dict(sorted(drops.items()))}
+            drops.add(record["drop"], record["name"])
+    return {"rows": rows, "drops": drops.to_dict()}
 
 
 def _parts_records(parts: Path, count: int) -> Iterator[Record]:

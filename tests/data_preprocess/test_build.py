@@ -285,4 +285,4 @@ def test_real_patent_drawings_become_rows(shared_data: Path, tmp_path: Path) -> 
     rows = sum(info["splits"].values())
     assert rows + sum(drop["count"] for drop in info["drops"].values()) == info["items"] == 30
     assert rows >= 27
-    assert info["reads_back"].get("different", 0) == 0
+    assert "the molfile contradicts its own labels" not in info["drops"]

@@ -277,6 +277,22 @@ def test_what_is_drawn_counts_where_rdkit_refuses_what_is_hidden(tmp_path: Path)
         build(source, tmp_path / "none", Settings("cot", pictures=False), excluded=excluded)
 
 
+def test_a_label_that_hides_something_else_is_dropped(tmp_path: Path) -> None:
+    """As in some public molfiles: the picture says OH, and the atom behind it is a carbon."""
+    drawing = render("Cc1ccccc1", (200, 200))
+    methyl = next(i for i, row in enumerate(drawing.graph.neighbours()) if len(row) == 1)
+    lines = graph_to_molblock(drawing.graph).splitlines()
+    lines[-1:] = ["M  STY  1   1 SUP", f"M  SAL   1  1 {methyl + 1:3d}", "M  SMT   1 OH", "M  END"]
+    for name in ("images", "molfiles"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "molfiles/a.mol").write_text("\n".join(lines) + "\n")
+    drawing.image.save(tmp_path / "images/a.png")
+    source = PairedFolders(tmp_path / "images", tmp_path / "molfiles")
+    with pytest.raises(InputError, match="the molfile contradicts its own labels: 1"):
+        build(source, tmp_path / "out", Settings("cot"))
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
 _LIMITED = """
 import resource, sys
 from data_preprocess.__main__ import main
