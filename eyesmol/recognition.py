@@ -322,7 +322,7 @@ class Recognition:
             raw_confidence=raw,
             atom_confidence=sure.atoms if sure else (),
             bond_confidence=sure.bonds if sure else (),
-            reason=None if graph.atoms or molecule.smiles else "no molecule: no atom was listed",
+            reason=None if molecule.smiles else f"no molecule: {_why_none(molecule, graph)}",
         )
 
     def as_v3000(self) -> Recognition:
@@ -423,6 +423,10 @@ class Recognition:
             page=int(row["page"]) if row.get("page") else None,
             box=_box(row.get("box")),
         )
+
+
+def _why_none(molecule: Molecule, graph: MolGraph) -> str:
+    return molecule.why or "" if graph.atoms else "no atom was listed"
 
 
 def _each(confidence: tuple[float, ...], parts: Sequence[Any]) -> list[dict[str, float]]:
