@@ -473,6 +473,8 @@ class _Search:
             for i, used in enumerate(self._used)
         ]
         for atom, used in enumerate(self._used):  # the sulfur of SO2 goes from four to six
+            if self._symbol(atom) == "N":  # five is that of a nitro group alone
+                continue
             for valence in self._valences(atom):
                 if sum(free) < needed and valence - used > free[atom]:
                     free[atom] = valence - used

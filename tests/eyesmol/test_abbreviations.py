@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rdkit import Chem
 
@@ -119,6 +119,7 @@ def test_a_written_chain_reads_back_either_way_round(links: list[str], end: str)
     assert written(read_label(backward, [1], from_right=True)) == expected
 
 
+@example("N", [2, 3], False)  # no nitrogen of five bonds
 @given(st.text(alphabet=list("CHONSPFBrlMePhEtBocR()[]0123456789+-•= "), max_size=100),
        st.lists(st.integers(1, 3), max_size=7), st.booleans())  # fmt: skip
 def test_any_text_gives_a_sane_fragment_or_none(
