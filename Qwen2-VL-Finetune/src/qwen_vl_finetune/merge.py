@@ -1,7 +1,8 @@
 """Merge any number of adapters, and the modules they trained in full, into their base.
 
-Works on files, shard by shard: each tensor is computed in fp32 and rounded once to the base's
-precision, so memory stays near one shard. The result is a plain Hugging Face folder.
+Works on files: each shard is copied, and the tensors that change are computed one at a time in fp32,
+rounded once to the base's precision, and written over their old place. So memory stays near one
+tensor. The result is a plain Hugging Face folder.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from .adapters import check_adapter, check_chain
@@ -27,6 +26,7 @@ from .model_folder import (
     fingerprint_model,
     memory_name,
     read_config,
+    read_header,
     read_json,
     require_processor,
     resolve_folder,
@@ -46,24 +46,79 @@ MERGE_RECORD = "merge.json"
 LORA_KEY = re.compile(r"^base_model\.model\.(.+)\.lora_(A|B|magnitude_vector)(\.weight)?$")
 
 
+# by the names in a safetensors header; a merge into anything smaller would be a merge into a
+# quantised model
+PRECISIONS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+
+
+class TensorFile:
+    """A safetensors file whose tensors are read, and written over, one at a time.
+
+    `safe_open` maps the whole file into memory and `save_file` wants all tensors at once; here a
+    tensor costs its own size and nothing stays behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.header, self.start = read_header(path)
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor; raises `UserError` at a precision that can't be merged, or a short file."""
+        entry = self.header[name]
+        if entry["dtype"] not in PRECISIONS:
+            raise UserError(
+                f"{self.path}: {name} is stored as {entry['dtype']}, expected one of "
+                f"{', '.join(PRECISIONS)}. Merge into the full-precision model."
+            )
+        begin, end = entry["data_offsets"]
+        data = bytearray(end - begin)
+        with self.path.open("rb") as file:
+            file.seek(self.start + begin)
+            if file.readinto(data) != len(data):
+                raise UserError(f"{self.path}: cut off at {name}. Fetch or copy the file again.")
+        flat = torch.frombuffer(data, dtype=PRECISIONS[entry["dtype"]])
+        return flat.reshape(entry["shape"])
+
+    def write_over(self, name: str, tensor: torch.Tensor) -> None:
+        """Put a tensor of the same shape and precision into the place of another."""
+        with self.path.open("r+b") as file:
+            file.seek(self.start + self.header[name]["data_offsets"][0])
+            file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
 @dataclass
 class Delta:
     """What one adapter adds to one weight: `scale * B @ A`, and DoRA's row lengths.
 
-    Shapes: `a` [rank, in], `b` [out, rank], `magnitude` [out] or None.
+    Attributes:
+        file: the adapter's file; matrices are read when their turn comes.
+        parts: names of the matrices in it: A [rank, in], B [out, rank], magnitude_vector [out].
+        scale: see `scale_of`.
     """
 
-    a: torch.Tensor
-    b: torch.Tensor
+    file: TensorFile
+    parts: dict[str, str]
     scale: float
-    magnitude: torch.Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape [out, in] of the weight that it belongs to."""
+        a, b = (self.file.header[self.parts[part]]["shape"] for part in "AB")
+        return b[0], a[1]
 
     def add_to(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weight [out, in] with this adapter in it, in fp32."""
-        merged = weight + self.scale * (self.b.float() @ self.a.float())
-        if self.magnitude is not None:  # DoRA, https://arxiv.org/abs/2402.09353
+        """The weight [out, in], fp32, with this adapter in it; the same memory."""
+        a, b = (self.file.read(self.parts[part]).float() for part in "AB")
+        merged = weight.addmm_(b, a, alpha=self.scale)
+        if "magnitude_vector" in self.parts:  # DoRA, https://arxiv.org/abs/2402.09353
+            magnitude = self.file.read(self.parts["magnitude_vector"]).float()
             norm = torch.linalg.norm(merged, dim=1, keepdim=True)
-            merged = merged * (self.magnitude.float().reshape(-1, 1) / norm)
+            merged *= magnitude.reshape(-1, 1) / norm
         return merged
 
 
@@ -88,19 +143,18 @@ def read_deltas(folder: Path) -> dict[str, Delta]:
         raise UserError(f"{folder}: found {config.peft_type}, expected a LoRA adapter.")
     if config.fan_in_fan_out or config.bias != "none":
         raise UserError(f"{folder}: fan_in_fan_out and trained biases can't be merged here.")
-    found: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in load_file(folder / ADAPTER).items():
+    file = TensorFile(folder / ADAPTER)
+    found: dict[str, dict[str, str]] = {}
+    for key in file.header:
         match = LORA_KEY.match(key)
         if match is None:
             raise UserError(f"{folder}/{ADAPTER}: {key} is no LoRA matrix, so it can't be merged.")
-        found.setdefault(match.group(1), {})[match.group(2)] = value
+        found.setdefault(match.group(1), {})[match.group(2)] = key
     deltas = {}
     for module, parts in found.items():
         if not {"A", "B"} <= parts.keys():
             raise UserError(f"{folder}/{ADAPTER}: {module} lacks lora_A or lora_B.")
-        deltas[f"{module}.weight"] = Delta(
-            parts["A"], parts["B"], scale_of(config, module), parts.get("magnitude_vector")
-        )
+        deltas[f"{module}.weight"] = Delta(file, parts, scale_of(config, module))
     return deltas
 
 
@@ -113,37 +167,44 @@ class MergePlan:
 
     def __init__(self, folders: list[Path]) -> None:
         self.deltas: dict[str, list[Delta]] = {}
-        self.full: dict[str, torch.Tensor] = {}
+        self.full: dict[str, TensorFile] = {}
         for folder in folders:
             for name, delta in read_deltas(folder).items():
                 self.deltas.setdefault(name, []).append(delta)
             if (folder / FULL_MODULES).is_file():
-                self.full.update(load_file(folder / FULL_MODULES))
+                file = TensorFile(folder / FULL_MODULES)
+                self.full.update(dict.fromkeys(file.header, file))
         self.waiting = self.deltas.keys() | self.full.keys()
+
+    def changes(self, name: str) -> bool:
+        """Whether the tensor of a bare name changes."""
+        return name in self.deltas or name in self.full
 
     def apply(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         """The merged tensor of a bare name, in the base's precision."""
-        if name not in self.deltas and name not in self.full:
-            return tensor
         self.waiting.discard(name)
-        merged = self.full.get(name, tensor).float()
+        # a copy, because the adapters are added in place
+        merged = (self.full[name].read(name) if name in self.full else tensor).to(
+            torch.float32, copy=True
+        )
         if merged.shape != tensor.shape:
             raise UserError(f"{name}: {tuple(merged.shape)} does not fit {tuple(tensor.shape)}.")
         for delta in self.deltas.get(name, []):
-            if (delta.b.shape[0], delta.a.shape[1]) != tuple(merged.shape):
+            if delta.shape != tuple(merged.shape):
                 raise UserError(f"{name}: the adapter's shape does not fit {tuple(tensor.shape)}.")
             merged = delta.add_to(merged)
         return merged.to(tensor.dtype)
 
 
 def write_merged_weights(base: Path, target: Path, plan: MergePlan) -> None:
-    """Write the base's shards with the plan applied, under the base's own tensor names."""
+    """Copy the base's shards and write what the plan changes over its old place."""
     for shard in tqdm(weight_shards(base), desc="merging", unit="shard", leave=False):
-        tensors = {}
-        with safe_open(shard, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 (safe_open is no dict)
-                tensors[key] = plan.apply(memory_name(key), file.get_tensor(key)).contiguous()
-        save_file(tensors, target / shard.name, metadata={"format": "pt"})
+        shutil.copyfile(shard, target / shard.name)
+        file = TensorFile(target / shard.name)
+        for key in file.header:
+            name = memory_name(key)
+            if plan.changes(name):
+                file.write_over(key, plan.apply(name, file.read(key)))
     if plan.waiting:
         raise UserError(
             f"{len(plan.waiting)} adapted tensors have no place in {base}, such as "
