@@ -35,8 +35,8 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from eyesmol.gold import ScoreError
 
     kinds: list[type[Exception]] = [UsageError, OutputError, ScoreError]
-    if "eyesmol.recognizer" in sys.modules:
-        from eyesmol.recognizer import RecognizerError
+    if "eyesmol.reading" in sys.modules:
+        from eyesmol.reading import RecognizerError
 
         kinds.append(RecognizerError)
     return tuple(kinds)

@@ -8,19 +8,14 @@ well-formed answers can come out: see `eyesmol.constrain`.
 from __future__ import annotations
 
 import itertools
-import json
 import time
-import warnings
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from PIL import Image
 from transformers import (
     AutoImageProcessor,
@@ -34,31 +29,23 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from eyesmol.answer import PROMPT_VERSION, AnswerForm, prompt
-from eyesmol.confidence import Calibration, CalibrationError, TokenTrace
+from eyesmol.answer import AnswerForm, prompt
+from eyesmol.confidence import Calibration, TokenTrace
 from eyesmol.constrain import AnswerTokens, GrammarGuide, looping_rows, token_bytes
 from eyesmol.frame import PixelFrame
-from eyesmol.pages import Finder, find_structures, structures_on
-from eyesmol.pictures import Source, box_of, load_picture, page_of
-from eyesmol.recognition import Box, Recognition
-from eyesmol.screening import no_molecule
+from eyesmol.pictures import Source
+from eyesmol.reading import MAX_NEW_TOKENS, Decoded, Picture, Reader, RecognizerError, Training
+from eyesmol.recognition import Recognition
 
 __all__ = ["Recognizer", "RecognizerError"]
 
-# Large enough for a molecule of about 100 atoms in JSON form, 290 in compact form.
-_MAX_NEW_TOKENS = 4096
 # Batches that are looked at together, to put pictures with answers of like length side by side.
 _BATCHES_AHEAD = 8
-_CALIBRATION = "calibration.json"  # beside the weights
 # What a conversation in Qwen's format ends with, besides the tokenizer's own end.
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
 
 
-class RecognizerError(Exception):
-    """A model that cannot be used; the message names it, what was found and what to do."""
-
-
-class Recognizer:
+class Recognizer(Reader):
     """A model that reads molecules from pictures.
 
     ::
@@ -93,7 +80,7 @@ class Recognizer:
             frame: the pixel frame that it was trained in.
             calibration: learnt from this model's own answers.
         """
-        self.form, self.frame, self.calibration = form, frame, calibration
+        super().__init__(form, frame, calibration)
         self._model, self._tokenizer, self._image_processor = (
             model.eval(),
             tokenizer,
@@ -154,13 +141,17 @@ class Recognizer:
         _check_folder(name)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         tokenizer, image_processor = _load_processing(name)
-        info = _dataset_info(name)
-        form = form or _form(name, info)
-        frame = _frame(name, info, image_processor)
-        known = _calibration(name, calibration)
+        processor = {key: getattr(image_processor, key)
+                     for key in ("size", "patch_size", "merge_size")}  # fmt: skip
+        known = Training.of(name, processor, form=form, calibration=calibration)
         model = _load_model(name, dtype or ("auto" if device.type == "cuda" else torch.float32))
         return cls(
-            model.to(device), tokenizer, image_processor, form=form, frame=frame, calibration=known
+            model.to(device),
+            tokenizer,
+            image_processor,
+            form=known.form,
+            frame=known.frame,
+            calibration=known.calibration,
         )
 
     def recognize(
@@ -173,29 +164,13 @@ class Recognizer:
         any_picture: bool = False,
         min_confidence: float = 0.0,
     ) -> Iterator[Recognition]:
-        """Read pictures, in order, as they come; only a few batches are in memory.
+        """Read pictures, as `Reader.recognize` says.
 
         Of eight batches at a time the emptiest pictures are read first, so that those of a batch
-        have answers of about the same length and few wait for the longest.
-
-        Args:
-            images: paths, names of pages and members (`eyesmol.pictures.list_pictures`), PIL
-                images, encoded files as bytes, or arrays. One that cannot be read gives a
-                `Recognition` with its `error`, and the others are unaffected.
-            batch_size: how many are read at a time.
-            max_new_tokens: where to cut an answer off; 4,096 by default, which is about 100 atoms
-                in JSON form and 290 in compact form.
-            grammar: let only well-formed answers through, and close one that would be cut off.
-            any_picture: read pictures too that show no drawing of a molecule at first sight
-                (`eyesmol.screening`); else they are rows with that reason, and cost next to
-                nothing.
-            min_confidence: below it no molecule is given; the reason says so, and the best guess
-                is `Recognition.withheld_smiles`.
-
-        Raises:
-            ValueError: a batch size or a token limit below 1.
+        have answers of about the same length and few wait for the longest. The grammar also closes
+        an answer that would be cut off.
         """
-        limit = _MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+        limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
         if batch_size < 1 or limit < 1:
             raise ValueError(
                 f"batch_size {batch_size}, max_new_tokens {limit}: expected at least 1 each"
@@ -205,83 +180,29 @@ class Recognizer:
         while chunk := list(itertools.islice(numbered, window)):
             opened = [self._open(source, number, any_picture) for number, source in chunk]
             results = {n: found for n, found in enumerate(opened) if isinstance(found, Recognition)}
-            pictures = {n: found for n, found in enumerate(opened) if isinstance(found, _Picture)}
+            pictures = {n: found for n, found in enumerate(opened) if isinstance(found, Picture)}
             by_length = sorted(pictures, key=lambda n: pictures[n].expected_length)
             for begin in range(0, len(by_length), batch_size):
                 batch = by_length[begin : begin + batch_size]
                 read = self._recognize_batch([pictures[n] for n in batch], limit, grammar)
                 results.update(zip(batch, read, strict=True))
             for n in range(len(opened)):
-                yield _doubted(results[n], min_confidence)
-
-    def recognize_pages(
-        self, pages: Iterable[Source], *, finder: Finder = find_structures, **options: Any
-    ) -> Iterator[Recognition]:
-        """Find the structures on pages, and read each: page by page, from the top down.
-
-        A page without one gives nothing. `Recognition.page` and `box` say where each was found;
-        places of atoms are in the pixels of the structure, so add the box's corner for the page's.
-
-        Args:
-            pages: as in `recognize`, such as ``paper.pdf#3`` of `list_pictures`.
-            finder: gives the boxes of the structures on a page.
-            options: as in `recognize`. Without `any_picture` what was found is not screened again.
-
-        Raises:
-            ValueError: as in `recognize`.
-        """
-        found = (structure for page in pages for structure in structures_on(page, finder))
-        return self.recognize(found, **{"any_picture": True, **options})
+                yield self._doubted(results[n], min_confidence)
 
     def _recognize_batch(
-        self, pictures: list[_Picture], limit: int, grammar: bool
+        self, pictures: list[Picture], limit: int, grammar: bool
     ) -> list[Recognition]:
         start = time.perf_counter()
         decoded = self._decode([picture.fitted for picture in pictures], limit, grammar)
         seconds = (time.perf_counter() - start) / len(pictures)
-        read = [
-            Recognition.from_answer(
-                picture.name,
-                answer.text,
-                size=picture.size,
-                frame_size=picture.fitted.size,
-                trace=answer.trace,
-                problems=answer.problems,
-                seconds=seconds,
-            )
+        return [
+            self._recognition(picture, answer, seconds)
             for picture, answer in zip(pictures, decoded, strict=True)
         ]
-        return [
-            self._finished(result, picture) for result, picture in zip(read, pictures, strict=True)
-        ]
-
-    def _finished(self, result: Recognition, picture: _Picture) -> Recognition:
-        """The recognition with its place on a page and its confidence calibrated."""
-        if self.calibration and result.raw_confidence is not None:
-            result = replace(result, confidence=self.calibration(result.raw_confidence))
-        return replace(result, page=picture.page, box=picture.box)
-
-    def _open(self, source: Source, number: int, any_picture: bool) -> _Picture | Recognition:
-        """The picture in the model's frame, or a recognition that says why there is none."""
-        name = str(source) if isinstance(source, str | Path) else ""
-        name = name or str(getattr(source, "filename", "") or f"image {number}")
-        try:
-            image = load_picture(source)
-            box = box_of(name)
-            page = page_of(name) or (1 if box else None)
-            if not any_picture and (reason := no_molecule(image)):
-                reason = f"no molecule: {reason}"
-                return Recognition(name, reason=reason, size=image.size, page=page, box=box)
-            return _Picture(name, image.size, self.frame.fit(image), page, box)
-        # Broken files make Pillow raise a dozen kinds of exception, and one bad picture must not
-        # stop the others.
-        except Exception as error:
-            what = "the file is missing" if isinstance(error, FileNotFoundError) else str(error)
-            return Recognition(name, error=f"{name}: cannot be read as a picture: {what}")
 
     def _decode(
         self, pictures: list[Image.Image], limit: int, grammar: bool = True
-    ) -> list[_Decoded]:
+    ) -> list[Decoded]:
         """Greedy answers of pictures that are already in the frame."""
         inputs = self._inputs(pictures)
         prompt_length = inputs["input_ids"].shape[1]
@@ -320,7 +241,7 @@ class Recognizer:
 
     def _decoded(
         self, tokens: list[int], log_probabilities: list[float], problems: tuple[str, ...]
-    ) -> _Decoded:
+    ) -> Decoded:
         """The text of an answer, and where in it each token ends."""
         pieces = [self._texts.get(token, b"") for token in tokens]
         text = b"".join(pieces).decode("utf-8", errors="replace")
@@ -329,7 +250,7 @@ class Recognizer:
         for piece in pieces:
             letters += len(reader.decode(piece))
             ends.append(letters)
-        return _Decoded(text, TokenTrace(ends, log_probabilities[: len(tokens)]), problems)
+        return Decoded(text, TokenTrace(ends, log_probabilities[: len(tokens)]), problems)
 
     def _tokens_of_answers(self) -> AnswerTokens:
         """The grammar over this vocabulary, made once: a moment for Qwen's 151,643 tokens."""
@@ -367,35 +288,6 @@ class Recognizer:
             "image_grid_thw": patches["image_grid_thw"],
         }
         return {key: value.to(self._model.device) for key, value in inputs.items()}
-
-
-@dataclass(frozen=True)
-class _Picture:
-    name: str
-    size: tuple[int, int]
-    fitted: Image.Image
-    page: int | None = None
-    box: Box | None = None
-
-    @property
-    def expected_length(self) -> tuple[int, int]:
-        """What the length of prompt and answer go by: pixels, then ink."""
-        grey = self.fitted.convert("L").histogram()
-        return self.fitted.width * self.fitted.height, sum(grey[:128])
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    text: str
-    trace: TokenTrace
-    problems: tuple[str, ...]
-
-
-def _doubted(result: Recognition, least: float) -> Recognition:
-    """Without its best guess where the reader is not sure enough of it."""
-    if result.smiles is None or (result.confidence or 0.0) >= least:
-        return result
-    return result.abstained(f"abstained: confidence {result.confidence} is below {least}")
 
 
 class _ConfidenceRecorder(LogitsProcessor):
@@ -523,67 +415,3 @@ def _listed(names: list[str]) -> str:
 def _first_line(error: Exception) -> str:
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if line), repr(error)).rstrip(".")
-
-
-def _dataset_info(name: str) -> dict[str, Any]:
-    """What the model was trained on, as its folder says; empty where it says nothing."""
-    path = Path(name, "dataset_info.json")
-    if not Path(name).is_dir():
-        try:
-            path = Path(hf_hub_download(name, path.name))
-        except (EntryNotFoundError, HfHubHTTPError, OSError):
-            return {}
-    if not path.is_file():
-        return {}
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecognizerError(f"{path}: not JSON ({error}); copy it from the dataset") from None
-    if not isinstance(info, dict):
-        raise RecognizerError(f"{path}: found {type(info).__name__}, expected an object")
-    version = info.get("prompt_version") or PROMPT_VERSION  # null for instruction sets
-    if version != PROMPT_VERSION:
-        warnings.warn(
-            f"{name} was trained with prompt version {version}, and this EyesMol asks with version "
-            f"{PROMPT_VERSION}: it may read worse. Use the EyesMol it was trained with",
-            stacklevel=3,
-        )
-    return info
-
-
-def _calibration(name: str, path: Path | str | None) -> Calibration | None:
-    """The calibration that was asked for, or the folder's own."""
-    if path is None:
-        path = Path(name, _CALIBRATION)
-        if not path.is_file():
-            return None
-    try:
-        return Calibration.read(path)
-    except CalibrationError as error:
-        raise RecognizerError(str(error)) from None
-
-
-def _form(name: str, info: dict[str, Any]) -> AnswerForm:
-    form = info.get("answer_form") or "json"  # null for instruction sets
-    if form not in get_args(AnswerForm):
-        raise RecognizerError(
-            f"{name}/dataset_info.json: answer_form {form!r}; expected one of "
-            f"{', '.join(get_args(AnswerForm))}"
-        )
-    return cast(AnswerForm, form)
-
-
-def _frame(name: str, info: dict[str, Any], image_processor: Any) -> PixelFrame:
-    cell = image_processor.patch_size * image_processor.merge_size
-    size = image_processor.size
-    own = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"], "factor": cell}
-    try:
-        frame = PixelFrame.from_dict(info.get("pixel_frame") or own)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise RecognizerError(f"{name}: pixel frame: {error}") from None
-    if frame.factor % cell:
-        raise RecognizerError(
-            f"{name}: the pixel frame's factor is {frame.factor}; expected a multiple of the "
-            f"model's cell of {cell} pixels"
-        )
-    return frame

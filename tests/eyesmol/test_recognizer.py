@@ -15,7 +15,8 @@ from eyesmol.answer import read_answer
 from eyesmol.confidence import Calibration, TokenTrace
 from eyesmol.frame import PixelFrame
 from eyesmol.nano import create_nano
-from eyesmol.recognizer import Recognizer, RecognizerError, _Decoded
+from eyesmol.reading import Decoded, RecognizerError
+from eyesmol.recognizer import Recognizer
 
 FRAME = PixelFrame(56 * 56, 168 * 168)
 
@@ -77,10 +78,10 @@ def test_places_come_back_in_the_original_picture(
 ) -> None:
     seen: list[tuple[int, int]] = []
 
-    def decode(pictures: list[Image.Image], limit: int, grammar: bool) -> list[_Decoded]:
+    def decode(pictures: list[Image.Image], limit: int, grammar: bool) -> list[Decoded]:
         seen.extend(p.size for p in pictures)
         return [
-            _Decoded("0 0 C\n{} {} O -0\nsmiles CO".format(*p.size), TokenTrace([], []), ())
+            Decoded("0 0 C\n{} {} O -0\nsmiles CO".format(*p.size), TokenTrace([], []), ())
             for p in pictures
         ]
 
@@ -167,8 +168,8 @@ def test_confidence_is_calibrated_and_withholds(
     text = "10 10 C\n50 50 O -0\nsmiles CO"
     trace = TokenTrace([5, 8, 13, 19, len(text)], [-0.5, -0.3, -0.5, -0.4, -0.25])
 
-    def decode(pictures: list[Image.Image], limit: int, grammar: bool) -> list[_Decoded]:
-        return [_Decoded(text, trace, ()) for _ in pictures]
+    def decode(pictures: list[Image.Image], limit: int, grammar: bool) -> list[Decoded]:
+        return [Decoded(text, trace, ()) for _ in pictures]
 
     monkeypatch.setattr(reader, "_decode", decode)
     monkeypatch.setattr(calibrated, "_decode", decode)

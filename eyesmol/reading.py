@@ -1,0 +1,275 @@
+"""What every reader does around its model, whether it is in this process or behind a server:
+pictures are opened and laid into the frame, what was read of them is finished and doubted.
+
+No torch in here.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from PIL import Image
+
+from eyesmol.answer import PROMPT_VERSION, AnswerForm
+from eyesmol.confidence import Calibration, CalibrationError, TokenTrace
+from eyesmol.frame import PixelFrame
+from eyesmol.pages import Finder, find_structures, structures_on
+from eyesmol.pictures import Source, box_of, load_picture, page_of
+from eyesmol.recognition import Box, Recognition
+from eyesmol.screening import no_molecule
+
+__all__ = ["MAX_NEW_TOKENS", "Decoded", "Picture", "Reader", "RecognizerError", "Training"]
+
+# Large enough for a molecule of about 100 atoms in JSON form, 290 in compact form.
+MAX_NEW_TOKENS = 4096
+_CALIBRATION = "calibration.json"  # beside the weights
+
+
+class RecognizerError(Exception):
+    """A model that cannot be used; the message names it, what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as the model sees it, and where it came from."""
+
+    name: str
+    size: tuple[int, int]
+    fitted: Image.Image
+    page: int | None = None
+    box: Box | None = None
+
+    @property
+    def expected_length(self) -> tuple[int, int]:
+        """What the length of prompt and answer go by: pixels, then ink."""
+        grey = self.fitted.convert("L").histogram()
+        return self.fitted.width * self.fitted.height, sum(grey[:128])
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An answer: its text, its tokens where they are known, what went wrong while decoding."""
+
+    text: str
+    trace: TokenTrace | None
+    problems: tuple[str, ...]
+
+
+class Reader(ABC):
+    """Reads molecules from pictures.
+
+    Attributes:
+        form: the form of answers that the model is asked for.
+        frame: the pixel budget at which it sees pictures.
+        calibration: makes a probability of the raw confidence; None leaves it raw.
+    """
+
+    def __init__(
+        self, form: AnswerForm, frame: PixelFrame, calibration: Calibration | None
+    ) -> None:
+        self.form, self.frame, self.calibration = form, frame, calibration
+
+    @abstractmethod
+    def recognize(
+        self,
+        images: Iterable[Source],
+        *,
+        batch_size: int = 8,
+        max_new_tokens: int | None = None,
+        grammar: bool = True,
+        any_picture: bool = False,
+        min_confidence: float = 0.0,
+    ) -> Iterator[Recognition]:
+        """Read pictures, in order, as they come; only a few batches are in memory.
+
+        Args:
+            images: paths, names of pages and members (`eyesmol.pictures.list_pictures`), PIL
+                images, encoded files as bytes, or arrays. One that cannot be read gives a
+                `Recognition` with its `error`, and the others are unaffected.
+            batch_size: how many are read at a time.
+            max_new_tokens: where to cut an answer off; 4,096 by default, which is about 100 atoms
+                in JSON form and 290 in compact form.
+            grammar: let only well-formed answers through.
+            any_picture: read pictures too that show no drawing of a molecule at first sight
+                (`eyesmol.screening`); else they are rows with that reason, and cost next to
+                nothing.
+            min_confidence: below it no molecule is given; the reason says so, and the best guess
+                is `Recognition.withheld_smiles`.
+
+        Raises:
+            ValueError: a batch size or a token limit below 1.
+        """
+
+    def recognize_pages(
+        self, pages: Iterable[Source], *, finder: Finder = find_structures, **options: Any
+    ) -> Iterator[Recognition]:
+        """Find the structures on pages, and read each: page by page, from the top down.
+
+        A page without one gives nothing. `Recognition.page` and `box` say where each was found;
+        places of atoms are in the pixels of the structure, so add the box's corner for the page's.
+
+        Args:
+            pages: as in `recognize`, such as ``paper.pdf#3`` of `list_pictures`.
+            finder: gives the boxes of the structures on a page.
+            options: as in `recognize`. Without `any_picture` what was found is not screened again.
+
+        Raises:
+            ValueError: as in `recognize`.
+        """
+        found = (structure for page in pages for structure in structures_on(page, finder))
+        return self.recognize(found, **{"any_picture": True, **options})
+
+    def _open(self, source: Source, number: int, any_picture: bool) -> Picture | Recognition:
+        """The picture in the model's frame, or a recognition that says why there is none."""
+        name = str(source) if isinstance(source, str | Path) else ""
+        name = name or str(getattr(source, "filename", "") or f"image {number}")
+        try:
+            image = load_picture(source)
+            box = box_of(name)
+            page = page_of(name) or (1 if box else None)
+            if not any_picture and (reason := no_molecule(image)):
+                reason = f"no molecule: {reason}"
+                return Recognition(name, reason=reason, size=image.size, page=page, box=box)
+            return Picture(name, image.size, self.frame.fit(image), page, box)
+        # Broken files make Pillow raise a dozen kinds of exception, and one bad picture must not
+        # stop the others.
+        except Exception as error:
+            what = "the file is missing" if isinstance(error, FileNotFoundError) else str(error)
+            return Recognition(name, error=f"{name}: cannot be read as a picture: {what}")
+
+    def _recognition(self, picture: Picture, answer: Decoded, seconds: float) -> Recognition:
+        """What an answer says about a picture: its place on a page, its confidence calibrated."""
+        result = Recognition.from_answer(
+            picture.name,
+            answer.text,
+            size=picture.size,
+            frame_size=picture.fitted.size,
+            trace=answer.trace,
+            problems=answer.problems,
+            seconds=seconds,
+        )
+        if self.calibration and result.raw_confidence is not None:
+            result = replace(result, confidence=self.calibration(result.raw_confidence))
+        return replace(result, page=picture.page, box=picture.box)
+
+    @staticmethod
+    def _doubted(result: Recognition, least: float) -> Recognition:
+        """Without its best guess where the reader is not sure enough of it."""
+        if result.smiles is None or (result.confidence or 0.0) >= least:
+            return result
+        return result.abstained(f"abstained: confidence {result.confidence} is below {least}")
+
+
+# ---- what a model folder says about its training ----
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model was trained, as far as reading goes by it: see `Reader`."""
+
+    form: AnswerForm
+    frame: PixelFrame
+    calibration: Calibration | None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        processor: dict[str, Any],
+        *,
+        form: AnswerForm | None = None,
+        calibration: Path | str | None = None,
+    ) -> Training:
+        """From the ``dataset_info.json`` and ``calibration.json`` of a model folder.
+
+        Without the first the frame is the image processor's and the form is ``json``.
+
+        Args:
+            name: a model folder, or a name of the Hugging Face hub.
+            processor: the image processor's `size`, `patch_size` and `merge_size`.
+            form: in place of the folder's.
+            calibration: a file, in place of the folder's.
+
+        Raises:
+            RecognizerError: a file that cannot be read, or says what cannot be.
+        """
+        info = _dataset_info(name)
+        return cls(
+            form or _form(name, info),
+            _frame(name, info, processor),
+            _calibration(name, calibration),
+        )
+
+
+def _dataset_info(name: str) -> dict[str, Any]:
+    """What the model was trained on, as its folder says; empty where it says nothing."""
+    path = Path(name, "dataset_info.json")
+    if not Path(name).is_dir():
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+        try:
+            path = Path(hf_hub_download(name, path.name))
+        except (EntryNotFoundError, HfHubHTTPError, OSError):
+            return {}
+    if not path.is_file():
+        return {}
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecognizerError(f"{path}: not JSON ({error}); copy it from the dataset") from None
+    if not isinstance(info, dict):
+        raise RecognizerError(f"{path}: found {type(info).__name__}, expected an object")
+    version = info.get("prompt_version") or PROMPT_VERSION  # null for instruction sets
+    if version != PROMPT_VERSION:
+        warnings.warn(
+            f"{name} was trained with prompt version {version}, and this EyesMol asks with version "
+            f"{PROMPT_VERSION}: it may read worse. Use the EyesMol it was trained with",
+            stacklevel=4,  # who called for the model
+        )
+    return info
+
+
+def _calibration(name: str, path: Path | str | None) -> Calibration | None:
+    """The calibration that was asked for, or the folder's own."""
+    if path is None:
+        path = Path(name, _CALIBRATION)
+        if not path.is_file():
+            return None
+    try:
+        return Calibration.read(path)
+    except CalibrationError as error:
+        raise RecognizerError(str(error)) from None
+
+
+def _form(name: str, info: dict[str, Any]) -> AnswerForm:
+    form = info.get("answer_form") or "json"  # null for instruction sets
+    if form not in get_args(AnswerForm):
+        raise RecognizerError(
+            f"{name}/dataset_info.json: answer_form {form!r}; expected one of "
+            f"{', '.join(get_args(AnswerForm))}"
+        )
+    return cast(AnswerForm, form)
+
+
+def _frame(name: str, info: dict[str, Any], processor: dict[str, Any]) -> PixelFrame:
+    try:
+        cell = int(processor["patch_size"]) * int(processor["merge_size"])
+        size = processor["size"]
+        own = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"],
+               "factor": cell}  # fmt: skip
+        frame = PixelFrame.from_dict(info.get("pixel_frame") or own)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RecognizerError(f"{name}: pixel frame: {error}") from None
+    if frame.factor % cell:
+        raise RecognizerError(
+            f"{name}: the pixel frame's factor is {frame.factor}; expected a multiple of the "
+            f"model's cell of {cell} pixels"
+        )
+    return frame
