@@ -11,7 +11,7 @@ import argparse
 
 __all__ = ["COMMANDS", "UsageError", "positive", "share"]
 
-COMMANDS = ("recognize", "evaluate", "calibrate")
+COMMANDS = ("recognize", "evaluate", "calibrate", "serve")
 
 
 class UsageError(Exception):

@@ -1,0 +1,190 @@
+"""One model behind one queue: pictures that wait together are read together.
+
+A `Recognizer` is used by one thread, the worker. Whoever wants pictures read puts them into the
+queue, a few ahead, and gets the results in order; so a long request neither fills the memory nor
+keeps a short one waiting until it is done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from PIL import Image
+
+from eyesmol.recognition import Recognition
+
+__all__ = ["Drawing", "ReadingService", "ServiceBusyError"]
+
+_MOST_REQUESTS = 32  # at a time; more are told to come again
+
+
+class ServiceBusyError(Exception):
+    """Too many requests at a time."""
+
+
+class Reader(Protocol):
+    """What is asked of a `eyesmol.Recognizer`."""
+
+    recognize: Callable[..., Iterator[Recognition]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture to read; its name is its ``filename``.
+
+    Attributes:
+        image: the picture.
+        any_picture: read it even if it shows no drawing of a molecule at first sight.
+    """
+
+    image: Image.Image
+    any_picture: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    drawing: Drawing
+    min_confidence: float
+    future: Future[Recognition] = field(default_factory=Future)
+
+    @property
+    def options(self) -> tuple[bool, float]:
+        return self.drawing.any_picture, self.min_confidence
+
+
+class ReadingService:
+    """Reads drawings for many at a time with one model; close it when it is no longer needed."""
+
+    def __init__(
+        self, reader: Reader, *, batch_size: int = 8, max_new_tokens: int | None = None
+    ) -> None:
+        """
+        Args:
+            reader: a `Recognizer`, which nobody else may use meanwhile.
+            batch_size: pictures that are read at a time, whoever sent them.
+            max_new_tokens: where to cut an answer off.
+        """
+        self._reader, self._batch_size, self._limit = reader, batch_size, max_new_tokens
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._seats = threading.BoundedSemaphore(_MOST_REQUESTS)
+        self._worker = threading.Thread(target=self._work, name="reader", daemon=True)
+        self._worker.start()
+
+    @property
+    def waiting(self) -> int:
+        """Pictures in the queue."""
+        return len(self._jobs)
+
+    def read(
+        self, sources: Iterable[Drawing | Recognition], *, min_confidence: float = 0.0
+    ) -> Iterator[tuple[Drawing | Recognition, Recognition]]:
+        """Read drawings, in order; what is a recognition already (a file that is broken) passes.
+
+        Args:
+            sources: opened no further ahead than two batches.
+            min_confidence: below it no molecule is given, see `Recognizer.recognize`.
+
+        Yields:
+            Each source with what was read of it.
+
+        Raises:
+            ServiceBusyError: too many others are reading.
+        """
+        ahead: deque[tuple[Drawing | Recognition, Future[Recognition]]] = deque()
+        with self._seat():
+            try:
+                for source in sources:
+                    ahead.append((source, self._submitted(source, min_confidence)))
+                    if len(ahead) > 2 * self._batch_size:
+                        first, future = ahead.popleft()
+                        yield first, future.result()
+                while ahead:
+                    first, future = ahead.popleft()
+                    yield first, future.result()
+            finally:  # nobody listens any more: what still waits need not be read
+                for _, future in ahead:
+                    future.cancel()
+
+    def close(self) -> None:
+        """Finish the batch that is being read, drop the others, and stop."""
+        with self._changed:
+            self._closed = True
+            for job in self._jobs:
+                job.future.cancel()
+            self._jobs.clear()
+            self._changed.notify_all()
+        self._worker.join()
+
+    @contextmanager
+    def _seat(self) -> Iterator[None]:
+        if not self._seats.acquire(blocking=False):
+            raise ServiceBusyError(f"{_MOST_REQUESTS} requests are being read; try again later")
+        try:
+            yield
+        finally:
+            self._seats.release()
+
+    def _submitted(
+        self, source: Drawing | Recognition, min_confidence: float
+    ) -> Future[Recognition]:
+        if isinstance(source, Recognition):
+            done: Future[Recognition] = Future()
+            done.set_result(source)
+            return done
+        job = _Job(source, min_confidence)
+        with self._changed:
+            if self._closed:
+                raise ServiceBusyError("the server is stopping")
+            self._jobs.append(job)
+            self._changed.notify_all()
+        return job.future
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+                if self._closed:
+                    return
+                batch = self._next_batch()
+            self._answer(batch)
+
+    def _next_batch(self) -> list[_Job]:
+        """The longest waiting job, and others with its options, in order."""
+        options = self._jobs[0].options
+        chosen: list[_Job] = []
+        left: deque[_Job] = deque()
+        for job in self._jobs:
+            fits = len(chosen) < self._batch_size and job.options == options
+            (chosen if fits else left).append(job)
+        self._jobs = left
+        return [job for job in chosen if job.future.set_running_or_notify_cancel()]
+
+    def _answer(self, batch: list[_Job]) -> None:
+        if not batch:
+            return
+        any_picture, min_confidence = batch[0].options
+        try:
+            results = list(
+                self._reader.recognize(
+                    [job.drawing.image for job in batch],
+                    batch_size=self._batch_size,
+                    max_new_tokens=self._limit,
+                    any_picture=any_picture,
+                    min_confidence=min_confidence,
+                )
+            )
+        # Whatever it is (memory, a driver), those who wait must hear of it and the next be read.
+        except Exception as error:
+            for job in batch:
+                job.future.set_exception(error)
+            return
+        for job, result in zip(batch, results, strict=True):
+            job.future.set_result(result)
