@@ -26,17 +26,15 @@ _HEADERS = ["picture", "SMILES", "confidence", "page", "note"]
 _FORGET = (600, 3600)
 
 
-class _Picture(gr.Image):
-    """An image that is given as the file that was sent: it is opened within our limits, not by
-    Gradio, which knows none and would show a traceback for a broken file."""
+def _as_sent(payload: Any) -> Upload | None:
+    """The file that was put into an image, unopened.
 
-    is_template = True  # so that the page shows it as an image
-
-    def preprocess(self, payload: Any) -> Upload | None:
-        if payload is None or not payload.path:
-            return None
-        path = Path(payload.path)
-        return Upload(path, Path(payload.orig_name or path.name).name)
+    It is opened within our limits: Gradio knows none, and shows a traceback for a broken file.
+    """
+    if payload is None or not payload.path:
+        return None
+    path = Path(payload.path)
+    return Upload(path, Path(payload.orig_name or path.name).name)
 
 
 def mount_page(app: FastAPI, service: ReadingService, model: ModelInfo, limits: Limits) -> FastAPI:
@@ -87,13 +85,14 @@ def _heading(model: ModelInfo) -> str:
 def _one_picture(service: ReadingService, model: ModelInfo, limits: Limits) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
-            picture = _Picture(
+            picture = gr.Image(
                 label="Picture: drop, paste or photograph",
                 sources=["upload", "clipboard", "webcam"],
                 type="filepath",
                 height=330,
                 buttons=[],
             )
+            picture.preprocess = _as_sent
             with gr.Row():
                 examples = {name: gr.Button(name, size="sm") for name in _EXAMPLES}
             any_picture = gr.Checkbox(

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from rdkit import Chem, rdBase
@@ -173,7 +174,7 @@ def _paper(content: str) -> str:
 
 def _svg(mol: Chem.Mol, size: tuple[int, int]) -> str:
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
-    options = drawer.drawOptions()
+    options: Any = drawer.drawOptions()
     options.clearBackground = False
     options.addStereoAnnotation = True
     if not mol.GetNumConformers():

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from eyesmol.recognition import Recognition
+
+if TYPE_CHECKING:
+    from eyesmol.recognizer import Recognizer
 
 __all__ = ["Drawing", "ReadingService", "ServiceBusyError"]
 
@@ -26,12 +29,6 @@ _MOST_REQUESTS = 32  # at a time; more are told to come again
 
 class ServiceBusyError(Exception):
     """Too many requests at a time."""
-
-
-class Reader(Protocol):
-    """What is asked of a `eyesmol.Recognizer`."""
-
-    recognize: Callable[..., Iterator[Recognition]]
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,11 @@ class ReadingService:
     """Reads drawings for many at a time with one model; close it when it is no longer needed."""
 
     def __init__(
-        self, reader: Reader, *, batch_size: int = 8, max_new_tokens: int | None = None
+        self, reader: Recognizer, *, batch_size: int = 8, max_new_tokens: int | None = None
     ) -> None:
         """
         Args:
-            reader: a `Recognizer`, which nobody else may use meanwhile.
+            reader: the model, which nobody else may use meanwhile.
             batch_size: pictures that are read at a time, whoever sent them.
             max_new_tokens: where to cut an answer off.
         """
