@@ -55,6 +55,17 @@ def test_a_stack_starts_as_base_plus_first(nano: Path, data: Path, first: Path) 
     assert difference(nano, stack, bare(nano)) > 1e-3
 
 
+def test_frozen_adapters_drop_nothing_while_another_trains(
+    nano: Path, data: Path, first: Path
+) -> None:
+    """The first was trained with dropout; under the second it is part of the base."""
+    assert json.loads((first / "adapter_config.json").read_text("utf-8"))["lora_dropout"] > 0
+    stack = stack_on(first, nano, data, "--lora_dropout", "0").train()
+    inputs = next(iter(sample_inputs(load_processor(nano)).values()))
+    one, two = (stack(**inputs, use_cache=False).logits for _ in range(2))
+    assert torch.equal(one, two)
+
+
 def test_b_targets_are_those_of_the_bare_model(nano: Path, data: Path, first: Path) -> None:
     """Trap B: names looked up after injection include PEFT's own layers."""
     stack = stack_on(first, nano, data)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -212,8 +213,18 @@ def load_adapters(model: PreTrainedModel, folders: list[Path]) -> PeftModel:
         stack.load_adapter(str(folder), adapter_name=name)
     for name, folder in zip(names, folders, strict=True):
         check_loaded(stack, name, folder)
+    _still(stack, names)
     activate(stack)
     return stack
+
+
+def _still(model: PeftModel, names: list[str]) -> None:
+    """Take the dropout out of frozen adapters: they are part of the base, and do not learn."""
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            for name in names:
+                if name in module.lora_dropout:
+                    module.lora_dropout[name] = nn.Identity()
 
 
 def check_loaded(model: PeftModel, adapter: str, folder: Path) -> None:
