@@ -75,7 +75,8 @@ def _canonical(smiles: str, stereo: bool = True) -> str | None:
     return once and (canonical_smiles(once, stereo=stereo) or once)
 
 
-def _same(first: str | None, second: str | None, *, stereo: bool = True) -> bool:
+def same_smiles(first: str | None, second: str | None, *, stereo: bool = True) -> bool:
+    """Whether two SMILES are the same molecule; False where one is none."""
     if not first or not second:
         return False
     canonical = _canonical(first, stereo)
@@ -124,7 +125,7 @@ def _same_inchi(gold: str, read: str | None) -> bool | None:
 _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 
-def _tanimoto(first: str | None, second: str | None) -> float:
+def tanimoto(first: str | None, second: str | None) -> float:
     """Similarity 0 to 1 of two SMILES; 0 where one is no molecule."""
     if not first or not second or not _canonical(first) or not _canonical(second):
         return 0.0
@@ -219,24 +220,24 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
     graph_match = None
     if gold.graph is not None:
         graph_match = read.graph is not None and same_graph(gold.graph, read.graph)
-    exact = _same(read.smiles, gold.smiles)
-    no_cis_trans = _same(_without_cis_trans(read.smiles), _without_cis_trans(gold.smiles))
+    exact = same_smiles(read.smiles, gold.smiles)
+    no_cis_trans = same_smiles(_without_cis_trans(read.smiles), _without_cis_trans(gold.smiles))
     atom_f1, bond_f1 = (1.0, 1.0) if exact else _f1(gold, read)
     return RowScore(
         gold=gold,
         prediction=prediction,
         exact=exact,
         exact_without_cis_trans=no_cis_trans,
-        exact_without_stereo=_same(read.smiles, gold.smiles, stereo=False),
+        exact_without_stereo=same_smiles(read.smiles, gold.smiles, stereo=False),
         any_r=_same_any_r(read.smiles, gold.smiles),
         chirality=no_cis_trans if "@" in gold.smiles else None,
         inchi=_same_inchi(gold.smiles, read.smiles),
-        written_exact=_same(written, gold.smiles),
-        graph_smiles_exact=_same(listed, gold.smiles),
+        written_exact=same_smiles(written, gold.smiles),
+        graph_smiles_exact=same_smiles(listed, gold.smiles),
         graph_match=graph_match,
-        agreement=_same(written, listed),
+        agreement=same_smiles(written, listed),
         valid=bool(read.smiles) and _canonical(read.smiles or "") is not None,
-        tanimoto=_tanimoto(read.smiles, gold.smiles),
+        tanimoto=tanimoto(read.smiles, gold.smiles),
         atom_f1=atom_f1,
         bond_f1=bond_f1,
         seconds=read.seconds or None,
@@ -560,7 +561,7 @@ def score_answers(predictions: list[str], references: list[str]) -> dict[str, fl
         read, truth = read_answer(predicted), read_answer(reference)
         smiles = molecule_of(read).smiles
         valid += smiles is not None
-        exact += _same(smiles, truth.smiles)
+        exact += same_smiles(smiles, truth.smiles)
         graph += same_graph(read.graph, truth.graph)
     count = max(len(references), 1)
     return {
