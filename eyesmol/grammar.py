@@ -15,13 +15,14 @@ No torch in here.
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from eyesmol.answer import AnswerForm, write_answer
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph, is_element
 
-__all__ = ["NUMBERS", "AnswerGrammar", "Bonded", "Outline", "State"]
+__all__ = ["NUMBERS", "AnswerGrammar", "Bonded", "Outline", "State", "answer_pattern"]
 
 _SYMBOLS = tuple(filter(is_element, (a + b for a in "ABCDEFGHIKLMNOPRSTUVWXYZ"
                                      for b in ("", *"abcdefghiklmnoprstuvy"))))  # fmt: skip
@@ -514,3 +515,27 @@ def _atom_number(name: str, bonded: Bonded) -> Number:
     if name == "a2" and bonded.a1 != newest:
         return Number(newest, newest)
     return Number(0, newest - 1, bonded.partners)
+
+
+# ---- the same as a regular expression, for decoders that know no more ----
+
+
+@cache
+def answer_pattern(form: AnswerForm) -> str:
+    """A regular expression that all answers of the grammar match, and little else.
+
+    What a regular expression cannot say is left open: that atoms are numbered in a row, that bonds
+    lead to older ones, that places lie inside the picture, that brackets are closed. It uses
+    character classes, groups and repetition only, which every engine of guided decoding knows.
+    """
+    letters = r"[^\x00-\x1f\x7f]"
+    number, smiles = "[0-9]{1,5}", r"[A-Za-z0-9@+\[\]()=#$:/%*.~<>\-"
+    if form == "compact":
+        signs = re.sub(r"([-^])", r"\\\1", "".join(_signs()))
+        label = rf"([A-Z][a-z]?|\[{letters}+\])"
+        return rf"({number} {number} {label}( [{signs}]{number})*\n)+smiles {smiles}\\]+"
+    letters = r'([^\x00-\x1f\x7f"\\]|\\["\\])'
+    label = rf"([A-Z][a-z]?|\[{letters}+\])"
+    atom = rf'\{{"a":"{label}","id":{number},"xy":\[{number},{number}\]\}}'
+    bond = rf'\{{"b":[1-{len(BondOrder)}],"a1":{number},"a2":{number}\}}'
+    return rf'\[{atom}(,{atom}|,{bond})*,\{{"smiles":"({smiles}]|\\\\)+"\}}\]'

@@ -200,11 +200,21 @@ class Training:
             RecognizerError: a file that cannot be read, or says what cannot be.
         """
         info = _dataset_info(name)
-        return cls(
-            form or _form(name, info),
-            _frame(name, info, processor),
-            _calibration(name, calibration),
-        )
+        frame = _frame(name, info, processor)
+        own = Path(name, _CALIBRATION)
+        path = calibration or (own if own.is_file() else None)
+        return cls(form or _form(name, info), frame, _calibration(path))
+
+    @classmethod
+    def named(
+        cls, form: AnswerForm, frame: PixelFrame, calibration: Path | str | None = None
+    ) -> Training:
+        """Of a model whose folder is not at hand.
+
+        Raises:
+            RecognizerError: a calibration that cannot be read.
+        """
+        return cls(form, frame, _calibration(calibration))
 
 
 def _dataset_info(name: str) -> dict[str, Any]:
@@ -236,14 +246,9 @@ def _dataset_info(name: str) -> dict[str, Any]:
     return info
 
 
-def _calibration(name: str, path: Path | str | None) -> Calibration | None:
-    """The calibration that was asked for, or the folder's own."""
-    if path is None:
-        path = Path(name, _CALIBRATION)
-        if not path.is_file():
-            return None
+def _calibration(path: Path | str | None) -> Calibration | None:
     try:
-        return Calibration.read(path)
+        return Calibration.read(path) if path is not None else None
     except CalibrationError as error:
         raise RecognizerError(str(error)) from None
 
