@@ -1,8 +1,8 @@
 """Merge any number of adapters, and the modules they trained in full, into their base.
 
-Works on files: each shard is copied, and the tensors that change are computed one at a time in fp32,
-rounded once to the base's precision, and written over their old place. So memory stays near one
-tensor. The result is a plain Hugging Face folder.
+Works on files: each shard is copied, and the tensors that change are computed one at a time in
+fp32, rounded once to the base's precision, and written over their old place. So memory stays near
+one tensor. The result is a plain Hugging Face folder.
 """
 
 from __future__ import annotations

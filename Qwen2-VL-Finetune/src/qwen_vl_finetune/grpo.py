@@ -1,0 +1,341 @@
+"""Group relative policy optimisation (GRPO): answers are drawn, rewarded, and made likelier.
+
+For pictures whose right answer is known in part only, such as a SMILES without the places of its
+atoms. TRL's GRPOTrainer does the work (arXiv 2402.03300); data, adapters, run folder and record are
+those of `train_sft.py`, so the same tools merge the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import HfArgumentParser, TrainingArguments, set_seed
+from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
+
+from .adapters import set_trainable
+from .arguments import Arguments, config_to_flags, parse_arguments
+from .data import UNREADABLE, LlavaDataset, Row, image_names, image_path, open_image, to_messages
+from .errors import DataError, UserError
+from .model_folder import resolve_folder
+from .plugins import load_plugin
+from .processing import Processor
+from .run_record import without_secrets, writing
+from .train import build_model, describe_data, is_finished, load_data, run, say, start_record
+from .trainer import QwenTrainer, part_table
+
+try:
+    from trl import GRPOConfig, GRPOTrainer
+except ImportError as error:
+    raise UserError(
+        f"train_grpo.py needs the package trl ({error}): pip install 'trl>=1.16'"
+    ) from error
+
+# what a reward is: answers and references in, one number each out (None: nothing to say)
+Reward = Callable[[list[str], list[str]], list[float | None]]
+
+
+def _help(text: str) -> dict[str, str]:
+    return {"help": text}
+
+
+@dataclass
+class GrpoArguments:
+    """What GRPO needs beside the flags of `train_sft.py`."""
+
+    reward: list[str] = field(
+        default_factory=list,
+        metadata=_help(
+            "module:function(answers, references) -> one number each; several are added up. A "
+            "reference is the row's smiles, or its answer where it has none."
+        ),
+    )
+    reward_weights: list[float] | None = field(
+        default=None, metadata=_help("A weight for each --reward (1).")
+    )
+    num_generations: int = field(
+        default=8, metadata=_help("Answers drawn for a prompt, compared with each other.")
+    )
+    max_completion_length: int = field(
+        default=1024, metadata=_help("Longest answer in tokens; what is longer is cut off.")
+    )
+    temperature: float = field(default=1.0, metadata=_help("How freely answers are drawn."))
+    top_p: float = field(default=1.0, metadata=_help("Share of the likeliest tokens drawn from."))
+    num_iterations: int = field(default=1, metadata=_help("Steps on the same answers."))
+    steps_per_generation: int | None = field(
+        default=None,
+        metadata=_help("Micro-batches drawn at a time (gradient_accumulation_steps if unset)."),
+    )
+    scale_rewards: str = field(
+        default="group",
+        metadata=_help("Divide advantages by the deviation of the group, the batch, or none."),
+    )
+
+
+# flags of train_sft.py that mean nothing here, with the reason
+REFUSED = {
+    "eval_path": "rewards are logged while it trains; merge, then score held-out rows",
+    "eval_score": "the rewards are the score",
+    "packing": "answers are drawn, so nothing can be packed beforehand",
+    "cache_samples": "samples are made anew with every draw",
+    "image_cache": "pictures go through the stock processor here",
+    "skip_bad_images": "a prompt without its picture would be rewarded for guessing",
+    "optim_muon": "take AdamW; the steps are small and few",
+    "deepspeed": "generation between steps was only tried without it; torchrun shares the rows out",
+    "fsdp": "generation between steps was only tried without it; torchrun shares the rows out",
+    "dry_run": "the plan is that of train_sft.py",
+    "use_liger": "it replaces the forward that gives each token's likelihood",
+}
+
+
+def parse(words: list[str] | None = None) -> tuple[Arguments, GrpoArguments]:
+    """The command line: our flags out of it, the rest to the parser of `train_sft.py`."""
+    words = list(sys.argv[1:] if words is None else words)
+    parser = HfArgumentParser(
+        (GrpoArguments,),  # type: ignore[arg-type]
+        prog="train_grpo.py",
+        usage="train_grpo.py --model_id BASE --data_path JSON --output_dir RUN --reward M:F [...]",
+        description=__doc__,
+        epilog="All other flags are those of train_sft.py (--help lists them), but for "
+        f"{', '.join(f'--{name}' for name in REFUSED)}.",
+        formatter_class=argparse.HelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", type=Path, help="YAML file of flag: value; flags override it.")
+    given, _ = parser.parse_known_args(words)
+    if given.config:
+        words = [*config_to_flags(given.config), *words]
+    asked, rest = parser.parse_known_args(words)
+    values = {k: v for k, v in vars(asked).items() if k != "config"}
+    grpo = GrpoArguments(**values)
+    if not grpo.reward:
+        raise UserError("--reward is missing: module:function, once or several times")
+    if grpo.reward_weights is not None and len(grpo.reward_weights) != len(grpo.reward):
+        raise UserError(
+            f"--reward_weights: found {len(grpo.reward_weights)}, expected one for each of the "
+            f"{len(grpo.reward)} rewards"
+        )
+    arguments = parse_arguments(rest)
+    groups = (arguments.model, arguments.data, arguments.train)
+    wrong = [n for n in REFUSED if any(getattr(group, n, None) for group in groups)]
+    if wrong:
+        raise UserError("; ".join(f"--{name} is not taken: {REFUSED[name]}" for name in wrong))
+    if arguments.makes_rows:
+        raise UserError(
+            "--data_path: train_grpo.py takes a file; rows are drawn from several times"
+        )
+    return arguments, grpo
+
+
+def trl_config(arguments: Arguments, grpo: GrpoArguments) -> GRPOConfig:
+    """TRL's settings from ours.
+
+    No reference model (`beta` 0, TRL's default): TRL finds the reference by switching adapters,
+    which would switch the frozen ones of a stack off. No dropout: the same model has to draw the
+    answers and to say how likely they are.
+    """
+    known = {item.name for item in fields(TrainingArguments) if item.init}
+    values = {name: getattr(arguments.train, name) for name in known}
+    own = {name: value for name, value in vars(grpo).items() if name != "reward"}
+    fixed = {"beta": 0.0, "disable_dropout": True, "remove_unused_columns": False}
+    try:
+        return GRPOConfig(**{**values, **own, **fixed})
+    except ValueError as error:
+        raise UserError(f"these flags do not go together: {error}") from error
+
+
+def main(words: list[str] | None = None) -> int:
+    """Train as the command line (or `words`) says; the whole of `train_grpo.py`."""
+    arguments, grpo = parse(words)
+    rewards = [load_reward(name) for name in grpo.reward]
+    config = trl_config(arguments, grpo)
+    output = Path(str(arguments.train.output_dir))
+    settings = without_secrets({**arguments.settings(), **vars(grpo)})
+    settings["processes"] = arguments.train.world_size
+    if is_finished(output, settings):
+        say(f"{output} is finished; nothing to do. Take another --output_dir to train anew.")
+        return 0
+    base = resolve_folder(str(arguments.model.model_id))
+    parents = [Path(path) for path in arguments.lora.first_lora_path or []]
+    record = start_record(arguments, base, parents, settings)
+    rows, _ = load_data(arguments, base)
+    record["data"] = describe_data(rows)
+    record["pixel_frame"] = vars(rows.processor.frame)
+    set_seed(arguments.train.seed)  # the new adapter starts alike on every process
+    model = build_model(arguments, base, parents)
+    trainer = GrpoTrainer(arguments, config, base, record, rows, rewards, model)
+    say(part_table(model, trainer.rates, None, arguments.lora.lora_rank))
+    say(f"{len(rows)} rows, {grpo.num_generations} answers to each; {', '.join(grpo.reward)}")
+    run(trainer, output)  # type: ignore[arg-type]
+    plot_rewards(output / "rewards.png", trainer.state.log_history)
+    return 0
+
+
+# ---- rows and rewards ----
+
+
+def reference_of(row: Row) -> str:
+    """What the rewards compare with: the row's `smiles`, or its last answer."""
+    smiles = row.get("smiles")
+    return str(smiles) if smiles else str(row["conversations"][-1]["value"])
+
+
+class Prompts:
+    """Turns row numbers into prompts with their pictures, for TRL.
+
+    Args:
+        rows: the checked rows.
+    """
+
+    def __init__(self, rows: LlavaDataset) -> None:
+        self.rows = rows
+
+    def __call__(self, items: list[dict[str, int]]) -> list[dict[str, Any]]:
+        """`{"row": number}` -> `{"prompt": messages, "reference": text}`, one each."""
+        ready: dict[int, dict[str, Any]] = {}
+        for item in items:  # TRL repeats a row for each of its answers
+            if item["row"] not in ready:
+                ready[item["row"]] = self.example(item["row"])
+        return [ready[item["row"]] for item in items]
+
+    def example(self, index: int) -> dict[str, Any]:
+        """One prompt, all turns but the last answer, its pictures decoded."""
+        row = self.rows.row(index)
+        messages = to_messages(row)[:-1]
+        names = iter(image_names(row))
+        for message in messages:
+            for part in message["content"] if isinstance(message["content"], list) else []:
+                if part["type"] == "image":
+                    part["image"] = self._open(index, next(names))
+        return {"prompt": messages, "reference": reference_of(row)}
+
+    def _open(self, index: int, name: str) -> Any:
+        path = image_path(self.rows.folder, name)
+        try:
+            return open_image(path)
+        except UNREADABLE as error:
+            raise DataError(
+                f"{self.rows.label(index)}: image {path} can't be read ({error}). Replace the file "
+                "or take the row out."
+            ) from error
+
+
+def load_reward(name: str) -> Callable[..., list[float | None]]:
+    """A reward plug-in as TRL calls it: with columns, and answers as messages."""
+    reward: Reward = load_plugin(name, "--reward")
+
+    def call(
+        completions: list[list[dict[str, str]]], reference: list[str], **_: Any
+    ) -> list[float | None]:
+        answers = [messages[-1]["content"] for messages in completions]
+        values = reward(answers, reference)
+        if len(values) != len(answers):
+            raise UserError(f"--reward {name}: {len(values)} values for {len(answers)} answers.")
+        return values
+
+    call.__name__ = name.rpartition(":")[2]  # TRL logs it under this name
+    return call
+
+
+# ---- the trainer ----
+
+
+class PictureProcessor(Qwen2_5_VLProcessor):
+    """The stock processor without its video part, which needs torchvision and is not used here.
+
+    TRL asks for a processor class; parts, template and pixel budget are those of `Processor`.
+    """
+
+    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
+        # another padding side than training's, so another tokenizer
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.padding_side = "left"
+        super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
+
+    @classmethod
+    def of(cls, processor: Processor) -> PictureProcessor:
+        """The same parts as a processor class."""
+        tokenizer = processor.tokenizer
+        return cls(processor.image_processor, tokenizer, tokenizer.chat_template)
+
+
+class GrpoTrainer(GRPOTrainer):
+    """TRL's GRPOTrainer that saves and resumes as `QwenTrainer` does, with its rates a part.
+
+    Args:
+        arguments: the flags shared with `train_sft.py`.
+        config: TRL's settings.
+        base: the base model's folder; its processor files go beside every save.
+        record: the run record; written into every checkpoint.
+        rows: the checked rows.
+        rewards: as `load_reward` gives them.
+        model: base model, or the stack whose last adapter trains.
+    """
+
+    optimizer: Any
+
+    # what is ours alike in both trainers; none of it calls stock's method of the same name
+    rates = QwenTrainer.rates
+    create_optimizer = QwenTrainer.create_optimizer
+    _make_optimizer = QwenTrainer._make_optimizer
+    _save = QwenTrainer._save
+    _load_from_checkpoint = QwenTrainer._load_from_checkpoint
+
+    def __init__(
+        self,
+        arguments: Arguments,
+        config: GRPOConfig,
+        base: Path,
+        record: dict[str, Any],
+        rows: LlavaDataset,
+        rewards: list[Callable[..., list[float | None]]],
+        model: Any,
+    ) -> None:
+        from datasets import Dataset
+
+        self.arguments, self.base, self.record = arguments, base, record
+        self.frame = rows.processor.frame
+        super().__init__(
+            model=model,
+            reward_funcs=rewards,
+            args=config,
+            # TRL takes a table only; pictures are read when their turn comes
+            train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
+            processing_class=PictureProcessor.of(rows.processor),
+        )
+        self.data_collator = Prompts(rows)
+        if isinstance(model, PeftModel):  # TRL rounds what trains on a 4-bit base to bf16
+            set_trainable(model, arguments.full_parts)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """No card: `run.json` says what the run was made of."""
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        run_folder = Path(str(self.args.output_dir))
+        folder = run_folder / f"checkpoint-{self.state.global_step}"
+        with writing(folder, run_folder):
+            super()._save_checkpoint(*args, **kwargs)
+
+
+def plot_rewards(path: Path, history: list[dict[str, Any]]) -> None:
+    """The mean of every reward by step, and their weighted sum."""
+    from matplotlib.figure import Figure
+
+    lines = [entry for entry in history if "reward" in entry]
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    names = [key for key in (lines[0] if lines else {}) if key.startswith("rewards/")]
+    for key in ["reward", *(name for name in names if name.endswith("/mean"))]:
+        label = "sum" if key == "reward" else key.split("/")[1]
+        axes.plot([e["step"] for e in lines], [e[key] for e in lines], label=label)
+    axes.set_xlabel("step")
+    axes.set_ylabel("mean reward")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
