@@ -34,7 +34,7 @@ try:
     from trl import GRPOConfig, GRPOTrainer
 except ImportError as error:
     raise UserError(
-        f"train_grpo.py needs the package trl ({error}): pip install 'trl>=1.16'"
+        f"train_grpo.py needs the package trl ({error}): pip install -e '.[train,rl]'"
     ) from error
 
 # what a reward is: answers and references in, one number each out (None: nothing to say)
