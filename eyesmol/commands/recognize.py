@@ -16,8 +16,22 @@ from eyesmol.commands import UsageError, positive, share
 from eyesmol.outputs import FORMATS, Journal, check_output
 
 if TYPE_CHECKING:
+    from eyesmol.reading import Reader
     from eyesmol.recognition import Recognition
-    from eyesmol.recognizer import Recognizer
+    from eyesmol.remote import RemoteRecognizer
+
+_EXAMPLES = """\
+examples:
+  eyesmol recognize a.png b.png --model runs/cot/merged
+  eyesmol recognize scans/ paper.pdf drawings.zip --model runs/cot/merged --out read.sdf
+  eyesmol recognize paper.pdf --pages --model runs/cot/merged --out read.csv
+
+  with the model behind a server, many pictures at a time (pip install 'eyesmol[remote]'):
+  vllm serve runs/cot/merged
+  eyesmol recognize scans/ --server http://localhost:8000/v1 --out read.jsonl
+  eyesmol recognize scans/ --server https://host/v1 --frame-from merged/ --out read.jsonl
+  A key is taken from EYESMOL_API_KEY or OPENAI_API_KEY in the environment.
+"""
 
 
 def add(commands: Any) -> None:
@@ -27,6 +41,8 @@ def add(commands: Any) -> None:
         help="read molecules from pictures",
         description="Read molecules from pictures. A picture that cannot be read is a row with its "
         "error. A run that was stopped goes on where it was when started again.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "images",
@@ -34,7 +50,11 @@ def add(commands: Any) -> None:
         metavar="IMAGE",
         help="a picture, a TIFF or PDF (each page), a zip archive, or a folder of them",
     )
-    parser.add_argument("--model", required=True, help="folder of a merged model, or its hub name")
+    parser.add_argument(
+        "--model",
+        help="folder of a merged model, or its hub name; with --server its name there, which can "
+        "be left away where only one is served",
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -78,27 +98,59 @@ def add(commands: Any) -> None:
         help="read pictures too that show no drawing of a molecule: blank, photograph, chart, text",
     )
     parser.add_argument("--device", help="cuda, cuda:1, cpu, ... (the first GPU, else the CPU)")
+    _add_server(parser)
     parser.set_defaults(run=_recognize)
 
 
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "a model behind a server",
+        "vLLM (0.12 or later), SGLang, or any server with OpenAI's chat completions. Pictures are "
+        "resized here, as in training, and confidences come from the server's log-probabilities.",
+    )
+    group.add_argument("--server", metavar="URL", help="such as http://localhost:8000/v1")
+    group.add_argument(
+        "--concurrency", type=positive, default=16, metavar="N", help="requests at a time (16)"
+    )
+    group.add_argument(
+        "--frame-from",
+        metavar="FOLDER",
+        help="the model's folder, or a copy of its dataset_info.json and preprocessor_config.json: "
+        "they say how it was trained (the folder that the server loaded, if it can be seen here)",
+    )
+    for name in ("--min-pixels", "--max-pixels"):
+        group.add_argument(
+            name, type=positive, metavar="N", help="of the frame; with --form, where no folder says"
+        )
+    group.add_argument(
+        "--timeout",
+        type=positive,
+        default=600,
+        metavar="SECONDS",
+        help="after which a request is given up (600)",
+    )
+
+
 def _recognize(options: argparse.Namespace) -> None:
+    _check(options)
+    # A server that is down is said at once, a model takes a while to load.
+    server = _remote(options) if options.server else None
     images = list(_image_paths(options.images))
     if options.pages:
         images = _structures(images)
     if options.out == "-":
-        reader = _reader(options)
-        for result in _read(reader, images, options):
+        for result in _read(server or _local(options), images, options):
             print(json.dumps(result.to_dict(), ensure_ascii=False), flush=True)
         return
     output = Path(options.out)
     check_output(output)  # before the model loads
-    with Journal(output, _settings(options), images) as journal:
+    with Journal(output, _settings(options, server), images) as journal:
         done = len(journal.done)
         if done:
             print(f"going on after {done} of {len(images)} pictures", file=sys.stderr)
         failed = without = 0
         if done < len(images):
-            for result in _read(_reader(options), images[done:], options, done):
+            for result in _read(server or _local(options), images[done:], options, done):
                 journal.add(result)
                 failed += result.error is not None
                 without += result.reason is not None
@@ -106,6 +158,18 @@ def _recognize(options: argparse.Namespace) -> None:
     note = f", {failed} could not be read (see their errors)" if failed else ""
     note += f", {without} without a molecule (see their reasons)" if without else ""
     print(f"{len(images)} pictures -> {output}{note}", file=sys.stderr)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Say what does not go together."""
+    if not options.model and not options.server:
+        raise UsageError("nothing to read with: give --model (a model folder), or --server (a URL)")
+    if options.server and options.device:
+        raise UsageError("--device is of a model that is loaded here; --server has its own")
+    if not options.server and (options.frame_from or options.min_pixels or options.max_pixels):
+        raise UsageError("--frame-from, --min-pixels and --max-pixels go with --server")
+    if bool(options.min_pixels) != bool(options.max_pixels):
+        raise UsageError("--min-pixels and --max-pixels go together")
 
 
 def _image_paths(names: list[str]) -> Iterator[str]:
@@ -130,7 +194,27 @@ def _structures(pages: list[str]) -> list[str]:
     return found
 
 
-def _reader(options: argparse.Namespace) -> Recognizer:
+def _remote(options: argparse.Namespace) -> RemoteRecognizer:
+    from eyesmol.frame import PixelFrame
+    from eyesmol.remote import Patience, RemoteRecognizer
+
+    try:
+        frame = PixelFrame(options.min_pixels, options.max_pixels) if options.min_pixels else None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return RemoteRecognizer.connect(
+        options.server,
+        options.model,
+        folder=options.frame_from,
+        form=options.form,
+        frame=frame,
+        calibration=options.calibration,
+        concurrency=options.concurrency,
+        patience=Patience(timeout=options.timeout),
+    )
+
+
+def _local(options: argparse.Namespace) -> Reader:
     from eyesmol.recognizer import Recognizer
 
     return Recognizer.from_pretrained(
@@ -139,11 +223,11 @@ def _reader(options: argparse.Namespace) -> Recognizer:
 
 
 def _read(
-    reader: Recognizer, images: list[str], options: argparse.Namespace, done: int = 0
+    reader: Reader, images: list[str], options: argparse.Namespace, done: int = 0
 ) -> Iterator[Recognition]:
     results = reader.recognize(
         images,
-        batch_size=options.batch_size,
+        batch_size=options.concurrency if options.server else options.batch_size,
         max_new_tokens=options.max_new_tokens,
         grammar=options.grammar,
         any_picture=options.allow_any_picture or options.pages,
@@ -155,15 +239,20 @@ def _read(
     return iter(tqdm(results, desc="reading", unit="picture", total=total, initial=done))
 
 
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
+def _settings(options: argparse.Namespace, server: RemoteRecognizer | None) -> dict[str, Any]:
     """What answers depend on: a journal made with other settings is not continued."""
-    folder = Path(options.model)
-    changed = max((p.stat().st_mtime_ns for p in folder.glob("*")), default=0)
+    model: dict[str, Any]
+    if server:  # wherever it listens today
+        frame = server.frame.to_dict()
+        model = {"served": server.model, "form": server.form, "frame": frame}
+    else:
+        folder = Path(options.model)
+        changed = max((p.stat().st_mtime_ns for p in folder.glob("*")), default=0)
+        name = str(folder.resolve()) if folder.is_dir() else options.model
+        model = {"model": name, "model_changed": changed, "form": options.form}
     return {
         "version": __version__,
-        "model": str(folder.resolve()) if folder.is_dir() else options.model,
-        "model_changed": changed,
-        "form": options.form,
+        **model,
         "max_new_tokens": options.max_new_tokens,
         "grammar": options.grammar,
         "v3000": options.v3000,
