@@ -23,8 +23,8 @@ with the image's path relative to the folder, and every place in whole pixels of
 ``tasks``           rows of each task
 ``items``           drawings that went in: every one became rows or a drop
 ``drops``           reason -> ``count`` and up to five ``examples``
-``reads_back``      chain of thought from molfiles: how many graphs give the molfile's own SMILES
-                    back (``same``), or have labels that do not expand (``unknown label``)
+``reads_back``      chain of thought: how many graphs give the molecule's own SMILES back
+                    (``same``), or have labels that do not expand (``unknown label``)
 ``sources``         name, kind, number of items, licence and digest of each source
 ``charts``          the folder of charts, as a source; null without one
 ``chart_rows``      the rows ``wanted`` by the recipe and ``written``: fewer where there are too

@@ -32,7 +32,6 @@ from data_preprocess.settings import Settings
 from data_preprocess.sources import Item
 from data_preprocess.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import Turn, cot_turn
-from eyesmol import MolGraph
 from eyesmol.chemistry import graph_to_smiles
 
 if TYPE_CHECKING:
@@ -109,8 +108,8 @@ def _molecule_rows(item: Item, folder: Path, job: Job, about: dict[str, Any]) ->
     turns = _turns(item, example, settings)
     if not turns:
         raise Drop("no question of the recipe fits")
-    if example.graph is not None and molecule.graph is not None:
-        about["reads_back"] = _reads_back(example.graph.rounded(), example.smiles)
+    if example.graph is not None:
+        about["reads_back"] = _reads_back(example, drawn=molecule.graph is None)
     image = None
     if example.image is not None:
         image = folder / f"{item.name}.png"
@@ -193,16 +192,20 @@ def _row(row_id: str, image: Path | None, turn: Turn, source: str) -> dict[str, 
     }
 
 
-def _reads_back(graph: MolGraph, smiles: str) -> str:
+def _reads_back(example: Example, *, drawn: bool) -> str:
     """Whether the graph of an answer says the same as its SMILES.
 
     Raises:
         Drop: it does not. Some public molfiles hide other atoms behind a label than it stands for
-            (an isocyanide behind NC), and one answer cannot be true to both.
+            (an isocyanide behind NC), and in whole pixels a crowded cage may turn inside out. One
+            answer cannot be true to both.
     """
-    found, problems = graph_to_smiles(graph)
-    if found == smiles:
+    assert example.graph is not None
+    found, problems = graph_to_smiles(example.graph.rounded())
+    if found == example.smiles:
         return "same"
     if problems and found is not None:
         return "unknown label"
+    if drawn:
+        raise Drop("in whole pixels it is another molecule")
     raise Drop("the molfile contradicts its own labels")

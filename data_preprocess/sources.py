@@ -240,7 +240,7 @@ class SmilesList:
             digest = file_digest(self._path)
         about: dict[str, Any] = {
             "name": self.name,
-            "kind": "drawn by RDKit from SMILES",
+            "kind": "drawn from SMILES",
             "items": sum(1 for _ in self._smiles()) * self._copies,
             "copies": self._copies,
             "licence": "as the SMILES given",
@@ -248,7 +248,7 @@ class SmilesList:
         }
         if self._path is None:
             about |= {
-                "kind": "enumerated small molecules drawn by RDKit",
+                "kind": "enumerated small molecules, drawn",
                 "max_atoms": self._max_atoms,
                 "elements": list(DEFAULT_ELEMENTS),
                 "stereo": self._stereo,

@@ -24,8 +24,10 @@ from data_preprocess.catalogue import CatalogueWriter, Compound
 from data_preprocess.catalogue_source import CompoundCatalogue
 from data_preprocess.exclude import read_excluded
 from data_preprocess.render import Drawing, render
-from data_preprocess.sources import InputError, PairedFolders
+from data_preprocess.sources import InputError, PairedFolders, SmilesList
 from eyesmol.answer import read_answer
+from eyesmol.chemistry import graph_to_smiles
+from eyesmol.frame import PixelFrame
 from eyesmol.molfile import graph_to_molblock
 
 DRAWING = render("CC(=O)Nc1ccc(O)cc1", (300, 200))
@@ -291,6 +293,19 @@ def test_a_label_that_hides_something_else_is_dropped(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the molfile contradicts its own labels: 1"):
         build(source, tmp_path / "out", Settings("cot"))
     assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_a_drawing_whose_whole_pixels_are_another_molecule_is_dropped(tmp_path: Path) -> None:
+    """A cage with stereo in few pixels: what the answer can say is no longer what was drawn."""
+    cage = "CC(C)c1ccc(NC23C[C@H]4C[C@@H](C2)C[C@@H](C3)C4)c2c1C(OC1CCCC1)=NCCN2"
+    (tmp_path / "cage.smi").write_text(f"{cage}\n")
+    source = SmilesList(str(tmp_path / "cage.smi"), copies=40)
+    frame = PixelFrame(min_pixels=56 * 56)
+    info = build(source, tmp_path / "out", Settings("cot", size=(84, 84), frame=frame))
+    assert info["drops"]["in whole pixels it is another molecule"]["count"]
+    for row in rows_of(tmp_path / "out"):
+        answer = read_answer(row["conversations"][1]["value"])
+        assert graph_to_smiles(answer.graph)[0] == answer.smiles
 
 
 _LIMITED = """
