@@ -46,8 +46,6 @@ def mount_page(app: FastAPI, service: ReadingService, model: ModelInfo, limits: 
         with gr.Tab("Batch"):
             _batch(service, limits)
     page.queue(default_concurrency_limit=8)
-    font = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-    mono = ["ui-monospace", "Consolas", "DejaVu Sans Mono", "monospace"]
     return gr.mount_gradio_app(
         app,
         page,
@@ -59,8 +57,39 @@ def mount_page(app: FastAPI, service: ReadingService, model: ModelInfo, limits: 
         ssr_mode=False,
         enable_monitoring=False,
         max_file_size=limits.bytes,
-        theme=gr.themes.Soft(primary_hue="sky", neutral_hue="slate", font=font, font_mono=mono),
+        theme=_theme(),
         css_paths=Path(__file__).with_name("page.css"),
+    )
+
+
+def _theme() -> Any:
+    """Calm, with labels that can be read; the fonts are the reader's own."""
+    plain = "transparent"
+    return gr.themes.Soft(
+        primary_hue="sky",
+        neutral_hue="slate",
+        font=["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "Consolas", "DejaVu Sans Mono", "monospace"],
+    ).set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_background_fill="*background_fill_primary",
+        block_label_background_fill_dark="*background_fill_primary",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
+        block_title_background_fill=plain,
+        block_title_background_fill_dark=plain,
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        block_title_padding="0",
+        block_border_width="1px",
+        block_border_width_dark="1px",
+        checkbox_border_color="*neutral_400",
+        input_border_width="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_600",
     )
 
 
@@ -85,8 +114,9 @@ def _heading(model: ModelInfo) -> str:
 def _one_picture(service: ReadingService, model: ModelInfo, limits: Limits) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
+            gr.HTML("<h3>Picture: drop, paste or photograph it</h3>")
             picture = gr.Image(
-                label="Picture: drop, paste or photograph",
+                show_label=False,
                 sources=["upload", "clipboard", "webcam"],
                 type="filepath",
                 height=330,
@@ -108,42 +138,67 @@ def _one_picture(service: ReadingService, model: ModelInfo, limits: Limits) -> N
             said = gr.HTML(_WAITING)
             with gr.Row():
                 with gr.Column(min_width=280):
-                    gr.HTML("<h3>What was read, over the picture</h3>", elem_classes="panel")
-                    over = gr.HTML(pieces.redrawn(""))
+                    over = gr.HTML(_OVER + pieces.redrawn(""))
                 with gr.Column(min_width=280):
-                    gr.HTML("<h3>The molecule</h3>", elem_classes="panel")
-                    drawn = gr.HTML(pieces.redrawn(""))
+                    drawn = gr.HTML(_DRAWN + pieces.redrawn(""))
             smiles = gr.Textbox(
                 label="SMILES", info="edit it and see it drawn anew", lines=1, max_lines=4,
                 buttons=["copy"], elem_id="smiles",
             )  # fmt: skip
+            # The SMILES that was read, which is drawn as in the picture, and its molfile.
+            known = gr.State(("", "", ""))
             molfile = gr.HTML("")
             with gr.Accordion("The model's own words", open=False):
                 words = gr.Textbox(show_label=False, lines=4, max_lines=16, interactive=False)
 
     def read(upload: Upload | None, any_picture: bool, least: float) -> list[Any]:
         if upload is None:
-            return [_WAITING, pieces.redrawn(""), pieces.redrawn(""), "", "", ""]
+            nothing = pieces.redrawn("")
+            return [_WAITING, _OVER + nothing, _DRAWN + nothing, "", ("", "", ""), "", ""]
         image, result = _first(service, upload, limits, any_picture, least)
         over = pieces.overlay(image, result) if image else pieces.redrawn("")
+        molecule = _DRAWN + pieces.depiction(result)
+        file = pieces.molfile_link(result.molecule.molblock, upload.name)
         return [
             pieces.verdict(result, model.calibrated),
-            over,
-            pieces.depiction(result),
+            _OVER + over,
+            molecule,
             result.smiles or "",
-            pieces.molfile_link(result),
+            (result.smiles or "", molecule, file),
+            file,
             result.answer,
         ]
 
-    asked, shown = [picture, any_picture, least], [said, over, drawn, smiles, molfile, words]
+    asked, shown = [picture, any_picture, least], [said, over, drawn, smiles, known, molfile, words]
     once: dict[str, Any] = {"trigger_mode": "always_last", "api_visibility": "private"}
     picture.change(read, asked, shown, **once)
     again.click(read, asked, shown, **once)
-    smiles.input(pieces.redrawn, smiles, drawn, show_progress="hidden", **once)
+    # Past the queue in which pictures wait. (`input` would not hear of what is pasted.)
+    smiles.change(
+        _redraw,
+        [smiles, known],
+        [drawn, molfile],
+        show_progress="hidden",
+        queue=False,
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
     for name, button in examples.items():
         button.click(_drawer(name), None, picture, api_visibility="private")
 
 
+def _redraw(smiles: str, known: tuple[str, str, str]) -> tuple[str, str]:
+    """The drawing and the molfile of what stands in the field."""
+    read, *as_read = known
+    if smiles == read and any(as_read):
+        return as_read[0], as_read[1]
+    return _DRAWN + pieces.redrawn(smiles), pieces.molfile_link(
+        pieces.molblock_of(smiles), "edited"
+    )
+
+
+_OVER = "<h3>What was read, over the picture</h3>"
+_DRAWN = "<h3>The molecule</h3>"
 _WAITING = (
     '<div class="verdict"><div class="title">Give it a picture</div><p>One molecule a picture '
     "reads best. What was read is drawn over the picture: every atom should lie on its corner or "
@@ -206,7 +261,13 @@ def _batch(service: ReadingService, limits: Limits) -> None:
                 stop = gr.Button("Stop")
     told = gr.HTML("")
     saved = gr.HTML("")
-    table = gr.Dataframe(headers=_HEADERS, interactive=False, visible=False, wrap=True)
+    table = gr.Dataframe(
+        headers=_HEADERS,
+        column_widths=["22%", "30%", "11%", "7%", "30%"],
+        interactive=False,
+        visible=False,
+        wrap=True,
+    )
     gallery = gr.HTML("")
 
     def read(paths: list[str] | None, pages: str, any_picture: bool) -> Iterator[dict[Any, Any]]:

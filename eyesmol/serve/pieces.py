@@ -29,6 +29,7 @@ __all__ = [
     "card",
     "depiction",
     "downloads",
+    "molblock_of",
     "molfile_link",
     "overlay",
     "redrawn",
@@ -48,6 +49,8 @@ _MIME = {".csv": "text/csv", ".sdf": "chemical/x-mdl-sdfile", ".jsonl": "applica
 
 # ---- what became of a picture ----
 
+_EVEN = 0.5  # a reading below it is shown as one to look at closely
+
 
 def status(result: Recognition) -> str:
     """One of ``read``, ``check``, ``unsure``, ``none``, ``broken``."""
@@ -59,7 +62,8 @@ def status(result: Recognition) -> str:
         return "none"
     if result.smiles is None:
         return "check"
-    return "check" if result.problems else "read"
+    doubtful = result.problems or (result.confidence or 0.0) < _EVEN
+    return "check" if doubtful else "read"
 
 
 _TITLES = {
@@ -80,24 +84,36 @@ def verdict(result: Recognition, calibrated: bool) -> str:
     parts = [f'<div class="title"><span class="dot"></span>{title}</div>', _words(result, kind)]
     if result.confidence is not None and result.graph is not None and result.graph.atoms:
         parts.append(_bar(result.confidence, calibrated))
-    if result.problems:
-        items = "".join(f"<li>{escape(problem)}</li>" for problem in result.problems)
-        parts.append(f'<ul class="problems" aria-label="Problems">{items}</ul>')
+    parts.append(_problems(result.problems))
     return f'<div class="verdict {kind}" role="status">{"".join(parts)}</div>'
 
 
 def _words(result: Recognition, kind: str) -> str:
+    agree = result.molecule.why == "both agree"
+    opinions = "The listed graph and the written SMILES agree"
     text = {
-        "read": "The graph and the SMILES agree." if result.molecule.why == "both agree" else "",
-        "check": f"Why this reading: {result.molecule.why}." if result.molecule.why else "",
+        "read": f"{opinions}." if agree else "",
+        "check": f"{opinions}, but the model is not sure of them."
+        if agree
+        else f"Why this reading: {result.molecule.why or 'not known'}.",
         "unsure": f"The reader's best guess is <code>{escape(result.withheld_smiles or '')}</code>,"
         " but it is less sure than the limit that you set. Compare it with the picture, or lower "
         "the limit.",
         "none": f"{escape(_sentence(result.reason))} If the picture does show a molecule, tick "
         "<i>Read any picture</i> or cut it out more closely.",
-        "broken": escape(_sentence(result.error)),
+        "broken": escape(result.error or ""),
     }[kind]
     return f"<p>{text}</p>" if text else ""
+
+
+def _problems(problems: Sequence[str], shown: int = 4) -> str:
+    """The first ones, and the others on request."""
+    if not problems:
+        return ""
+    items = [f"<li>{escape(problem)}</li>" for problem in problems]
+    first, rest = "".join(items[:shown]), "".join(items[shown:])
+    more = f"<details><summary>{len(items) - shown} more</summary><ul>{rest}</ul></details>"
+    return f'<div class="problems"><ul>{first}</ul>{more if rest else ""}</div>'
 
 
 def _sentence(text: str | None) -> str:
@@ -121,7 +137,7 @@ def _bar(confidence: float, calibrated: bool) -> str:
 # ---- drawings ----
 
 
-def overlay(image: Image.Image, result: Recognition, longest: int = 720) -> str:
+def overlay(image: Image.Image, result: Recognition, longest: int = 480) -> str:
     """The picture with what was read drawn over it, and a legend; as it is where none was."""
     picture = f'<img alt="{_ALT}" src="{_overlay_uri(image, result, longest)}">'
     legend = "".join(
@@ -169,7 +185,7 @@ def redrawn(smiles: str, size: tuple[int, int] = (420, 300)) -> str:
 
 
 def _paper(content: str) -> str:
-    return f'<div class="paper">{content or "<p>Nothing to draw yet.</p>"}</div>'
+    return f'<div class="paper">{content or "<p>Nothing to draw.</p>"}</div>'
 
 
 def _svg(mol: Chem.Mol, size: tuple[int, int]) -> str:
@@ -213,13 +229,22 @@ def _data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def molfile_link(result: Recognition) -> str:
-    """A link that downloads the molfile; nothing where there is none."""
-    if not result.molecule.molblock:
+def molfile_link(molblock: str | None, name: str) -> str:
+    """A link that downloads a molfile; nothing where there is none."""
+    if not molblock:
         return ""
-    name = re.sub(r"[^\w.-]+", "_", Path(result.image).name)
-    uri = _data_uri(result.molecule.molblock.encode(), "chemical/x-mdl-molfile")
+    name = re.sub(r"[^\w.-]+", "_", Path(name).stem)
+    uri = _data_uri(molblock.encode(), "chemical/x-mdl-molfile")
     return f'<a class="download" download="{escape(name)}.mol" href="{uri}">Download molfile</a>'
+
+
+def molblock_of(smiles: str) -> str | None:
+    """A molblock in RDKit's layout; None where the SMILES cannot be read."""
+    if not smiles.strip() or why_unreadable(smiles):
+        return None
+    mol = Chem.MolFromSmiles(smiles.strip())
+    rdDepictor.Compute2DCoords(mol)
+    return str(Chem.MolToMolBlock(mol))
 
 
 def downloads(results: Sequence[Recognition]) -> str:

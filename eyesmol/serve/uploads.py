@@ -178,11 +178,12 @@ def _opened(place: _Place, limits: Limits) -> Image.Image | Recognition:
         with _opening:
             width, height = _size(place)
             if width * height > limits.megapixels * 1_000_000:
-                raise ValueError(
-                    f"{width:,} x {height:,} pixels; expected at most {limits.megapixels} million "
-                    "pixels. Cut the molecule out, or make the picture smaller"
-                )
+                raise ValueError(f"{width:,} x {height:,} pixels; {_small_enough(limits)}")
             image = load_picture(place.place)
+    except Image.DecompressionBombError:  # beyond what Pillow opens at all
+        return Recognition(
+            place.name, error=f"{place.name}: far too many pixels; {_small_enough(limits)}"
+        )
     except UnidentifiedImageError:
         return Recognition(place.name, error=f"{place.name}: no picture; {_EXPECTED}")
     # Broken files make the libraries raise a dozen kinds of exception.
@@ -191,6 +192,13 @@ def _opened(place: _Place, limits: Limits) -> Image.Image | Recognition:
         return Recognition(place.name, error=f"{place.name}: cannot be read as a picture: {why}")
     image.filename = place.name  # type: ignore[attr-defined]
     return image
+
+
+def _small_enough(limits: Limits) -> str:
+    return (
+        f"expected at most {limits.megapixels} million pixels. Cut the molecule out, or make the "
+        "picture smaller"
+    )
 
 
 def _size(place: _Place) -> tuple[int, int]:
