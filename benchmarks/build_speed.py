@@ -36,13 +36,13 @@ from rdkit import Chem, rdBase
 
 from data_preprocess.catalogue import CATALOGUE, CatalogueWriter, Compound
 from data_preprocess.examples import Drop, Molecule, laid_out, molecule_of
-from data_preprocess.rows import _reads_back, _row
+from data_preprocess.rows import _row
 from data_preprocess.sources import Item
 from data_preprocess.splits import skeleton, split_of
 from data_preprocess.tasks import cot_turn
 from eyesmol import MolGraph
 from eyesmol.answer import write_answer
-from eyesmol.chemistry import molblock_to_smiles
+from eyesmol.chemistry import graph_to_smiles, molblock_to_smiles
 from eyesmol.frame import PixelFrame
 from eyesmol.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
 
@@ -283,7 +283,7 @@ def whole_row(block: str) -> str:
     split = split_of(skeleton(molecule.smiles) or "", 0.1, 0.1)
     placed = laid_out(molecule, _FRAME)
     assert placed.graph is not None
-    _reads_back(placed.graph.rounded(), placed.smiles)
+    graph_to_smiles(placed.graph.rounded())
     row = _row("a", None, cot_turn(placed.graph, placed.smiles, "json"), "uspto")
     return json.dumps({"split": split, "row": row})
 
@@ -379,7 +379,7 @@ def show_profile(blocks: list[str]) -> None:
         smiles = step("canonical SMILES", partial(molblock_to_smiles, block, mol=mol))
         step("InChIKey", partial(skeleton, smiles))
         placed = step("places in the frame", partial(laid_out_graph, graph))
-        step("reads back", lambda: _reads_back(placed.rounded(), smiles))  # noqa: B023
+        step("reads back", lambda: graph_to_smiles(placed.rounded()))  # noqa: B023
         turn = step("walk and answer", partial(cot_turn, placed, smiles, "compact"))
         step("row as JSON", lambda: json.dumps(_row("a", None, turn, "uspto")))  # noqa: B023
     whole = sum(seconds.values())
