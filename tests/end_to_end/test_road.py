@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -120,7 +121,13 @@ def test_the_notebook_runs_top_to_bottom(
     notebook = nbformat.read(ROOT / "inference" / "simple_inference_cot.ipynb", as_version=4)
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()  # raises where a cell fails
-    assert any(cell.get("outputs") for cell in notebook.cells)
+    shown = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    said = "".join(out.get("text", "") for out in shown)
+    assert "blank sheet: no molecule" in said
+    assert "Exact match" in said
+    # The adapters lie beside this model: they were merged again, and read the same.
+    assert re.search("merged, verified, and reads .* as before", said)
+    assert sum("image/png" in out.get("data", {}) for out in shown) >= 4
 
 
 def test_the_users_own_drawings_walk_the_same_road(walk: Walk, tmp_path: Path) -> None:
