@@ -9,10 +9,12 @@ and loaded one at a time, so that one bad picture harms no other.
 from __future__ import annotations
 
 import io
+import os
 import re
+import sqlite3
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -109,15 +111,46 @@ def list_pictures(name: str | Path) -> Iterator[str]:
     if not path.is_dir():
         yield from _in_file(path)
         return
-    endings = IMAGE_ENDINGS | {".pdf", ".zip"}
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and p.is_file())
-    if not files:
-        raise PictureError(f"{path}: no picture in this folder; expected {_expected()}")
-    for file in files:
+    is_empty = True
+    for file in _files(path):
+        is_empty = False
         try:
             yield from _in_file(file)
         except PictureError:
             yield str(file)  # becomes a row with its error
+    if is_empty:
+        raise PictureError(f"{path}: no picture in this folder; expected {_expected()}")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files in a folder that may hold pictures, in the order of their paths.
+
+    A database without a name lies on the disk, and goes with its connection: the names of a
+    million files take no memory.
+    """
+    with closing(sqlite3.connect("")) as names:
+        names.execute("CREATE TABLE entries (name BLOB, is_folder INTEGER)")
+        try:
+            names.executemany("INSERT INTO entries VALUES (?, ?)", _entries(folder))
+        except OSError:
+            yield folder  # loading it will say why
+            return
+        for name, is_folder in names.execute("SELECT * FROM entries ORDER BY name"):
+            path = folder / os.fsdecode(name)
+            if is_folder:
+                yield from _files(path)
+            else:
+                yield path
+
+
+def _entries(folder: Path) -> Iterator[tuple[bytes, bool]]:
+    """Names of what is of interest in a folder, and whether it is a folder; in no order."""
+    endings = tuple(IMAGE_ENDINGS | {".pdf", ".zip"})
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder or (entry.name.lower().endswith(endings) and entry.is_file()):
+                yield os.fsencode(entry.name), is_folder
 
 
 def _expected() -> str:

@@ -31,6 +31,12 @@ examples:
   eyesmol recognize scans/ --server http://localhost:8000/v1 --out read.jsonl
   eyesmol recognize scans/ --server https://host/v1 --frame-from merged/ --out read.jsonl
   A key is taken from EYESMOL_API_KEY or OPENAI_API_KEY in the environment.
+
+  a folder of millions, with a model on each GPU of a machine or of a Ray cluster
+  (pip install 'eyesmol[ray]'; RAY_ADDRESS names a cluster that runs):
+  eyesmol recognize patents/ --model runs/cot/merged --engine ray --out read.parquet
+  eyesmol recognize patents/ --model runs/cot/merged --engine ray --workers 8 \\
+    --gpus-per-worker 0.5 --out read.parquet
 """
 
 
@@ -40,7 +46,7 @@ def add(commands: Any) -> None:
         "recognize",
         help="read molecules from pictures",
         description="Read molecules from pictures. A picture that cannot be read is a row with its "
-        "error. A run that was stopped goes on where it was when started again.",
+        "error.\nA run that was stopped goes on where it was when started again.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -99,13 +105,14 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--device", help="cuda, cuda:1, cpu, ... (the first GPU, else the CPU)")
     _add_server(parser)
+    _add_engine(parser)
     parser.set_defaults(run=_recognize)
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "a model behind a server",
-        "vLLM (0.12 or later), SGLang, or any server with OpenAI's chat completions. Pictures are "
+        "vLLM (0.12 or later), SGLang, or any server with OpenAI's chat completions. Pictures are\n"
         "resized here, as in training, and confidences come from the server's log-probabilities.",
     )
     group.add_argument("--server", metavar="URL", help="such as http://localhost:8000/v1")
@@ -131,8 +138,31 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many models at a time")
+    group.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="ray: on the cluster at RAY_ADDRESS, which must see the same folders, else on all of "
+        "this machine; needs --out",
+    )
+    group.add_argument(
+        "--workers", type=positive, metavar="N", help="models (as many as the GPUs hold, else 1)"
+    )
+    group.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="SHARE",
+        help="0.5: two models on each GPU (1 where there is a GPU, else 0)",
+    )
+
+
 def _recognize(options: argparse.Namespace) -> None:
     _check(options)
+    if options.engine == "ray":
+        _on_ray(options)
+        return
     # A server that is down is said at once, a model takes a while to load.
     server = _remote(options) if options.server else None
     images = list(_image_paths(options.images))
@@ -155,15 +185,57 @@ def _recognize(options: argparse.Namespace) -> None:
                 failed += result.error is not None
                 without += result.reason is not None
         journal.finish()
+    _report(output, len(images), failed, without)
+
+
+def _on_ray(options: argparse.Namespace) -> None:
+    from eyesmol.batch import Plan, read_on_ray
+    from eyesmol.cluster import ClusterError
+
+    output, images = Path(options.out), _image_paths(options.images)
+    plan = Plan(
+        options.model,
+        options.form,
+        options.device,
+        options.calibration,
+        {"batch_size": options.batch_size, **_reading(options)},
+        pages=options.pages,
+        v3000=options.v3000,
+    )
+    settings = {**_settings(options, None), "pages": options.pages}
+    with tqdm(desc="reading", unit="page" if options.pages else "picture") as bar:
+        try:
+            counts = read_on_ray(
+                images,
+                output,
+                plan,
+                settings,
+                workers=options.workers,
+                gpus_per_worker=options.gpus_per_worker,
+                progress=bar.update,
+            )
+        except ClusterError as error:
+            raise UsageError(str(error)) from None
+    _report(output, counts.rows, counts.failed, counts.without)
+
+
+def _report(output: Path, pictures: int, failed: int, without: int) -> None:
     note = f", {failed} could not be read (see their errors)" if failed else ""
     note += f", {without} without a molecule (see their reasons)" if without else ""
-    print(f"{len(images)} pictures -> {output}{note}", file=sys.stderr)
+    print(f"{pictures} pictures -> {output}{note}", file=sys.stderr)
 
 
 def _check(options: argparse.Namespace) -> None:
     """Say what does not go together."""
     if not options.model and not options.server:
         raise UsageError("nothing to read with: give --model (a model folder), or --server (a URL)")
+    if options.engine == "ray" and (options.server or options.out == "-"):
+        raise UsageError(
+            "--engine ray loads models of its own and writes a file: give --model and "
+            "--out; a server takes --concurrency"
+        )
+    if options.engine != "ray" and (options.workers or options.gpus_per_worker is not None):
+        raise UsageError("--workers and --gpus-per-worker go with --engine ray")
     if options.server and options.device:
         raise UsageError("--device is of a model that is loaded here; --server has its own")
     if not options.server and (options.frame_from or options.min_pixels or options.max_pixels):
@@ -228,15 +300,22 @@ def _read(
     results = reader.recognize(
         images,
         batch_size=options.concurrency if options.server else options.batch_size,
-        max_new_tokens=options.max_new_tokens,
-        grammar=options.grammar,
-        any_picture=options.allow_any_picture or options.pages,
-        min_confidence=options.min_confidence,
+        **_reading(options),
     )
     if options.v3000:
         results = (result.as_v3000() for result in results)
     total = done + len(images)
     return iter(tqdm(results, desc="reading", unit="picture", total=total, initial=done))
+
+
+def _reading(options: argparse.Namespace) -> dict[str, Any]:
+    """What every reader is told."""
+    return {
+        "max_new_tokens": options.max_new_tokens,
+        "grammar": options.grammar,
+        "any_picture": options.allow_any_picture or options.pages,
+        "min_confidence": options.min_confidence,
+    }
 
 
 def _settings(options: argparse.Namespace, server: RemoteRecognizer | None) -> dict[str, Any]:
