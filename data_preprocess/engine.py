@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import Any, Literal, TypeVar
 
 from data_preprocess.sources import InputError
+from eyesmol.cluster import ClusterError, available_cores, cluster
 
 __all__ = ["Engine", "available_cores", "run"]
 
@@ -79,52 +80,23 @@ def _end_with_parent() -> None:
 
 
 def _on_ray(jobs: Iterable[Job], work: Callable[[Job], Result], workers: int) -> Iterator[Result]:
-    ray = _ray()
-    mine = not ray.is_initialized()
-    if mine:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # A cluster that runs has its own cores; a local one gets as many as there are workers.
-        local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(workers, 1)}
-        try:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", **local)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"--engine ray: no cluster could be reached: {error}") from None
     try:
-        # A lost worker is no reason to stop: its part is done again by another.
-        task = ray.remote(num_cpus=1, max_retries=3)(work)
-        most = _AHEAD * max(int(ray.cluster_resources().get("CPU", workers)), 1)
-        pending: list[Any] = []
-        for job in jobs:
-            pending.append(task.remote(job))
-            if len(pending) >= most:
-                done, pending = ray.wait(pending, num_returns=1)
-                yield from _results(ray, done)
-        yield from _results(ray, pending)
-    finally:
-        if mine:
-            ray.shutdown()
+        with cluster(workers) as ray:
+            yield from _on_cluster(ray, jobs, work, workers)
+    except ClusterError as error:
+        raise InputError(str(error)) from None
 
 
-def _results(ray: Any, references: list[Any]) -> Iterator[Result]:
-    """Results in turn; what `work` raised is raised as it was, not wrapped in Ray's own."""
-    for reference in references:
-        try:
-            yield ray.get(reference)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-
-
-def _ray() -> Any:
-    try:
-        import ray  # optional, so asked for where it is used
-        import ray.exceptions
-    except ImportError:
-        raise InputError("--engine ray needs Ray: pip install 'eyesmol[ray]'") from None
-    return ray
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _on_cluster(
+    ray: Any, jobs: Iterable[Job], work: Callable[[Job], Result], workers: int
+) -> Iterator[Result]:
+    # A lost worker is no reason to stop: its part is done again by another.
+    task = ray.remote(num_cpus=1, max_retries=3)(work)
+    most = _AHEAD * max(int(ray.cluster_resources().get("CPU", workers)), 1)
+    pending: list[Any] = []
+    for job in jobs:
+        pending.append(task.remote(job))
+        if len(pending) >= most:
+            done, pending = ray.wait(pending, num_returns=1)
+            yield from map(ray.get, done)
+    yield from map(ray.get, pending)
