@@ -27,6 +27,7 @@ from eyesmol import __version__
 from eyesmol.answer import AnswerForm
 from eyesmol.cluster import ClusterError, available_cores, cluster
 from eyesmol.outputs import OutputError, check_output, read_rows, replacing, write_as
+from eyesmol.reading import check_folder
 
 __all__ = ["Counts", "Plan", "read_on_ray"]
 
@@ -157,6 +158,7 @@ def read_on_ray(
         OutputError: an output that cannot be written.
     """
     check_output(output)
+    check_folder(plan.model)  # said at once, where a cluster takes a while to start
     folder = output.absolute().with_name(output.name + ".parts")
     _prepare(folder, settings)
     paths: list[Path] = []  # of all parts, in order

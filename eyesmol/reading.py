@@ -24,7 +24,15 @@ from eyesmol.pictures import Source, box_of, load_picture, page_of
 from eyesmol.recognition import Box, Recognition
 from eyesmol.screening import no_molecule
 
-__all__ = ["MAX_NEW_TOKENS", "Decoded", "Picture", "Reader", "RecognizerError", "Training"]
+__all__ = [
+    "MAX_NEW_TOKENS",
+    "Decoded",
+    "Picture",
+    "Reader",
+    "RecognizerError",
+    "Training",
+    "check_folder",
+]
 
 # Large enough for a molecule of about 100 atoms in JSON form, 290 in compact form.
 MAX_NEW_TOKENS = 4096
@@ -278,3 +286,50 @@ def _frame(name: str, info: dict[str, Any], processor: dict[str, Any]) -> PixelF
             f"model's cell of {cell} pixels"
         )
     return frame
+
+
+# ---- what a model folder must hold ----
+
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
+
+def check_folder(name: str) -> None:
+    """Say clearly what a local folder lacks, before transformers says it less clearly.
+
+    A name that is no folder is left to the Hugging Face hub, if it looks like one of its names.
+
+    Raises:
+        RecognizerError: what was found, what was expected.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        # "runs/merged" could be either; where there is a folder "runs", it is a path.
+        is_path = folder.is_absolute() or name.startswith(".") or name.count("/") != 1
+        if is_path or folder.parent.is_dir():
+            raise RecognizerError(
+                f"{name}: no such folder; expected a model folder, or a name of the Hugging Face "
+                "hub such as Qwen/Qwen2.5-VL-3B-Instruct"
+            )
+        return
+    found = sorted(path.name for path in folder.iterdir())
+    if "config.json" not in found:
+        advice = (
+            "This is an adapter: merge it into its base with merge_lora_weights.py first"
+            if "adapter_config.json" in found
+            else "Name the folder of a merged model"
+        )
+        raise RecognizerError(
+            f"{name}: no model folder: found {_listed(found)}; expected config.json, weights, "
+            f"tokenizer and processor. {advice}"
+        )
+    for part, files in (("tokenizer", _TOKENIZER_FILES), ("processor", _PROCESSOR_FILES)):
+        if not set(files) & set(found):
+            raise RecognizerError(
+                f"{name}: no {part}: found {_listed(found)}; expected {' or '.join(files)}. Copy "
+                "the tokenizer and processor files of the base model into the folder"
+            )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing"

@@ -34,7 +34,15 @@ from eyesmol.confidence import Calibration, TokenTrace
 from eyesmol.constrain import AnswerTokens, GrammarGuide, looping_rows, token_bytes
 from eyesmol.frame import PixelFrame
 from eyesmol.pictures import Source
-from eyesmol.reading import MAX_NEW_TOKENS, Decoded, Picture, Reader, RecognizerError, Training
+from eyesmol.reading import (
+    MAX_NEW_TOKENS,
+    Decoded,
+    Picture,
+    Reader,
+    RecognizerError,
+    Training,
+    check_folder,
+)
 from eyesmol.recognition import Recognition
 
 __all__ = ["Recognizer", "RecognizerError"]
@@ -138,7 +146,7 @@ class Recognizer(Reader):
             RecognizerError: no such model, or one that lacks a part; says which.
         """
         name = str(path_or_name)
-        _check_folder(name)
+        check_folder(name)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         tokenizer, image_processor = _load_processing(name)
         processor = {key: getattr(image_processor, key)
@@ -324,43 +332,6 @@ class _RunawayGuard(StoppingCriteria):
 
 # ---- the model folder ----
 
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
-_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-
-
-def _check_folder(name: str) -> None:
-    """Say clearly what a local folder lacks, before transformers says it less clearly.
-
-    A name that is no folder is left to the Hugging Face hub, if it looks like one of its names.
-    """
-    folder = Path(name)
-    if not folder.is_dir():
-        # "runs/merged" could be either; where there is a folder "runs", it is a path.
-        is_path = folder.is_absolute() or name.startswith(".") or name.count("/") != 1
-        if is_path or folder.parent.is_dir():
-            raise RecognizerError(
-                f"{name}: no such folder; expected a model folder, or a name of the Hugging Face "
-                "hub such as Qwen/Qwen2.5-VL-3B-Instruct"
-            )
-        return
-    found = sorted(path.name for path in folder.iterdir())
-    if "config.json" not in found:
-        advice = (
-            "This is an adapter: merge it into its base with merge_lora_weights.py first"
-            if "adapter_config.json" in found
-            else "Name the folder of a merged model"
-        )
-        raise RecognizerError(
-            f"{name}: no model folder: found {_listed(found)}; expected config.json, weights, "
-            f"tokenizer and processor. {advice}"
-        )
-    for part, files in (("tokenizer", _TOKENIZER_FILES), ("processor", _PROCESSOR_FILES)):
-        if not set(files) & set(found):
-            raise RecognizerError(
-                f"{name}: no {part}: found {_listed(found)}; expected {' or '.join(files)}. Copy "
-                "the tokenizer and processor files of the base model into the folder"
-            )
-
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
@@ -406,10 +377,6 @@ def _load_model(name: str, dtype: torch.dtype | str) -> Any:
             "random. Copy the model folder again, or merge it again"
         )
     return model
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing"
 
 
 def _first_line(error: Exception) -> str:

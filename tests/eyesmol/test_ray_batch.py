@@ -128,16 +128,16 @@ def test_parts_of_another_run_are_not_taken(
     monkeypatch.setattr(batch, "cluster", refuse)
     names = ["a", "b", "c"]
     made(names, {"form": "json"})
-    counts = read_on_ray(names, out, Plan("m"), {"form": "json"}, part_size=2)
+    counts = read_on_ray(names, out, Plan("me/m"), {"form": "json"}, part_size=2)
     assert (counts.rows, counts.failed, counts.without) == (3, 0, 3)
     assert [row["image"] for _, row in read_rows(out)] == names
     for others, form in ((["a", "x", "c"], "json"), (names, "compact")):
         made(names, {"form": "json"})
         with pytest.raises(NoCluster):
-            read_on_ray(others, out, Plan("m"), {"form": form}, part_size=2)
+            read_on_ray(others, out, Plan("me/m"), {"form": form}, part_size=2)
     (folder / "mine.txt").write_text("of the user")
     made(names, {"form": "json"})
-    read_on_ray(names, out, Plan("m"), {"form": "json"}, part_size=2)
+    read_on_ray(names, out, Plan("me/m"), {"form": "json"}, part_size=2)
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
@@ -163,11 +163,12 @@ def test_mistakes_are_said(
     draw(tmp_path / "a.png", 60)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match=r"pip install 'eyesmol\[ray\]'"):
-        read_on_ray(["a.png"], tmp_path / "out.jsonl", Plan("m"), {})
+        read_on_ray(["a.png"], tmp_path / "out.jsonl", Plan("me/m"), {})
     for wrong, complaint in (
         (["--engine", "ray"], "--out"),
         (["--workers", "2"], "go with --engine ray"),
         (["--engine", "ray", "--out", str(tmp_path / "x.txt")], "found the ending '.txt'"),
+        (["--engine", "ray", "--out", str(tmp_path / "x.sdf")], "m: no such folder"),
     ):
         assert main(["recognize", str(tmp_path / "a.png"), "--model", "m", *wrong]) == 2
         assert complaint in capsys.readouterr().err

@@ -321,7 +321,6 @@ def test_a_server_that_goes_away_ends_the_run(server: Server, model: Path) -> No
     assert [next(results).smiles, next(results).smiles] == ["CO", "CO"]
     with pytest.raises(RecognizerError, match="does not answer any more"):
         next(results)
-    assert len(server.seen) == 2 + 4
     server.alive, server.fault = True, lambda *_: (429, {}, b"quota")
     with pytest.raises(RecognizerError, match="too busy, after 4 attempts"):
         list(remote(server, model).recognize(PICTURES))
@@ -453,7 +452,7 @@ def test_a_killed_run_goes_on_where_it_was(server: Server, model: Path, tmp_path
 
 
 @pytest.mark.parametrize("form", get_args(AnswerForm))
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_pattern_holds_all_that_the_grammar_allows(form: AnswerForm, seed: int) -> None:
     """A random walk through the grammar, closed at a random place, matches."""
