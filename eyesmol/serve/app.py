@@ -35,6 +35,7 @@ from eyesmol.serve.uploads import (
 __all__ = ["Answer", "BodyLimit", "ModelInfo", "create_app", "model_info"]
 
 _log = logging.getLogger(__name__)
+_ADDRESSES = "expected POST /api/recognize, GET /api/health or GET /api/model, see /docs"
 
 
 class ModelInfo(BaseModel):
@@ -140,6 +141,10 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
         if results and all(result.error for result in results):
             raise _Unreadable("; ".join(str(result.error) for result in results[:5]), rows)
         return Answer(results=rows, seconds=round(time.perf_counter() - start, 3))
+
+    @app.api_route("/api/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+    async def nothing(rest: str) -> None:
+        raise HTTPException(404, f"nothing answers here; {_ADDRESSES}")
 
     return app
 

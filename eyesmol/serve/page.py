@@ -263,7 +263,7 @@ def _batch(service: ReadingService, limits: Limits) -> None:
     saved = gr.HTML("")
     table = gr.Dataframe(
         headers=_HEADERS,
-        column_widths=["22%", "30%", "11%", "7%", "30%"],
+        column_widths=["220px", "300px", "110px", "70px", "440px"],
         interactive=False,
         visible=False,
         wrap=True,

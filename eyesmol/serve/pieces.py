@@ -269,12 +269,13 @@ def card(image: Image.Image | None, result: Recognition) -> str:
     why = result.error or result.reason or "; ".join(result.problems[:2])
     picture = ""
     if image is not None:
-        picture = f'<img alt="{_ALT}" src="{_overlay_uri(image, result, 240)}">'
+        uri = _overlay_uri(image, result, 240)
+        picture = f'<div class="paper"><img alt="{_ALT}" src="{uri}"></div>'
     drawn = depiction(result, (240, 180)) if result.smiles else ""
     sure = "" if result.confidence is None else f"{result.confidence:.2g}"
     return (
         f'<div class="card {kind}"><div class="head"><span class="dot"></span>'
         f"<b>{escape(result.image)}</b><span>{sure}</span></div>"
-        f'<div class="two"><div class="paper">{picture}</div>{drawn}</div>'
+        f'<div class="two">{picture}{drawn}</div>'
         f"<code>{escape(said)}</code><p>{escape(why)}</p></div>"
     )

@@ -37,10 +37,14 @@ def running_app(
         limits: of one request.
         batch_size, max_new_tokens: see `ReadingService`.
     """
-    with tempfile.TemporaryDirectory(prefix="eyesmol-page-") as folder:
-        # Gradio reads these when it is imported: no telemetry, and no upload outlives the server.
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        os.environ["GRADIO_TEMP_DIR"] = folder
+    with (
+        tempfile.TemporaryDirectory(prefix="eyesmol-page-") as folder,
+        _environment(
+            # No telemetry, and no upload outlives the server.
+            GRADIO_ANALYTICS_ENABLED="False",
+            GRADIO_TEMP_DIR=folder,
+        ),
+    ):
         from eyesmol.serve.page import mount_page
 
         service = ReadingService(reader, batch_size=batch_size, max_new_tokens=max_new_tokens)
@@ -49,6 +53,21 @@ def running_app(
             yield mount_page(create_app(service, model, limits), service, model, limits)
         finally:
             service.close()
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Variables of the environment, as they were afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def serve(

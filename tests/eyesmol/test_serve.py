@@ -171,6 +171,15 @@ def test_what_cannot_be_done_is_said(
     assert words in told(answer)
 
 
+def test_other_addresses_are_answered_in_json_and_no_file_is_given(server: str) -> None:
+    for address in ("api/recognize", "api/nothing"):
+        answer = httpx.get(f"{server}/{address}")
+        assert answer.status_code == 404
+        assert "expected POST /api/recognize" in told(answer)
+    for file in (__file__, "/etc/passwd", "pyproject.toml"):
+        assert httpx.get(f"{server}/gradio_api/file={file}").status_code in (403, 404)
+
+
 def test_a_body_of_unknown_length_is_limited_too(server: str) -> None:
     whole = httpx.Request("POST", server, files={"files": ("big.bmp", bytes(3_000_000))})
     body, kind = whole.read(), {"Content-Type": whole.headers["Content-Type"]}
@@ -280,11 +289,16 @@ class Browser:
             assert time.monotonic() < end, f"never came true: {condition}"
             time.sleep(0.1)
 
-    def choose(self, path: Path) -> None:
-        """Give a file to the first place for one."""
-        root = self.call("DOM.getDocument")["root"]["nodeId"]
-        place = self.call("DOM.querySelector", nodeId=root, selector="input[type=file]")["nodeId"]
-        self.call("DOM.setFileInputFiles", nodeId=place, files=[str(path)])
+    def choose(self, path: Path, kind: str = "") -> None:
+        """Give a file to the first place for one, of that kind."""
+        root, place = self.call("DOM.getDocument")["root"]["nodeId"], f"input[type=file]{kind}"
+        node = self.call("DOM.querySelector", nodeId=root, selector=place)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def click(self, text: str) -> None:
+        """Press the button with that text."""
+        buttons = "[...document.querySelectorAll('button')]"  # tabs have a hidden twin before them
+        self.says(f"{buttons}.filter(b => b.innerText.trim() == '{text}').pop().click()")
 
     def close(self) -> None:
         self._open.close()
@@ -325,6 +339,22 @@ def test_the_page_reads_a_picture_and_fetches_nothing_from_elsewhere(
     browser.wait("!!document.querySelector('input[type=file]')")
     browser.choose(text)
     browser.wait("document.querySelector('.verdict').innerText.includes('no picture')")
+
+    archive = tmp_path / "both.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.write(picture, "in/picture.png")
+        opened.write(text, "in/text.png")
+    browser.click("Batch")
+    browser.wait("!!document.querySelector('input[type=file][accept*=\".zip\"]')")
+    browser.choose(archive, '[accept*=".zip"]')
+    browser.wait("document.body.innerText.includes('both.zip')")
+    browser.click("Read all")
+    browser.wait("document.querySelectorAll('.downloads a').length == 3")
+    assert browser.says("document.querySelectorAll('.card').length") == 2
+    assert browser.says("document.querySelectorAll('.card.broken').length") == 1
+    rows = browser.says("atob(document.querySelectorAll('.downloads a')[2].href.split(',')[1])")
+    names = [json.loads(line)["image"] for line in rows.splitlines()]
+    assert names == ["both.zip/in/picture.png", "both.zip/in/text.png"]
 
     seen = [event["params"] for event in browser.events]
     urls = [p["request"]["url"] for p in seen if "request" in p and "url" in p["request"]]
