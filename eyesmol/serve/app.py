@@ -60,11 +60,17 @@ class Health(BaseModel):
     waiting: int = Field(description="pictures in the queue")
 
 
+# What a row looks like, for the API's description.
+_ROW = Recognition.from_answer(
+    "methanol.png", "15 20 C\n45 20 O -0\nsmiles CO", size=(60, 40), frame_size=(60, 40)
+).to_dict()
+
+
 class Answer(BaseModel):
     """What was read: a row a picture, or a row a structure where pages were searched."""
 
     results: list[dict[str, Any]] = Field(
-        description="rows as `eyesmol recognize` writes them in JSON Lines"
+        description="rows as `eyesmol recognize` writes them in JSON Lines", examples=[[_ROW]]
     )
     seconds: float = Field(description="from the arrival of the request to its answer")
 
@@ -76,7 +82,7 @@ class Problem(BaseModel):
     results: list[dict[str, Any]] = []
 
 
-class _Order(BaseModel):
+class Order(BaseModel):
     """The fields of a request; a field that is not known is refused, for it may be mistyped."""
 
     model_config = ConfigDict(extra="forbid")
@@ -130,7 +136,7 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
         return model
 
     @app.post("/api/recognize", responses={code: {"model": Problem} for code in (413, 422, 503)})
-    def recognize(order: Annotated[_Order, Form(media_type="multipart/form-data")]) -> Answer:
+    def recognize(order: Annotated[Order, Form(media_type="multipart/form-data")]) -> Answer:
         """Read pictures.
 
         A file that cannot be read is a row with its error; if none can be, the status is 422.
@@ -149,7 +155,7 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
     return app
 
 
-def _read(service: ReadingService, order: _Order, limits: Limits) -> list[Recognition]:
+def _read(service: ReadingService, order: Order, limits: Limits) -> list[Recognition]:
     with tempfile.TemporaryDirectory(prefix="eyesmol-") as folder:
         uploads = [
             save_upload(file.file, file.filename or "", Path(folder, str(number)))
@@ -205,7 +211,7 @@ def _add_errors(app: FastAPI) -> None:
         )  # fmt: skip
 
 
-_FIELDS = ", ".join(_Order.model_fields)
+_FIELDS = ", ".join(Order.model_fields)
 
 
 def _in_words(error: RequestValidationError) -> str:

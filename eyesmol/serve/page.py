@@ -124,7 +124,7 @@ def _one_picture(service: ReadingService, model: ModelInfo, limits: Limits) -> N
             )
             picture.preprocess = _as_sent
             with gr.Row():
-                examples = {name: gr.Button(name, size="sm") for name in _EXAMPLES}
+                examples = {name: gr.Button(name, size="sm", min_width=100) for name in _EXAMPLES}
             any_picture = gr.Checkbox(
                 label="Read any picture",
                 info="even one that shows no drawing of a molecule at first sight",
