@@ -121,8 +121,8 @@ class Road:
         self.settings = settings
         if state and state["settings"] != settings:
             raise SystemExit(
-                f"quickstart: {folder} holds a run with other options ({state['settings']}); "
-                "give --out another folder, or remove that one"
+                f"{Path(sys.argv[0]).stem}: {folder} holds a run with other options "
+                f"({state['settings']}); give --out another folder, or remove that one"
             )
 
     def stage(self, name: str, work: Callable[[], None]) -> None:
