@@ -58,10 +58,9 @@ def status(result: Recognition) -> str:
         return "broken"
     if result.withheld_smiles:
         return "unsure"
-    if result.reason:
-        return "none"
     if result.smiles is None:
-        return "check"
+        # Something was read, though no molecule, or the picture was not read at all.
+        return "check" if result.answer and result.graph and result.graph.atoms else "none"
     doubtful = result.problems or (result.confidence or 0.0) < _EVEN
     return "check" if doubtful else "read"
 
@@ -95,7 +94,9 @@ def _words(result: Recognition, kind: str) -> str:
         "read": f"{opinions}." if agree else "",
         "check": f"{opinions}, but the model is not sure of them."
         if agree
-        else f"Why this reading: {result.molecule.why or 'not known'}.",
+        else f"Why this reading: {result.molecule.why or 'not known'}."
+        if result.smiles
+        else "Atoms were found, but what they form together cannot be. Look at where they lie.",
         "unsure": f"The reader's best guess is <code>{escape(result.withheld_smiles or '')}</code>,"
         " but it is less sure than the limit that you set. Compare it with the picture, or lower "
         "the limit.",

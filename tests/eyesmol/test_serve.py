@@ -26,6 +26,7 @@ from eyesmol import __version__
 from eyesmol.cli import main
 from eyesmol.frame import PixelFrame
 from eyesmol.nano import create_nano
+from eyesmol.recognition import Recognition
 from eyesmol.recognizer import Recognizer
 
 pytest.importorskip("gradio", reason="the page needs the extra `serve`")
@@ -75,6 +76,14 @@ def drawing(number: int = 0) -> Image.Image:
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -128,11 +137,8 @@ def test_pages_members_and_options(server: str) -> None:
     whole = ask(server, ("paper.pdf", pdf), pages="false").json()["results"]
     assert [row["image"] for row in whole] == ["paper.pdf#1", "paper.pdf#2"]
 
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as opened:
-        opened.writestr("in/a.png", encoded(drawing()))
-        opened.writestr("../../b.png", encoded(drawing()))
-    rows = ask(server, ("all.zip", archive.getvalue())).json()["results"]
+    archive = zipped({"in/a.png": encoded(drawing()), "../../b.png": encoded(drawing())})
+    rows = ask(server, ("all.zip", archive)).json()["results"]
     assert [row["image"] for row in rows] == ["all.zip/../../b.png", "all.zip/in/a.png"]
     assert [bool(row["error"]) for row in rows] == [True, False]
 
@@ -153,6 +159,7 @@ def test_pages_members_and_options(server: str) -> None:
         ([("empty.png", b"")], {}, 422, "empty.png: no picture"),
         ([("bad.pdf", b"%PDF-1.7 and no more")], {}, 422, "bad.pdf: cannot be read"),
         ([("bad.zip", b"PK\x03\x04 and no more")], {}, 422, "bad.zip: no picture"),
+        ([("notes.zip", zipped({"notes.txt": b"x"}))], {}, 422, "notes.zip: no picture in this"),
         ([("../../etc/passwd", b"x")], {}, 422, "passwd: no picture"),
         ([("huge.png", encoded(Image.new("1", (20000, 20000))))], {}, 422, "far too many pixels"),
         ([("large.gif", encoded(Image.new("P", (2000, 900)), "GIF"))], {}, 422, "2,000 x 900"),
@@ -205,6 +212,43 @@ def test_many_at_a_time_get_their_own_answers(server: str) -> None:
     assert httpx.get(f"{server}/api/health").json() == {"status": "ok", "waiting": 0}
 
 
+def test_those_who_wait_are_read_together_with_their_own_options(
+    reader: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from eyesmol.serve.service import Drawing, ReadingService
+
+    decode, batches, started, go_on = (
+        reader._decode,
+        list[int](),
+        threading.Event(),
+        threading.Event(),
+    )
+
+    def slow(pictures: list[Image.Image], *rest: Any) -> Any:
+        batches.append(len(pictures))
+        started.set()
+        go_on.wait(60)
+        return decode(pictures, *rest)
+
+    monkeypatch.setattr(reader, "_decode", slow)
+    service = ReadingService(reader, batch_size=4, max_new_tokens=4)
+
+    def ask_service(number: int, sure: float = 0.0) -> Any:
+        return list(service.read([Drawing(drawing(number))], min_confidence=sure))
+
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(ask_service, 0)
+        started.wait(60)
+        later = [pool.submit(ask_service, 1, 0.5 * (n == 2)) for n in range(6)]
+        while service.waiting < 6:
+            time.sleep(0.01)
+        go_on.set()
+        assert all(len(future.result()) == 1 for future in (first, *later))
+    service.close()
+    # The one with options of its own is read alone; the other five are a batch of four and a rest.
+    assert sorted(batches[1:]) == [1, 1, 4]
+
+
 def test_a_failure_reaches_who_waits_and_the_next_is_read(
     server: str, reader: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +289,51 @@ def _own_addresses() -> list[str]:
 
 
 # ---- the page ----
+
+
+def test_every_kind_of_answer_is_said_in_words() -> None:
+    from eyesmol.serve import pieces
+
+    def read(text: str) -> Recognition:
+        return Recognition.from_answer("a.png", text, size=(60, 40), frame_size=(60, 40))
+
+    good, bad = (
+        read("15 20 C\n45 20 O -0\nsmiles CO"),
+        read("1 2 F\n9 9 F -0\n9 30 F -0\nsmiles F("),
+    )
+    blank = Recognition("b.png", reason="no molecule: the picture is blank")
+    unsure = good.abstained("abstained: confidence 0.2 is below 0.5")
+    expected = {
+        "Not sure enough": unsure,
+        "No molecule found": blank,
+        "no sane molecule": bad,
+        "cannot be read": Recognition("<b>.png", error="<b>.png: no picture"),
+    }
+    for words, result in expected.items():
+        said = pieces.verdict(result, calibrated=True)
+        assert words in said
+        assert "<b>.png" not in said
+    assert "CO" in pieces.verdict(unsure, calibrated=True)
+    assert "impossible valence" in pieces.verdict(bad, calibrated=True)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "why"),
+    [
+        ("C(C)(C)(C)(C)C", "Explicit valence for atom # 0 C, 5"),
+        ("c1ccccc", "ring 1 is opened"),
+        ("C%12CC", "ring 12 is opened"),
+        ("CC)", "parenthesis"),
+        ("[Na", "bracket"),
+        ("CC==C", "stands where none can"),
+    ],
+)
+def test_an_unreadable_smiles_says_why(smiles: str, why: str) -> None:
+    from eyesmol.serve import pieces
+
+    assert why in pieces.redrawn(smiles)
+    assert pieces.molblock_of(smiles) is None
+    assert "<svg" in pieces.redrawn("[Na+].C%12CC%12")
 
 
 class Browser:
@@ -341,9 +430,8 @@ def test_the_page_reads_a_picture_and_fetches_nothing_from_elsewhere(
     browser.wait("document.querySelector('.verdict').innerText.includes('no picture')")
 
     archive = tmp_path / "both.zip"
-    with zipfile.ZipFile(archive, "w") as opened:
-        opened.write(picture, "in/picture.png")
-        opened.write(text, "in/text.png")
+    members = {"in/picture.png": picture.read_bytes(), "in/text.png": text.read_bytes()}
+    archive.write_bytes(zipped(members))
     browser.click("Batch")
     browser.wait("!!document.querySelector('input[type=file][accept*=\".zip\"]')")
     browser.choose(archive, '[accept*=".zip"]')
