@@ -179,11 +179,15 @@ class Reader(ABC):
 
 @dataclass(frozen=True)
 class Training:
-    """How a model was trained, as far as reading goes by it: see `Reader`."""
+    """How a model was trained, as far as reading goes by it: see `Reader`.
+
+    `cell` is the side, in pixels, of the square that becomes one token.
+    """
 
     form: AnswerForm
     frame: PixelFrame
     calibration: Calibration | None
+    cell: int
 
     @classmethod
     def of(
@@ -211,7 +215,8 @@ class Training:
         frame = _frame(name, info, processor)
         own = Path(name, _CALIBRATION)
         path = calibration or (own if own.is_file() else None)
-        return cls(form or _form(name, info), frame, _calibration(path))
+        cell = int(processor["patch_size"]) * int(processor["merge_size"])
+        return cls(form or _form(name, info), frame, _calibration(path), cell)
 
     @classmethod
     def named(
@@ -222,7 +227,7 @@ class Training:
         Raises:
             RecognizerError: a calibration that cannot be read.
         """
-        return cls(form, frame, _calibration(calibration))
+        return cls(form, frame, _calibration(calibration), frame.factor)
 
 
 def _dataset_info(name: str) -> dict[str, Any]:

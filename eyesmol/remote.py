@@ -36,7 +36,7 @@ from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -157,6 +157,7 @@ class RemoteRecognizer(Reader):
         """Of a server that has been asked; `connect` is the usual way."""
         super().__init__(training.form, training.frame, training.calibration)
         self.model = served.name
+        self._cell = training.cell
         self._url, self._served = url, served
         self._concurrency, self._patience = concurrency, patience
         self._unwanted: set[str] = set()  # optional parts of a request that the server refuses
@@ -318,7 +319,7 @@ class RemoteRecognizer(Reader):
         if not self._served.longest:
             return limit
         width, height = picture.fitted.size
-        asked = width * height // self.frame.factor**2 + len(prompt(self.form)) // 2 + 32
+        asked = width * height // self._cell**2 + len(prompt(self.form)) // 2 + 32
         return max(1, min(limit, self._served.longest - asked))
 
     async def _asked(self, client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
@@ -420,7 +421,7 @@ class RemoteRecognizer(Reader):
         if not isinstance(total, int):
             return
         width, height = picture.fitted.size
-        text = total - width * height // self.frame.factor**2
+        text = total - width * height // self._cell**2
         first_text, first_total = self._text_tokens = self._text_tokens or (text, total)
         # A server that always counts as many leaves pictures out.
         if text != first_text and total != first_total:
@@ -636,7 +637,7 @@ def _training(
             "model that the server reads with"
         )
     known = Training.of(str(folder), processor, form=form, calibration=calibration)
-    return known if frame is None else Training(known.form, frame, known.calibration)
+    return known if frame is None else replace(known, frame=frame)
 
 
 def _processor_settings(name: str) -> dict[str, Any]:
