@@ -7,9 +7,10 @@ from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 if TYPE_CHECKING:
     from eyesmol.recognition import Recognition
     from eyesmol.recognizer import Recognizer
+    from eyesmol.remote import RemoteRecognizer
 
 __version__ = "0.1.0"
-__all__ = ["Atom", "Bond", "BondOrder", "MolGraph", "Recognition", "Recognizer"]
+__all__ = ["Atom", "Bond", "BondOrder", "MolGraph", "Recognition", "Recognizer", "RemoteRecognizer"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from eyesmol.recognizer import Recognizer
 
         return Recognizer
+    if name == "RemoteRecognizer":
+        from eyesmol.remote import RemoteRecognizer
+
+        return RemoteRecognizer
     if name == "Recognition":
         from eyesmol.recognition import Recognition
 
