@@ -1,12 +1,12 @@
-"""Merging adapters: `merge_lora_weights.py`, shard by shard, against PEFT's merge of a loaded model.
+"""Merging adapters: `merge_lora_weights.py`, file by file, against PEFT's merge of a loaded model.
 
-    python benchmarks/merge.py                     # 1024 wide, 24 layers: 0.95 GB of weights
-    python benchmarks/merge.py --size 2048x36      # the shape of Qwen2.5-VL-3B: 7.6 GB
+    python benchmarks/merge.py                     # 1024 wide, 24 layers: 2.6 GB of weights
+    python benchmarks/merge.py --size 2048x36      # about Qwen2.5-VL-3B
 
-The base has random bf16 weights in several shards, Qwen2.5-VL's vocabulary and its vision tower; the
-adapters have LoRA on language model and vision tower and a merger trained in full. Each merge lives
-in a process of its own, so that peaks of memory can be told apart (they hold the libraries, too);
-the ways take turns, so that a busy machine slows both alike. Shown are the medians of the rounds.
+The base has random bf16 weights in several shards, Qwen2.5-VL's vocabulary and its vision tower;
+the adapters have LoRA on language model and vision tower and a merger trained in full. Each merge
+lives in a process of its own, so that peaks of memory can be told apart (they hold the libraries,
+too); the ways take turns, so that a busy machine slows both alike. Shown are the medians.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def make_base(folder: Path, hidden: int, layers: int, shard: str) -> None:
     vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
               "out_hidden_size": hidden, "fullatt_block_indexes": [7, 15, 23, 31]}  # fmt: skip
     text = {"hidden_size": hidden, "num_hidden_layers": layers, "vocab_size": 151_936,
-            "intermediate_size": hidden * 11 // 2 - hidden % 2, "num_attention_heads": hidden // 128,
+            "intermediate_size": hidden * 11 // 2, "num_attention_heads": hidden // 128,
             "num_key_value_heads": 2, "layer_types": ["full_attention"] * layers,
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6,
                                 "mrope_section": [16, 24, 24]}}  # fmt: skip
@@ -114,10 +115,8 @@ def merge_peft(base: Path, adapters: list[Path], target: Path) -> None:
 
 def work(way: str, folder: Path, target: Path) -> None:
     """One way in this process; prints seconds (libraries loaded) and the peak of memory."""
-    import peft
-    import transformers
-
-    assert peft and transformers  # both ways need them: loading them is nobody's time
+    for library in ("peft", "transformers"):  # both ways need them: loading them is nobody's time
+        import_module(library)
     adapters = sorted(folder.glob("adapter_*"))
     start = time.perf_counter()
     if way != "nothing":
@@ -191,7 +190,11 @@ def main() -> None:
 def show(found: dict[str, dict[str, float]]) -> None:
     """Peaks and times, and how often ours goes into PEFT's."""
     print(f"{'':28}{'peak':>10}{'over it':>10}{'time':>9}")
-    names = {"nothing": "libraries only", "peft": "PEFT merge_and_unload", "ours": "shard by shard"}
+    names = {
+        "nothing": "libraries only",
+        "peft": "PEFT merge_and_unload",
+        "ours": "merge_lora_weights.py",
+    }
     floor = found["nothing"]["peak"]
     for way, name in names.items():
         value = found[way]

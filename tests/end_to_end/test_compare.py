@@ -47,9 +47,9 @@ def test_every_kind_sees_as_many_rows_from_the_same_seeds(
     rows = {out.relative_to(options.out).as_posix(): count for _, out, count, _ in trained}
     seeds = {out.relative_to(options.out).parts[0]: more[-2:] for _, out, _, more in trained}
     assert seeds == {"seed_0": ("--seed", "0"), "seed_1": ("--seed", "1")}
-    for seed in ("seed_0", "seed_1"):
-        both = rows[f"{seed}/two_step_first"] + rows[f"{seed}/two_step"]
-        assert rows[f"{seed}/instruction"] == rows[f"{seed}/one_step"] == both
+    for name in seeds:
+        both = rows[f"{name}/two_step_first"] + rows[f"{name}/two_step"]
+        assert rows[f"{name}/instruction"] == rows[f"{name}/one_step"] == both
     data = {out.name: data for data, out, _, _ in trained}
     assert data == {
         "instruction": questions, "one_step": cot, "two_step_first": questions, "two_step": cot,

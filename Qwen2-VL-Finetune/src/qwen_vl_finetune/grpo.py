@@ -98,7 +98,7 @@ def parse(words: list[str] | None = None) -> tuple[Arguments, GrpoArguments]:
     """The command line: our flags out of it, the rest to the parser of `train_sft.py`."""
     words = list(sys.argv[1:] if words is None else words)
     parser = HfArgumentParser(
-        (GrpoArguments,),  # type: ignore[arg-type]
+        (GrpoArguments,),
         prog="train_grpo.py",
         usage="train_grpo.py --model_id BASE --data_path JSON --output_dir RUN --reward M:F [...]",
         description=__doc__,
@@ -172,7 +172,7 @@ def main(words: list[str] | None = None) -> int:
     trainer = GrpoTrainer(arguments, config, base, record, rows, rewards, model)
     say(part_table(model, trainer.rates, None, arguments.lora.lora_rank))
     say(f"{len(rows)} rows, {grpo.num_generations} answers to each; {', '.join(grpo.reward)}")
-    run(trainer, output)  # type: ignore[arg-type]
+    run(trainer, output)
     plot_rewards(output / "rewards.png", trainer.state.log_history)
     return 0
 
