@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -82,6 +83,8 @@ def serve(
     """Answer requests at a listening socket until interrupted; arguments as in `running_app`."""
     import uvicorn
 
+    # uvicorn ends well at SIGTERM and then raises it again: let that too tidy up.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     with running_app(
         reader, name, limits=limits, batch_size=batch_size, max_new_tokens=max_new_tokens
     ) as app:

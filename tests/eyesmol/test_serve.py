@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -286,6 +287,23 @@ def test_it_listens_where_it_was_told_and_nowhere_else(server: str) -> None:
 
 def _own_addresses() -> list[str]:
     return [str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None)]
+
+
+def test_the_command_serves_and_leaves_nothing_behind(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    model = create_nano(tmp_path_factory.mktemp("nano"), width=32, layers=1)
+    command = [sys.executable, "-m", "eyesmol", "serve", "--model", str(model), "--port", "0"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr
+        line = next(line for line in process.stderr if line.startswith("page http://127.0.0.1:"))
+        info = httpx.get(f"{line.split()[1]}api/model", timeout=60).json()
+        assert info["model"] == model.name
+        assert list(tmp_path.glob("eyesmol-page-*"))
+        process.terminate()
+        assert process.wait(60) == 0
+    assert not list(tmp_path.glob("eyesmol-page-*"))
 
 
 # ---- the page ----
