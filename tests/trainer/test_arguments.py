@@ -33,6 +33,11 @@ def words(nano: Path, data: Path) -> list[str]:
     return ["--model_id", str(nano), "--data_path", str(data), "--output_dir", "run"]
 
 
+def test_tensorboard_is_the_default_tracker(nano: Path, data: Path) -> None:
+    assert parse_arguments(words(nano, data)).train.report_to == ["tensorboard"]
+    assert parse_arguments([*words(nano, data), "--report_to", "none"]).train.report_to == []
+
+
 def test_all_mistakes_are_reported_at_once(nano: Path) -> None:
     wrong = "--lora_rnk 3 --lora_rank abc --do_train true --bits 5 --lora_enable true"
     more = "--vision_lora true --merger_lr 1 --freeze_merger true --data_path nowhere.json"

@@ -221,6 +221,10 @@ class TrainArguments(TrainingArguments):
             "load_best_model_at_end true)."
         ),
     )
+    report_to: None | str | list[str] = field(
+        default="tensorboard",
+        metadata=_help("Trackers besides the log: tensorboard (in the run folder), wandb, none."),
+    )
     logging_steps: float = field(default=10, metadata=_help("Log every N steps."))
     logging_nan_inf_filter: bool = field(default=False, metadata=_help("Not taken."))
     dataloader_pin_memory: bool = field(
