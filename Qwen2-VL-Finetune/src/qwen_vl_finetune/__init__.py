@@ -3,3 +3,9 @@
 The package knows nothing about what the pictures show. Its three doors lie one folder up:
 `train_sft.py`, `merge_lora_weights.py` and `merge_lora_stack_weights.py`.
 """
+
+import logging
+
+# Where bitsandbytes is installed PEFT imports it, and on a CPU it warns of kernels that only its
+# users on Intel's processors would miss.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -221,7 +221,8 @@ class TrainArguments(TrainingArguments):
             "load_best_model_at_end true)."
         ),
     )
-    report_to: None | str | list[str] = field(
+    # None first: the order of stock, which its parser relies on
+    report_to: None | str | list[str] = field(  # noqa: RUF036
         default="tensorboard",
         metadata=_help("Trackers besides the log: tensorboard (in the run folder), wandb, none."),
     )
