@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from eyesmol.answer import PROMPT_VERSION, AnswerForm
 from eyesmol.confidence import Calibration, CalibrationError, TokenTrace
@@ -37,6 +37,15 @@ __all__ = [
 # Large enough for a molecule of about 100 atoms in JSON form, 290 in compact form.
 MAX_NEW_TOKENS = 4096
 _CALIBRATION = "calibration.json"  # beside the weights
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a picture, in words that name no object of Python's."""
+    if isinstance(error, FileNotFoundError):
+        return "the file is missing"
+    if isinstance(error, UnidentifiedImageError):
+        return "found no format that Pillow knows; expected PNG, JPEG, TIFF, BMP, GIF, WebP or PDF"
+    return str(error)
 
 
 class RecognizerError(Exception):
@@ -148,8 +157,7 @@ class Reader(ABC):
         # Broken files make Pillow raise a dozen kinds of exception, and one bad picture must not
         # stop the others.
         except Exception as error:
-            what = "the file is missing" if isinstance(error, FileNotFoundError) else str(error)
-            return Recognition(name, error=f"{name}: cannot be read as a picture: {what}")
+            return Recognition(name, error=f"{name}: cannot be read as a picture: {_why(error)}")
 
     def _recognition(self, picture: Picture, answer: Decoded, seconds: float) -> Recognition:
         """What an answer says about a picture: its place on a page, its confidence calibrated."""

@@ -69,6 +69,7 @@ def test_a_bad_picture_harms_no_other(reader: Recognizer, tmp_path: Path) -> Non
     assert [r.image for r in results] == [str(s) for s in sources]
     assert [bool(r.error) for r in results] == [False, True, True, True, True, False]
     assert "missing" in (results[2].error or "")
+    assert "no format that Pillow knows" in (results[3].error or "")
     [alone] = reader.recognize([good], max_new_tokens=8)
     assert results[0].answer == results[5].answer == alone.answer
 
