@@ -317,10 +317,11 @@ def test_a_server_that_goes_away_ends_the_run(server: Server, model: Path) -> No
         return None if server.alive else (503, {}, b"")
 
     server.fault = vanish
-    results = remote(server, model, concurrency=1).recognize(PICTURES)
-    assert [next(results).smiles, next(results).smiles] == ["CO", "CO"]
+    given: list[str | None] = []
     with pytest.raises(RecognizerError, match="does not answer any more"):
-        next(results)
+        given.extend(r.smiles for r in remote(server, model, concurrency=1).recognize(PICTURES))
+    # Pictures are opened side by side, so the two that were answered need not be the first two.
+    assert given in ([], ["CO"], ["CO", "CO"])
     server.alive, server.fault = True, lambda *_: (429, {}, b"quota")
     with pytest.raises(RecognizerError, match="too busy, after 4 attempts"):
         list(remote(server, model).recognize(PICTURES))
