@@ -29,7 +29,9 @@ __all__ = ["AnswerTokens", "GrammarGuide", "looping_rows", "token_bytes"]
 
 _CACHE_BYTES = 1 << 27  # of allowed-token masks; a byte a token of the vocabulary each
 _MARGIN = 64  # bytes that one more token may add to what closes an answer, and some to spare
+_MOST_NUMBERS = 1 << 14  # lists of tokens that may go on in a number
 _DIGITS = b"0123456789"
+_BOND_FIELDS = frozenset({"id", "a1", "a2", "partner"})
 _NEAR = 512  # tokens before the limit at which it is begun to look at the distance to the end
 
 
@@ -175,6 +177,7 @@ class AnswerTokens:
         self._inside: dict[tuple[str, Any], tuple[torch.Tensor, _Vocabulary]] = {}
         self._outlines = {can_bond: Outline(form, can_bond) for can_bond in (False, True)}
         self._known: dict[tuple[str, Any, bytes, bool], _Outlined] = {}
+        self._numbers_known: dict[tuple[Any, ...], list[int]] = {}
         self._most_known = max(256, _CACHE_BYTES // size)
         self.grammar: Callable[[int, int], AnswerGrammar] = lru_cache(maxsize=256)(
             lambda width, height: AnswerGrammar(form, width, height)
@@ -190,11 +193,8 @@ class AnswerTokens:
     def allowed(self, grammar: AnswerGrammar, state: State) -> torch.Tensor:
         """Mask [size] of the tokens that may come next; the ends where the answer may end."""
 
-        def step(state: State, beginning: bytes) -> State | None:
-            return grammar.step(state, beginning[-1])
-
         if state.field in NUMBERS and state.sub is not None:
-            more = list(self._vocabulary.walk(step, state, _DIGITS))
+            more = self._numbers(grammar, state, self._vocabulary, _DIGITS)
             if not grammar.field(state).done(state.sub):
                 return self._mask_of(more)
             state = grammar.leave(state)
@@ -203,12 +203,46 @@ class AnswerTokens:
         known = self._outlined(grammar, state)
         bonded = state.bonded if state.sub is None else grammar.leave(state).bonded
         for name, vocabulary in known.numbers.items():
-            more += vocabulary.walk(step, State(name, b"", b"", bonded))
+            start = State(name, b"", b"", bonded)
+            more = more + self._numbers(grammar, start, vocabulary)
         if not more:
             return known.mask
         mask = known.mask.clone()
         mask[more] = True
         return mask
+
+    def _numbers(
+        self,
+        grammar: AnswerGrammar,
+        state: State,
+        vocabulary: _Vocabulary,
+        first: bytes = bytes(range(256)),
+    ) -> list[int]:
+        """Ids of the tokens that may go on in a number; each place and each set of bonds once.
+
+        A place depends on the picture's size alone, unless a token reaches as far as a bond.
+        """
+        reaches_a_bond = False
+
+        def step(state: State, beginning: bytes) -> State | None:
+            nonlocal reaches_a_bond
+            after = grammar.step(state, beginning[-1])
+            reaches_a_bond |= after is not None and after.field in _BOND_FIELDS
+            return after
+
+        exact: tuple[Any, ...] = (state, grammar.size, id(vocabulary))
+        place = exact
+        if state.field in ("x", "y"):
+            rest = (state.field, state.sub, grammar.can_bond(state))
+            place = (rest, grammar.size, id(vocabulary))
+        for key in (place, exact):
+            if (known := self._numbers_known.get(key)) is not None:
+                return known
+        found = list(vocabulary.walk(step, state, first))
+        if len(self._numbers_known) >= _MOST_NUMBERS:
+            self._numbers_known.clear()
+        self._numbers_known[exact if reaches_a_bond else place] = found
+        return found
 
     def prefixes(self, text: bytes) -> torch.Tensor:
         """Mask [size] of the tokens that a text may begin with; the ends of an empty one."""
@@ -259,6 +293,7 @@ class AnswerTokens:
             mask |= self.ends
         if len(self._known) >= self._most_known:
             self._known.clear()
+            self._numbers_known.clear()  # named by vocabularies that are gone now
         self._known[key] = _Outlined(mask, {n: _Vocabulary(r) for n, r in numbers.items()})
         return self._known[key]
 

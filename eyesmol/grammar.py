@@ -366,6 +366,7 @@ class AnswerGrammar:
     """
 
     def __init__(self, form: AnswerForm, width: int, height: int) -> None:
+        self.size = (width, height)
         self._table = _JSON if form == "json" else _COMPACT
         texts: tuple[Field, Field] = (Label(), Smiles())
         if form == "json":
