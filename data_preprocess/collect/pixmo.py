@@ -28,6 +28,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_preprocess.charts import Chart, ChartWriter
+from data_preprocess.collect.info import finished
 from data_preprocess.dataset import Record, write_json, write_part
 from data_preprocess.sources import InputError
 
@@ -135,8 +136,8 @@ def collect(
         "split": split,
         "limit": limit,
     }
-    if (finished := _finished(out, made_with)) is not None:
-        return finished
+    if (info := finished(out, made_with)) is not None:
+        return info
     # Named by what makes them, so that parts of another call are never taken.
     digest = hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:12]
     parts = out / f"parts-{digest}"
@@ -148,19 +149,6 @@ def collect(
     info = {**made_with, "licence": LICENCE, **_written(out, parts)}
     write_json(out / "collect_info.json", info)
     shutil.rmtree(parts)
-    return info
-
-
-def _finished(out: Path, made_with: dict[str, Any]) -> dict[str, Any] | None:
-    path = out / "collect_info.json"
-    if not path.exists():
-        return None
-    info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if other := [key for key, value in made_with.items() if info.get(key) != value]:
-        raise InputError(
-            f"{path}: the folder holds charts with other values of {', '.join(other)}; choose "
-            "another --out"
-        )
     return info
 
 

@@ -29,6 +29,7 @@ from rdkit import Chem, rdBase
 from tqdm import tqdm
 
 from data_preprocess.catalogue import CatalogueWriter, Compound, has_file, read_file
+from data_preprocess.collect.info import finished
 from data_preprocess.collect.tally import Tally
 from data_preprocess.dataset import Record, write_json, write_part
 from data_preprocess.engine import available_cores, run
@@ -132,8 +133,8 @@ def collect(
         "table": table or _TABLE,
         "fragments": fragments,
     }
-    if (finished := _finished(out, made_with)) is not None:
-        return finished
+    if (info := finished(out, made_with)) is not None:
+        return info
     with _rows(release, linked, table) as rows:
         # Named by what makes them, so that parts of another call are never taken.
         digest = hashlib.sha256(json.dumps(made_with).encode()).hexdigest()[:12]
@@ -171,19 +172,6 @@ def _linked(release: Path, out: Path) -> str:
     if not link.exists():
         link.symlink_to(release.resolve())
     return f"{link.name}!" if release.is_file() else ""
-
-
-def _finished(out: Path, made_with: dict[str, Any]) -> dict[str, Any] | None:
-    path = out / "collect_info.json"
-    if not path.exists():
-        return None
-    info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if other := [key for key, value in made_with.items() if info.get(key) != value]:
-        raise InputError(
-            f"{path}: the folder holds a catalogue with other values of {', '.join(other)}; choose "
-            "another --out"
-        )
-    return info
 
 
 _Row = tuple[int, str, str]  # number in the table, path of the picture, path of the molfile
