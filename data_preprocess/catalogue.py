@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_preprocess.row_writer import ROW_GROUP, RowWriter
 from data_preprocess.sources import InputError
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 CATALOGUE = "catalogue.parquet"
-_ROW_GROUP = 2_000  # rows: some megabytes with molfiles, the most that is ever held in memory
 _MOST_BYTES = 256 << 20  # of a member of an archive: a few bytes can claim to be any number
 _ARCHIVE_MARK = ".zip!"  # in an image's path: what stands before is the archive, behind its member
 
@@ -75,7 +74,7 @@ _SCHEMA = pa.schema([(column.name, pa.string()) for column in fields(Compound)])
 _REQUIRED = ("id", "source", "licence")
 
 
-class CatalogueWriter:
+class CatalogueWriter(RowWriter[Compound]):
     """Writes ``catalogue.parquet`` under a temporary name; it appears when the block ends well.
 
     >>> with CatalogueWriter(folder) as catalogue:  # doctest: +SKIP
@@ -83,38 +82,7 @@ class CatalogueWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / CATALOGUE
-        self._temporary = folder / f"{CATALOGUE}.tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._temporary, _SCHEMA, compression="zstd")
-        self._rows: list[dict[str, str | None]] = []
-
-    def add(self, compound: Compound) -> None:
-        """Add one row, at the end."""
-        self._rows.append(asdict(compound))
-        if len(self._rows) == _ROW_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=_SCHEMA))
-        self._rows.clear()
-
-    def __enter__(self) -> CatalogueWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+        super().__init__(folder / CATALOGUE, _SCHEMA)
 
 
 def catalogue_file(path: Path) -> Path:
@@ -154,7 +122,7 @@ def read_catalogue(path: Path) -> Iterator[Compound]:
             )
         columns = [name for name in _SCHEMA.names if name in names]
         number = 0
-        for batch in parquet.iter_batches(_ROW_GROUP, columns=columns):
+        for batch in parquet.iter_batches(ROW_GROUP, columns=columns):
             for row in batch.to_pylist():
                 number += 1
                 if empty := [name for name in _REQUIRED if not row[name]]:

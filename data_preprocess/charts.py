@@ -7,20 +7,18 @@ rows name. It is written and read in a stream, so its length does not matter.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_preprocess.row_writer import ROW_GROUP, RowWriter
 from data_preprocess.sources import InputError
 
 __all__ = ["CHARTS", "Chart", "ChartWriter", "charts_file", "read_charts"]
 
 CHARTS = "charts.parquet"
-_ROW_GROUP = 2_000  # rows, the most that is ever held in memory
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ _SCHEMA = pa.schema(
 )
 
 
-class ChartWriter:
+class ChartWriter(RowWriter[Chart]):
     """Writes ``charts.parquet`` under a temporary name; it appears when the block ends well.
 
     >>> with ChartWriter(folder) as charts:  # doctest: +SKIP
@@ -72,38 +70,7 @@ class ChartWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / CHARTS
-        self._temporary = folder / f"{CHARTS}.tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._temporary, _SCHEMA, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
-
-    def add(self, chart: Chart) -> None:
-        """Add one row, at the end."""
-        self._rows.append(asdict(chart))
-        if len(self._rows) == _ROW_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=_SCHEMA))
-        self._rows.clear()
-
-    def __enter__(self) -> ChartWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+        super().__init__(folder / CHARTS, _SCHEMA)
 
 
 def charts_file(path: Path) -> Path:
@@ -139,7 +106,7 @@ def read_charts(path: Path) -> Iterator[Chart]:
                 f"{file}: found the columns {', '.join(names)}; expected {', '.join(missing)} too"
             )
         number = 0
-        for batch in parquet.iter_batches(_ROW_GROUP, columns=_SCHEMA.names):
+        for batch in parquet.iter_batches(ROW_GROUP, columns=_SCHEMA.names):
             for row in batch.to_pylist():
                 number += 1
                 try:

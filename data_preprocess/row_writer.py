@@ -1,0 +1,61 @@
+"""Rows into a Parquet file, in a stream, whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["ROW_GROUP", "RowWriter"]
+
+ROW_GROUP = 2_000  # rows: some megabytes with molfiles, the most that is ever held in memory
+
+Row = TypeVar("Row", bound=Any)  # a dataclass
+Self = TypeVar("Self", bound="RowWriter[Any]")
+
+
+class RowWriter(Generic[Row]):
+    """Writes under a temporary name; the file appears when the block ends well.
+
+    Args:
+        path: the file; its folder is made if need be.
+        schema: its columns are the fields of the dataclass that is added.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path, self._schema = path, schema
+        self._temporary = path.with_name(f"{path.name}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(self._temporary, schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, row: Row) -> None:
+        """Add one row, at the end."""
+        self._rows.append(asdict(row))
+        if len(self._rows) == ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows.clear()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+        if kind is None:
+            self._temporary.replace(self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
