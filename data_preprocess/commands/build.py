@@ -66,7 +66,25 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         choices=["cot", "instruction"],
         help="cot: read the molecule atom by atom; instruction: questions with short answers",
     )
-    source = parser.add_argument_group("what to build from (one or more)")
+    _add_sources(parser.add_argument_group("what to build from (one or more)"))
+    _add_drawing(parser.add_argument_group("drawing"))
+    _add_rows(parser.add_argument_group("rows"))
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="dataset folder")
+    parser.add_argument(
+        "--workers", type=int, default=available_cores(), metavar="N", help="processes (all cores)"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=["processes", "ray"],
+        default="processes",
+        help="ray: a cluster that runs (RAY_ADDRESS) and sees the same folders, else a local one; "
+        "needs the extra ray (processes)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="build anew what --out holds")
+    parser.set_defaults(run=_build)
+
+
+def _add_sources(source: argparse._ArgumentGroup) -> None:
     source.add_argument(
         "--catalogue",
         type=Path,
@@ -93,7 +111,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="molecules that become no row, stereo left aside: a list of SMILES or InChIKeys, a "
         "CSV with a column of either, a dataset's JSON, or a folder of molfiles",
     )
-    drawing = parser.add_argument_group("drawing")
+
+
+def _add_drawing(drawing: argparse._ArgumentGroup) -> None:
     drawing.add_argument(
         "--draw",
         action="store_true",
@@ -113,7 +133,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--max-atoms", type=int, default=5, metavar="N", help="heavy atoms, with small (5)"
     )
     drawing.add_argument("--stereo", action="store_true", help="stereoisomers, with small")
-    rows = parser.add_argument_group("rows")
+
+
+def _add_rows(rows: argparse._ArgumentGroup) -> None:
     rows.add_argument(
         "--form", choices=["compact", "json"], default="compact", help="of cot answers (compact)"
     )
@@ -160,19 +182,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"larger pictures are reduced ({frame.max_pixels})",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="dataset folder")
-    parser.add_argument(
-        "--workers", type=int, default=available_cores(), metavar="N", help="processes (all cores)"
-    )
-    parser.add_argument(
-        "--engine",
-        choices=["processes", "ray"],
-        default="processes",
-        help="ray: a cluster that runs (RAY_ADDRESS) and sees the same folders, else a local one; "
-        "needs the extra ray (processes)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="build anew what --out holds")
-    parser.set_defaults(run=_build)
 
 
 def _size(text: str) -> tuple[int, int]:
