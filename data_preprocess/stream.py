@@ -1,7 +1,7 @@
 """Training rows made when they are asked for: invented molecules, drawn on the spot, none stored.
 
-The trainer takes them through ``--train_rows data_preprocess.stream:Drawings`` with the arguments
-of `Drawings` as ``--train_rows_options``. A row depends on the seed and its number alone, so any
+The trainer takes them through ``--data_path data_preprocess.stream:Drawings`` with the arguments of
+`Drawings` as ``--data_options``. A row depends on the seed and its number alone, so any
 worker makes any row, and a run that was stopped goes on with the very rows that it would have seen.
 """
 
