@@ -221,6 +221,12 @@ class TrainArguments(TrainingArguments):
             "load_best_model_at_end true)."
         ),
     )
+    max_minutes: float | None = field(
+        default=None,
+        metadata=_help(
+            "Stop after so long, with a checkpoint; the same command goes on from there."
+        ),
+    )
     # None first: the order of stock, which its parser relies on
     report_to: None | str | list[str] = field(  # noqa: RUF036
         default="tensorboard",
@@ -607,6 +613,9 @@ def _range_problems(arguments: Arguments) -> list[str]:
             problems.append(f"--{name} {value}: in pixels, at least {28 * 28} (28 x 28 is a token)")
     if low is not None and high is not None and low > high:
         problems.append(f"--image_min_pixels {low} is more than --image_max_pixels {high}")
+    minutes = arguments.train.max_minutes
+    if minutes is not None and minutes <= 0:
+        problems.append(f"--max_minutes {minutes}: expected more than 0")
     for name, number in (
         ("lora_rank", lora.lora_rank),
         ("lora_alpha", lora.lora_alpha),

@@ -32,7 +32,7 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "toke
 INCIDENTAL = re.compile(
     r"^(output_dir|config|resume_from_checkpoint|disable_tqdm|report_to|run_name|project|log.*"
     r"|dataloader_.*|save_.*|trackio_.*|hub_.*|push_to_hub|local_rank|ddp_.*|cache_samples|image_cache"
-    r"|skip_memory_metrics|use_cpu|debug|dry_run)$"
+    r"|skip_memory_metrics|use_cpu|debug|dry_run|max_minutes)$"
 )
 # what torch.save says when a file can't be written to its end
 WRITE_FAILED = re.compile(r"PytorchStreamWriter|file write|unexpected pos|No space|iostream", re.I)

@@ -9,6 +9,7 @@ from typing import Any
 from accelerate.utils import gather_object
 from peft import PeftModel
 from transformers import PreTrainedModel, set_seed
+from transformers.trainer_utils import TrainOutput
 
 from .adapters import (
     add_trained_adapter,
@@ -102,13 +103,25 @@ def main(words: list[str] | None = None) -> int:
 
 
 def run(trainer: QwenTrainer, output: Path) -> None:
-    """Train, going on from the last whole checkpoint, and close the run folder."""
+    """Train, going on from the last whole checkpoint, and close the run folder if that was all."""
     checkpoint = agreed_checkpoint(output, trainer.args.world_size)
     if checkpoint is not None:
         say(f"going on from {checkpoint}")
     if trainer.is_world_process_zero():
         write_record(output, trainer.record)
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.time_limit.reached:
+        say(f"time is up at step {result.global_step} of {trainer.state.max_steps}; the same "
+            "command goes on from there")  # fmt: skip
+    else:
+        close(trainer, output, result)
+    # a process that leaves earlier may end in an abort, and the launcher then kills the writer
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.state.destroy_process_group()
+
+
+def close(trainer: QwenTrainer, output: Path, result: TrainOutput) -> None:
+    """Write what a finished run leaves: weights, log, plot, summary, and its word that it is."""
     with writing(output, output):
         trainer.save_model()
         trainer.save_state()
@@ -124,9 +137,6 @@ def run(trainer: QwenTrainer, output: Path) -> None:
         trainer.record["finished"] = True
         write_record(output, trainer.record)
     say(f"finished: {output}")
-    # a process that leaves earlier may end in an abort, and the launcher then kills the writer
-    trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.state.destroy_process_group()
 
 
 def agreed_checkpoint(output: Path, processes: int) -> Path | None:

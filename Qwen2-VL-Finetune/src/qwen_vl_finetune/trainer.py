@@ -50,6 +50,7 @@ from .progress import RunBar
 from .run_record import ADAPTER, write_record, writing
 from .skipped import SkippedRows
 from .throughput import Throughput, device_peak
+from .time_limit import TimeLimit
 from .watch import GradientWatch, LossWatch
 
 Sampler = torch.utils.data.Sampler[Any] | None
@@ -91,6 +92,8 @@ class QwenTrainer(Trainer):
         self.losses = LossWatch(self.train_dataset.name_rows)
         self.add_callback(self.gradients)
         self.add_callback(self.losses)
+        self.time_limit = TimeLimit(arguments.train.max_minutes or math.inf)
+        self.add_callback(self.time_limit)
         if arguments.train.early_stopping_patience is not None:
             self.add_callback(EarlyStoppingCallback(arguments.train.early_stopping_patience))
         if not arguments.train.disable_tqdm:

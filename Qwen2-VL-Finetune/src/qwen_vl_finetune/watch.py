@@ -119,6 +119,6 @@ class LossWatch(TrainerCallback):
             raise UserError(
                 f"step {state.global_step + 1}: {what}. It comes from these rows: "
                 f"{self.name_rows(rows)}. Look at them first; other causes are a learning rate "
-                "that is too high and fp16 where bf16 is needed. The step was not taken; earlier "
-                "checkpoints are whole."
+                "that is too high and fp16 where bf16 is needed. Nothing of this step was saved; "
+                "earlier checkpoints are whole."
             )

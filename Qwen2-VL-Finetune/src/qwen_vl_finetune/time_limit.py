@@ -1,0 +1,43 @@
+"""A run in pieces: it stops after so many minutes, with a checkpoint, and goes on when called again.
+
+For machines that are lent by the minute. Nothing is lost between two pieces: the checkpoint is the
+one that a killed run goes on from, too.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+
+class TimeLimit(TrainerCallback):
+    """Ends the training loop after the first step that is too late.
+
+    Args:
+        minutes: from the first step on; evaluation counts, loading the model doesn't.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds = 60 * minutes
+        self.begun = 0.0
+        self.reached = False
+
+    def on_train_begin(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock."""
+        self.begun = time.monotonic()
+
+    def on_step_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at the clock; the first process's holds, so that all stop at the same step."""
+        late = time.monotonic() - self.begun > self.seconds
+        if args.world_size > 1:
+            late = bool(broadcast(torch.tensor(int(late), device=args.device)))
+        if late and state.global_step < state.max_steps:
+            self.reached = control.should_save = control.should_training_stop = True
