@@ -8,10 +8,13 @@ worker makes any row, and a run that was stopped goes on with the very rows that
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from tqdm import tqdm
 
 from data_preprocess.examples import Drop, Example, fitted
 from data_preprocess.exclude import read_excluded
@@ -23,7 +26,9 @@ from data_preprocess.tasks import cot_turn
 from eyesmol.answer import AnswerForm
 from eyesmol.frame import PixelFrame
 
-__all__ = ["Drawings"]
+__all__ = ["Drawings", "store"]
+
+_LARGEST = 3.0  # times the side
 
 
 class Drawings:
@@ -34,6 +39,8 @@ class Drawings:
         seed: another one gives other molecules and other styles.
         side: width and height of the pictures, in pixels; the pixel frame is just this size.
         varied: share of the pictures in varied styles; the rest is clean.
+        shrunk: share of the pictures that are drawn up to three times as large, as they come from
+            other programs, and made smaller by the pixel frame.
         least, most: heavy atoms.
         mean, spread: of their normal distribution; USPTO's by default.
         grow: share of the rows in which `most` rises from `start` to its full value, so that small
@@ -42,8 +49,10 @@ class Drawings:
         alike: so many neighbouring rows have the same number of heavy atoms. With the batch size,
             answers of a batch are about equally long, and little of it is padding.
         form: of the answers.
-        held_out: share of all molecules that no row shows, the same for every seed: those that
-            `build` puts into valid and test with shares of this sum.
+        held_out: share of all molecules that are kept for scoring, the same for every seed: those
+            that `build` puts into valid and test with shares of this sum.
+        part: the molecules that rows show: all but those, or those alone (many are made to find
+            one, so that rows come some ten times as slowly).
         exclude: molecules that no row shows, in files as for ``build --exclude``.
 
     Raises:
@@ -57,6 +66,7 @@ class Drawings:
         seed: int = 0,
         side: int = 224,
         varied: float = 0.5,
+        shrunk: float = 0.5,
         least: int = 3,
         most: int = 60,
         mean: float = Sizes.mean,
@@ -66,17 +76,19 @@ class Drawings:
         alike: int = 1,
         form: AnswerForm = "compact",
         held_out: float = 0.01,
+        part: Literal["train", "held_out"] = "train",
         exclude: Sequence[str] = (),
     ) -> None:
         if count < 1 or alike < 1:
             raise InputError(f"count {count}, alike {alike}: expected at least 1 of each")
         if not 1 <= least <= (min(start, most) if grow else most):
             raise InputError(f"sizes from {least} to {most} atoms (at the start {start}): none fit")
-        self.count, self.seed, self.side, self.varied = count, seed, side, varied
+        self.count, self.seed, self.side = count, seed, side
+        self.varied, self.shrunk = varied, shrunk
         self.least, self.most, self.mean, self.spread = least, most, mean, spread
         self.grow, self.start, self.alike = grow, start, alike
         self.form: AnswerForm = form
-        self.held_out = held_out
+        self.held_out, self.part = held_out, part
         self.frame = PixelFrame(side * side, side * side)
         self._excluded = read_excluded([Path(path) for path in exclude]).keys
 
@@ -92,7 +104,7 @@ class Drawings:
         """Row `index`, the same whenever it is asked for."""
         if not 0 <= index < self.count:
             raise IndexError(f"row {index} of {self.count}")
-        # One in some hundred cannot be drawn or is held out.
+        # One in some hundred cannot be drawn or is of the other part.
         names = (f"{self.seed}-{index}-{attempt}" for attempt in itertools.count())
         tried = ((name, self._example(name, index)) for name in names)
         name, example = next((name, made) for name, made in tried if made is not None)
@@ -126,12 +138,33 @@ class Drawings:
         number = number_of(name)
         smiles = invent(self.seed, number, self.sizes(index))
         key = skeleton(smiles) or smiles
-        if key in self._excluded or split_of(key, self.held_out, 0.0) != "train":
+        part = "train" if split_of(key, self.held_out, 0.0) == "train" else "held_out"
+        if key in self._excluded or part != self.part:
             return None
         rng = random.Random(number)
         look: StyleRange = "varied" if rng.random() < self.varied else "clean"
+        scale = rng.uniform(1, _LARGEST) if rng.random() < self.shrunk else 1.0
+        side = round(self.side * scale)
         try:
-            drawing = render(smiles, (self.side, self.side), seed=rng.getrandbits(63), look=look)
+            drawing = render(smiles, (side, side), seed=rng.getrandbits(63), look=look)
             return fitted(Example(drawing.image, drawing.graph, drawing.smiles), self.frame)
         except (RenderError, Drop):
             return None
+
+
+def store(rows: Drawings, folder: Path, name: str) -> Path:
+    """Rows as files, to evaluate on: pictures in `folder`/images and LLaVA JSON beside them.
+
+    Returns:
+        The JSON file, `folder`/`name`.json, which is written last and in one go.
+    """
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    stored = []
+    for index in tqdm(range(len(rows)), desc=name, unit="row"):
+        row = rows[index]
+        picture = f"images/{name}-{row['id']}.png"
+        row["image"].save(folder / picture)
+        stored.append({**row, "image": picture})
+    draft = folder / f"{name}.json.tmp"
+    draft.write_text(json.dumps(stored, ensure_ascii=False, indent=0) + "\n", "utf-8")
+    return draft.replace(folder / f"{name}.json")

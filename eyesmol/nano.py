@@ -1,7 +1,8 @@
-"""A small Qwen2.5-VL made from its configuration: random weights, real architecture, no download.
+"""The embedded reader, and how a small Qwen2.5-VL like it is made from its configuration.
 
-It is what the quickstart trains and the tests run on. The folder it writes is a plain Hugging Face
-model folder (weights, tokenizer, processor, chat template) that stock transformers loads.
+`NANO` names the model that comes with EyesMol: trained by ``scripts/train_nano.sh``, described in
+``docs/nano.md``. `create_nano` makes one with random weights, to train. Both are plain Hugging Face
+model folders (weights, tokenizer, processor, chat template) that stock transformers loads.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from eyesmol.frame import PixelFrame
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, Qwen2_5_VLConfig
 
-__all__ = ["create_nano"]
+__all__ = ["NANO", "create_nano", "model_folder"]
+
+NANO = "nano"
+
+_SHIPPED = Path(__file__).parent / "weights" / NANO
 
 _SPECIAL = (
     "<|endoftext|>",
@@ -47,6 +52,13 @@ _CHAT_TEMPLATE = """\
 {%- if add_generation_prompt -%}<|im_start|>assistant
 {% endif -%}
 """
+
+
+def model_folder(path_or_name: Path | str) -> str:
+    """The folder of the embedded reader for `NANO`, unless a folder here is called so; others as
+    they are."""
+    name = str(path_or_name)
+    return str(_SHIPPED) if name == NANO and not Path(name).is_dir() else name
 
 
 def create_nano(

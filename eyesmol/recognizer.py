@@ -33,6 +33,7 @@ from eyesmol.answer import AnswerForm, prompt
 from eyesmol.confidence import Calibration, TokenTrace
 from eyesmol.constrain import AnswerTokens, GrammarGuide, looping_rows, token_bytes
 from eyesmol.frame import PixelFrame
+from eyesmol.nano import NANO, model_folder
 from eyesmol.pictures import Source
 from eyesmol.reading import (
     MAX_NEW_TOKENS,
@@ -58,7 +59,7 @@ class Recognizer(Reader):
 
     ::
 
-        reader = Recognizer.from_pretrained("runs/quickstart/merged")
+        reader = Recognizer.from_pretrained()  # the embedded reader; or "runs/quickstart/merged"
         for result in reader.recognize(["a.png", "b.png"]):
             print(result.image, result.smiles, result.confidence)
 
@@ -122,7 +123,7 @@ class Recognizer(Reader):
     @classmethod
     def from_pretrained(
         cls,
-        path_or_name: Path | str,
+        path_or_name: Path | str = NANO,
         *,
         form: AnswerForm | None = None,
         device: str | torch.device | None = None,
@@ -135,7 +136,8 @@ class Recognizer(Reader):
         was trained; without one the frame is the image processor's and the form is ``json``.
 
         Args:
-            path_or_name: a merged model with its tokenizer and processor files.
+            path_or_name: a merged model with its tokenizer and processor files; ``nano`` is the
+                small reader that comes with EyesMol.
             form: the answer form to ask for, whatever the folder says.
             device: ``cuda`` where there is one, else the CPU.
             dtype: the checkpoint's own on a GPU, float32 on a CPU.
@@ -145,7 +147,7 @@ class Recognizer(Reader):
         Raises:
             RecognizerError: no such model, or one that lacks a part; says which.
         """
-        name = str(path_or_name)
+        name = model_folder(path_or_name)
         check_folder(name)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         tokenizer, image_processor = _load_processing(name)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from eyesmol import __version__
 from eyesmol.commands import UsageError, positive, share
+from eyesmol.nano import NANO, model_folder
 from eyesmol.outputs import FORMATS, Journal, check_output
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
+  eyesmol recognize a.png
   eyesmol recognize a.png b.png --model runs/cot/merged
   eyesmol recognize scans/ paper.pdf drawings.zip --model runs/cot/merged --out read.sdf
   eyesmol recognize paper.pdf --pages --model runs/cot/merged --out read.csv
@@ -58,8 +60,8 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--model",
-        help="folder of a merged model, or its hub name; with --server its name there, which can "
-        "be left away where only one is served",
+        help="folder of a merged model, or its hub name (nano: the small reader that comes with "
+        "EyesMol); with --server its name there, where several are served",
     )
     parser.add_argument(
         "--out",
@@ -227,12 +229,12 @@ def _report(output: Path, pictures: int, failed: int, without: int) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Say what does not go together."""
-    if not options.model and not options.server:
-        raise UsageError("nothing to read with: give --model (a model folder), or --server (a URL)")
+    if not options.server:
+        options.model = model_folder(options.model or NANO)
     if options.engine == "ray" and (options.server or options.out == "-"):
         raise UsageError(
-            "--engine ray loads models of its own and writes a file: give --model and "
-            "--out; a server takes --concurrency"
+            "--engine ray loads models of its own and writes a file: give --out; a server takes "
+            "--concurrency"
         )
     if options.engine != "ray" and (options.workers or options.gpus_per_worker is not None):
         raise UsageError("--workers and --gpus-per-worker go with --engine ray")

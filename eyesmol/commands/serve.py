@@ -8,8 +8,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from eyesmol.commands import UsageError, positive
+from eyesmol.nano import NANO
 
 _EXAMPLES = """examples:
+  eyesmol serve
   eyesmol serve --model runs/quickstart/merged
   curl -F files=@drawing.png http://127.0.0.1:7860/api/recognize
   curl -F files=@paper.pdf -F v3000=true http://127.0.0.1:7860/api/recognize
@@ -29,7 +31,12 @@ def add(commands: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", required=True, help="folder of a merged model, or its hub name")
+    parser.add_argument(
+        "--model",
+        default=NANO,
+        help="folder of a merged model, or its hub name (nano: the small reader that comes with "
+        "EyesMol)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     parser.add_argument("--port", type=_port, default=7860, help="port (7860); 0 takes a free one")
     parser.add_argument(

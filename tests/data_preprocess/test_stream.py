@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from data_preprocess.sources import InputError
 from data_preprocess.splits import skeleton, split_of
-from data_preprocess.stream import Drawings
+from data_preprocess.stream import Drawings, store
 from eyesmol.answer import read_answer
 from eyesmol.chemistry import canonical_smiles, graph_to_smiles
+from eyesmol.gold import load_gold
 
 SMALL: dict[str, Any] = {"side": 112, "least": 2, "most": 8, "mean": 5.0, "spread": 2.0}
 
@@ -43,6 +45,19 @@ def test_held_out_and_excluded_molecules_are_never_shown(tmp_path: Path) -> None
     (tmp_path / "keys.txt").write_text("\n".join(some))
     without = Drawings(150, varied=0.0, held_out=0.5, exclude=[str(tmp_path / "keys.txt")], **SMALL)
     assert not {_key(row) for row in (without[i] for i in range(len(without)))} & set(some)
+
+
+def test_what_is_held_out_is_stored_whole_and_is_no_training_row(tmp_path: Path) -> None:
+    """Scores are taken on such files: every row is there, and none of them is ever trained on."""
+    rows = Drawings(20, varied=0.0, held_out=0.2, part="held_out", **SMALL)
+    file = store(rows, tmp_path, "small")
+    gold = load_gold(file)
+    assert len(gold.rows) == 20
+    assert not gold.unscorable
+    assert {split_of(skeleton(g.smiles) or g.smiles, 0.2, 0.0) for g in gold.rows} == {"valid"}
+    for index, found in enumerate(gold.rows):
+        with Image.open(tmp_path / found.image) as picture:
+            assert picture.tobytes() == rows[index]["image"].tobytes()
 
 
 def test_small_molecules_come_first_and_neighbours_are_alike() -> None:

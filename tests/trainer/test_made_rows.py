@@ -95,7 +95,9 @@ def test_resume_makes_the_same_rows_and_no_others(
 def test_pieces_of_a_run_add_up_to_the_whole(train: Train, plugin: Path, tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", *FULL, *flags(count=100), rows=plugin)
     pieces = tmp_path / "pieces"
-    for step in range(1, 5):  # each is over after its first step; the last has none left to wait for
+    for step in range(
+        1, 5
+    ):  # each is over after its first step; the last has none left to wait for
         train(pieces, *FULL, "--max_minutes", "1e-9", *flags(count=100), rows=plugin)
         assert (pieces / f"checkpoint-{step}").exists() == (step < 4)
         assert json.loads((pieces / "run.json").read_text("utf-8"))["finished"] == (step == 4)
