@@ -11,7 +11,7 @@ import base64
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -71,6 +71,7 @@ class ReportPicture:
         problems: what speaks against the answer, one sentence each.
         kinds: of error, keys of `eyesmol.errors.ERROR_KINDS`; the first is its group.
         subsets: names of the subsets that it belongs to.
+        before: name and verdict of an earlier system on the same picture, and what it read.
     """
 
     name: str
@@ -87,13 +88,17 @@ class ReportPicture:
     problems: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     subsets: tuple[str, ...] = ()
+    before: tuple[str, Verdict, str | None] | None = None
 
 
 _KIND_ORDER = {kind: place for place, kind in enumerate(ERROR_KINDS)}
 
 
 def pictures_of(
-    evaluation: Evaluation, *, folder: Path | str | Sequence[Path] | None = None
+    evaluation: Evaluation,
+    *,
+    folder: Path | str | Sequence[Path] | None = None,
+    before: Evaluation | None = None,
 ) -> list[ReportPicture]:
     """The gallery of an evaluation: a picture for each row, by kind of error, near misses first.
 
@@ -102,9 +107,13 @@ def pictures_of(
         folder: where the gold set's picture names start from, or several such. Without it, or
             where a picture is not there, it is looked for where the prediction says that it was
             read.
+        before: an earlier system on the same gold set, to show what has changed.
     """
     folders = [Path(folder)] if isinstance(folder, Path | str) else list(folder or ())
     pictures = [_picture_of(row, folders) for row in evaluation.rows]
+    if before is not None:
+        earlier = {Path(row.gold.image).name: _before(before.name, row) for row in before.rows}
+        pictures = [replace(picture, before=earlier.get(picture.name)) for picture in pictures]
     return sorted(
         pictures,
         key=lambda p: (p.verdict == "right", _KIND_ORDER[p.kinds[0]] if p.kinds else 0,
@@ -146,6 +155,11 @@ def _picture_of(row: RowScore, folders: Sequence[Path]) -> ReportPicture:
         kinds=row.kinds,
         subsets=tuple(subsets_of(row.gold)),
     )
+
+
+def _before(name: str, row: RowScore) -> tuple[str, Verdict, str | None]:
+    smiles = row.prediction.smiles if row.prediction else None
+    return name, "right" if row.exact else "wrong", smiles
 
 
 def _note(row: RowScore) -> str:

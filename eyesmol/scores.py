@@ -307,7 +307,9 @@ def _wilson(values: Sequence[float]) -> Share:
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     # To draw n rows of yes and no anew is to draw one binomial number.
     drawn = np.random.default_rng(0).binomial(n, share, _RESAMPLES) / n
-    return Share(share, max(0.0, middle - half), min(1.0, middle + half), n, _middle_95(drawn))
+    # At 0 and 1 an end is the share itself, which rounding misses by a hair.
+    low, high = min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+    return Share(share, low, high, n, _middle_95(drawn))
 
 
 def _bootstrap(values: Sequence[float]) -> Share:

@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from quickstart import (
+    NANO_FOLDER,
     ROOT,
     TRAINER,
     Lesson,
     Road,
     StageError,
+    add_data_options,
     build_data,
+    check_data_options,
     hold_out,
-    make_nano,
     nano_lessons,
     read,
     run,
@@ -60,29 +62,26 @@ def parse_options() -> argparse.Namespace:
         prog="bash scripts/compare_one_and_two_step.sh",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Without options: three seeds on the quickstart's small molecules, about half an "
+        epilog="Without options: three seeds from nano on the quickstart's drawings, about half an "
         "hour on two CPU cores.",
     )
-    parser.add_argument("--base", type=Path, metavar="DIR",
-                        help="the quickstart's base, to save training one")  # fmt: skip
+    parser.add_argument("--base", type=Path, default=NANO_FOLDER, metavar="DIR",
+                        help="a small model to start from (nano)")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("runs/one_and_two_step"), metavar="DIR",
                         help="where everything goes (runs/one_and_two_step)")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each kind (3)")
-    parser.add_argument("--max-atoms", type=int, default=4, metavar="N",
-                        help="heavy atoms of the small molecules (4)")  # fmt: skip
-    parser.add_argument("--copies", type=int, default=40, metavar="N",
-                        help="drawings of each small molecule (40)")  # fmt: skip
+    add_data_options(parser)
     parser.add_argument("--scale", type=float, default=1.0, metavar="X",
                         help="train X times as long as the quickstart (1)")  # fmt: skip
     parser.add_argument("--read", type=int, default=500, metavar="N",
                         help="held-out pictures to read (500)")  # fmt: skip
     options = parser.parse_args()
-    if options.base is not None:
-        if not (options.base / "config.json").is_file():
-            parser.error(f"{options.base} is no model folder")
-        options.base = options.base.resolve()
+    check_data_options(parser, options)
+    if not (options.base / "config.json").is_file():
+        parser.error(f"{options.base} is no model folder")
+    options.base = options.base.resolve()
     options.out = options.out.resolve()
-    options.images = options.molfiles = options.model = None  # always the small molecules
+    options.images = options.molfiles = options.model = None  # always the invented molecules
     return options
 
 
@@ -90,7 +89,6 @@ def walk(road: Road, options: argparse.Namespace) -> None:
     """All stages in order."""
     folder = road.folder
     cot, questions, held_out = folder / "data/cot", folder / "data/instruction", folder / "held_out"
-    base = options.base or folder / "base"
     lessons = nano_lessons(options)
 
     def build() -> None:
@@ -98,16 +96,10 @@ def walk(road: Road, options: argparse.Namespace) -> None:
         build_data(options, questions, "instruction")
         hold_out(cot, held_out, options.read)
 
-    def pretrain() -> None:
-        make_nano(folder / "untrained", cot, questions)
-        train(folder / "untrained", cot, base, lessons["base"])
-
     road.stage("data", build)
-    if not options.base:
-        road.stage("base, in full", pretrain)
-    systems = {FOLDERS[BASE]: str(base)}
+    systems = {FOLDERS[BASE]: str(options.base)}
     for seed in range(options.seeds):
-        systems |= one_seed(road, base, cot, questions, lessons, seed)
+        systems |= one_seed(road, options.base, cot, questions, lessons, seed)
     road.stage("read", lambda: read(systems, held_out / "images", folder / "predictions"))
     report(folder, list(systems), held_out / "gold.json")
     minutes = sum(road.seconds.values()) / 60

@@ -8,7 +8,9 @@ checkpoints, so the same command can be stopped and given again at any time.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import os
 import shlex
 import shutil
@@ -21,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+NANO_FOLDER = ROOT / "eyesmol/weights/nano"
 TRAINER = "Qwen2-VL-Finetune/src"
-_NANO_PIXELS = 112 * 112  # 16 image tokens: what a small model can take in
+_TRIES = 150  # molecules invented for each that is to be read: one in a hundred was held out
 _STEP = 32  # rows that every training step sees, however many processes share them
 # LoRA on language and vision over frozen weights; the merger between the two in full.
 _LORA = (
@@ -68,25 +71,24 @@ def parse_options() -> argparse.Namespace:
         prog="bash scripts/quickstart.sh",
         description="Walk the whole road: build data, train a Qwen2.5-VL in two stacked LoRA "
         "steps, merge it, read held-out pictures, score them, write a report.",
-        epilog="Without options it draws all small molecules, makes a small model from its "
-        "configuration and needs about ten minutes on two CPU cores.",
+        epilog="Without options it teaches nano, the small reader that comes with EyesMol and "
+        "knows clean drawings only, to read those of many styles and scanners; it needs about ten "
+        "minutes on two CPU cores.",
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="your own drawings")
     parser.add_argument("--molfiles", type=Path, metavar="DIR", help="a molfile for each drawing")
     parser.add_argument("--model", metavar="PATH_OR_NAME",
                         help="start from a checkpoint, such as Qwen/Qwen2.5-VL-3B-Instruct, "
-                        "instead of a small model with random weights")  # fmt: skip
+                        "instead of nano")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), metavar="DIR",
                         help="where everything goes (runs/quickstart)")  # fmt: skip
-    parser.add_argument("--max-atoms", type=int, default=4, metavar="N",
-                        help="heavy atoms of the small molecules (4)")  # fmt: skip
-    parser.add_argument("--copies", type=int, default=40, metavar="N",
-                        help="drawings of each small molecule (40)")  # fmt: skip
+    add_data_options(parser)
     parser.add_argument("--scale", type=float, default=1.0, metavar="X",
                         help="train X times as long as usual (1)")  # fmt: skip
     parser.add_argument("--read", type=int, default=250, metavar="N",
                         help="held-out pictures to read (250)")  # fmt: skip
     options = parser.parse_args()
+    check_data_options(parser, options)
     if (options.images is None) != (options.molfiles is None):
         parser.error("--images and --molfiles go together: a drawing and its molfile share a name")
     for folder in (options.images, options.molfiles):
@@ -96,6 +98,23 @@ def parse_options() -> argparse.Namespace:
         if (folder := getattr(options, name)) is not None:
             setattr(options, name, folder.resolve())
     return options
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """What is drawn where the user gives no drawings."""
+    parser.add_argument("--molecules", type=int, default=3000, metavar="N",
+                        help="molecules to invent and draw (3000)")  # fmt: skip
+    parser.add_argument("--max-atoms", type=int, default=8, metavar="N",
+                        help="their heavy atoms (8)")  # fmt: skip
+    parser.add_argument("--copies", type=int, default=4, metavar="N",
+                        help="drawings of each (4)")  # fmt: skip
+
+
+def check_data_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what draws nothing."""
+    for name, least in (("molecules", 1), ("max_atoms", 2), ("copies", 1), ("read", 1)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name.replace('_', '-')}: expected at least {least}")
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -158,7 +177,7 @@ def walk(road: Road, options: argparse.Namespace) -> None:
     """All stages in order."""
     folder = road.folder
     cot, questions = folder / "data/cot", folder / "data/instruction"
-    base = options.model or str(folder / "base")
+    base = options.model or str(NANO_FOLDER)
     lessons = real_lessons(options.scale) if options.model else nano_lessons(options)
     first, second = folder / "instruction", folder / "cot_stack"
     held_out = folder / "held_out"
@@ -168,21 +187,15 @@ def walk(road: Road, options: argparse.Namespace) -> None:
         build_data(options, questions, "instruction")
         hold_out(cot, held_out, options.read)
 
-    def pretrain() -> None:
-        make_nano(folder / "untrained", cot, questions)
-        train(folder / "untrained", cot, folder / "base", lessons["base"])
-
     road.stage("data", build)
-    if not options.model:
-        road.stage("base, in full", pretrain)
     road.stage("instruction LoRA", lambda: train(base, questions, first, lessons["instruction"]))
     road.stage(
         "chain-of-thought LoRA, stacked",
         lambda: train(base, cot, second, lessons["cot"], "--first_lora_path", first),
     )
     road.stage("merge", lambda: merge(base, first, second, folder))
-    systems = {"base": base, "instruction": str(folder / "merged_instruction")}
-    systems["stack"] = str(folder / "merged")
+    systems = {"base" if options.model else "nano": base}
+    systems |= {"instruction": str(folder / "merged_instruction"), "stack": str(folder / "merged")}
     road.stage("read", lambda: read(systems, held_out / "images", folder / "predictions"))
     report(road, list(systems), held_out / "gold.json")
 
@@ -190,20 +203,59 @@ def walk(road: Road, options: argparse.Namespace) -> None:
 # --- data -----------------------------------------------------------------------------------------
 
 
+def nano_side() -> int:
+    """Width and height, in pixels, at which the embedded reader sees a picture."""
+    info = json.loads((NANO_FOLDER / "dataset_info.json").read_text("utf-8"))
+    return math.isqrt(info["pixel_frame"]["max_pixels"])
+
+
 def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
-    """A dataset folder: the user's drawings, or all small molecules."""
+    """A dataset folder: the user's drawings, or invented molecules in varied styles."""
     words: list[str | Path | int] = ["-m", "data_preprocess", "build", task, "--out", out]
+    pixels = nano_side() ** 2
     if options.images:
         words += ["--images", options.images, "--molfiles", options.molfiles]
         if not options.model:  # patent drawings need more room than small molecules
-            words += ["--min-pixels", _NANO_PIXELS, "--max-pixels", 6 * _NANO_PIXELS]
+            words += ["--min-pixels", pixels, "--max-pixels", 6 * pixels]
     else:
+        molecules = out.parent / "molecules.smi"
+        if not molecules.exists():
+            invent_molecules(molecules, options)
         copies = options.copies if task == "cot" else max(1, options.copies // 3)
-        words += ["--smiles", "small", "--max-atoms", options.max_atoms, "--copies", copies]
-        words += ["--valid", "0.02"]
+        words += ["--smiles", molecules, "--style", "varied", "--copies", copies]
+        words += ["--valid", "0.002", "--test", "0.008"]  # together what nano has never seen
         if not options.model:
-            words += ["--size", "112x112", "--max-pixels", _NANO_PIXELS]
+            words += ["--size", f"{nano_side()}x{nano_side()}", "--max-pixels", pixels]
     run(*words, "--questions", 2)
+
+
+def invent_molecules(file: Path, options: argparse.Namespace) -> None:
+    """A list of SMILES: molecules to learn from, and some that nano has never seen, to read.
+
+    Both go by the hash that splits datasets, so that `build` puts the latter into valid and test.
+    """
+    from data_preprocess.invented import Sizes, invented
+    from data_preprocess.splits import skeleton, split_of
+
+    sizes = Sizes(mean=0.75 * options.max_atoms, spread=3.0, least=2, most=options.max_atoms)
+    wanted = {"train": options.molecules, "valid": options.read * 5 // 4}
+    found: dict[str, dict[str, str]] = {part: {} for part in wanted}
+    tries = max(_TRIES * wanted["valid"], 20 * options.molecules)
+    for smiles in itertools.islice(invented(7, sizes), tries):
+        key = skeleton(smiles) or smiles
+        part = found[split_of(key, 0.01, 0.0)]
+        if len(part) < wanted[split_of(key, 0.01, 0.0)]:
+            part[key] = smiles
+        if all(len(found[part]) == wanted[part] for part in wanted):
+            break
+    if not all(found.values()):
+        raise StageError(
+            f"of {tries:,} molecules of up to {options.max_atoms} atoms none is left to read that "
+            "nano has not seen; raise --max-atoms"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [smiles for part in found.values() for smiles in part.values()]
+    file.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def hold_out(dataset: Path, out: Path, most: int) -> None:
@@ -226,25 +278,15 @@ def hold_out(dataset: Path, out: Path, most: int) -> None:
 
 
 def nano_lessons(options: argparse.Namespace) -> dict[str, Lesson]:
-    """Settings for the small model; figures from runs on two CPU cores.
-
-    The base learns fastest with Muon at a high, then falling rate; most molecules come right only
-    while the rate falls. The adapters then need a rate ten times that of a large model.
-    """
+    """Settings for nano: adapters on a model so small need ten times the rate of a large one's."""
     drawings = 0.1 if options.images else 1.0  # the user's drawings are larger and fewer
     samples = {
         name: int(count * options.scale * drawings)
-        for name, count in {"base": 40_000, "instruction": 5_120, "cot": 9_600}.items()
+        for name, count in {"instruction": 5_120, "cot": 16_000}.items()
     }
-    full = _flags("--freeze_llm false --freeze_vision_tower false --freeze_merger false "
-                  "--optim_muon true --muon_lr 3e-3 --learning_rate 3e-3")  # fmt: skip
     lora = _flags(f"{_LORA} --lora_rank 16 --lora_alpha 32 --lora_dropout 0 "
                   "--learning_rate 1e-3 --merger_lr 3e-4 --vision_lr 5e-4")  # fmt: skip
-    return {
-        "base": Lesson(samples["base"], _STEP, full),
-        "instruction": Lesson(samples["instruction"], _STEP, lora),
-        "cot": Lesson(samples["cot"], _STEP, lora),
-    }
+    return {name: Lesson(count, _STEP, lora) for name, count in samples.items()}
 
 
 def real_lessons(scale: float) -> dict[str, Lesson]:
@@ -260,20 +302,6 @@ def real_lessons(scale: float) -> dict[str, Lesson]:
 
 def _flags(text: str) -> tuple[str, ...]:
     return tuple(text.split())
-
-
-def make_nano(folder: Path, *datasets: Path) -> None:
-    """A small Qwen2.5-VL with random weights, whose tokenizer has seen the words of the data."""
-    from eyesmol.frame import PixelFrame
-    from eyesmol.nano import create_nano
-
-    texts: list[str] = []
-    for dataset in datasets:
-        rows = json.loads((dataset / "train.json").read_text("utf-8"))
-        texts += [turn["value"] for row in rows[:: max(1, len(rows) // 2000)]
-                  for turn in row["conversations"]]  # fmt: skip
-    info = json.loads((datasets[0] / "dataset_info.json").read_text("utf-8"))
-    create_nano(folder, frame=PixelFrame.from_dict(info["pixel_frame"]), texts=texts)
 
 
 def train(base: Path | str, data: Path, out: Path, lesson: Lesson, *more: str | Path) -> None:
@@ -343,7 +371,6 @@ def report(road: Road, systems: list[str], gold_file: Path) -> None:
             "log_history"
         ]
         for name, run_folder in {
-            "base, in full": "base",
             "instruction LoRA": "instruction",
             "chain-of-thought LoRA, stacked": "cot_stack",
         }.items()
@@ -354,10 +381,10 @@ def report(road: Road, systems: list[str], gold_file: Path) -> None:
     page = write_report(
         road.folder / "report.html",
         title="EyesMol quickstart",
-        subtitle="From drawings to molecules: a base trained in full, a LoRA on instructions, a "
+        subtitle=f"From drawings to molecules: {systems[0]} as it was, a LoRA on instructions, a "
         "second LoRA stacked on it, merged, and read from held-out drawings.",
         evaluations=evaluations,
-        pictures=pictures_of(evaluations[-1]),
+        pictures=pictures_of(evaluations[-1], before=evaluations[0]),
         losses=losses,
         seconds=road.seconds,
         facts={"Merged against stacked": f"logits differ by at most {difference:.1e}"},

@@ -110,7 +110,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--ship", action="store_true",
                         help=f"put the model into {SHIPPED}: it is the default then")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of weights and molecules (0)")
-    parser.add_argument("--rows", type=json.loads, default={}, metavar="JSON",
+    parser.add_argument("--rows", type=row_options, default={}, metavar="JSON",
                         help="options of the rows, in place of the plan's")  # fmt: skip
     parser.add_argument("--exclude", type=Path, nargs="+", default=[], metavar="FILE",
                         help="molecules that no row shows: as for build --exclude")  # fmt: skip
@@ -118,10 +118,24 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, help="of each of its halves (the plan's)")
     parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="of the trainer")
     options = parser.parse_args()
+    for name in ("minutes", "steps"):
+        if (value := getattr(options, name)) is not None and value <= 0:
+            parser.error(f"--{name} {value:g}: expected more than 0")
     for name in ("out", "start", "keep"):
         if (folder := getattr(options, name)) is not None:
             setattr(options, name, folder.resolve())
     options.exclude = [path.resolve() for path in options.exclude]
+    return options
+
+
+def row_options(text: str) -> dict[str, Any]:
+    """Options of the rows from the command line."""
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: no JSON ({error})") from None
+    if not isinstance(options, dict):
+        raise argparse.ArgumentTypeError(f'{text}: expected an object such as {{"most": 8}}')
     return options
 
 

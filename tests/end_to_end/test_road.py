@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from data_preprocess.splits import skeleton, split_of
+from eyesmol.gold import load_gold
 from eyesmol.molfile import graph_to_molblock
+from eyesmol.nano import NANO, model_folder
 from eyesmol.recognizer import Recognizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +43,8 @@ def walk() -> Walk:
 
 
 # A few molecules, a few steps: the road is the same, only what it learns is not.
-SMALL = ("--max-atoms", "2", "--copies", "12", "--scale", "0.01", "--read", "8")
+SMALL = ("--molecules", "40", "--max-atoms", "7", "--copies", "2", "--scale", "0.01",
+         "--read", "12")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,6 @@ def test_every_stage_leaves_what_the_next_one_needs(small_road: Path) -> None:
     stages = json.loads((small_road / "stages.json").read_text())["seconds"]
     assert list(stages) == [
         "data",
-        "base, in full",
         "instruction LoRA",
         "chain-of-thought LoRA, stacked",
         "merge",
@@ -65,14 +68,15 @@ def test_every_stage_leaves_what_the_next_one_needs(small_road: Path) -> None:
     record = json.loads((small_road / "merged" / "merge.json").read_text())
     assert [Path(a["path"]).name for a in record["adapters"]] == ["instruction", "cot_stack"]
     assert record["verified"]["max_abs_difference"] < 1e-5
-    for name in ("base", "instruction", "cot_stack"):
+    for name in ("instruction", "cot_stack"):
         history = json.loads((small_road / name / "trainer_state.json").read_text())["log_history"]
         assert any("eval_loss" in row for row in history)
     rows = [json.loads(line) for line in (small_road / "predictions/stack.jsonl").open()]
-    assert len(rows) == 8
+    assert len(rows) == 12
     page = (small_road / "report.html").read_text()
     assert all(name in page for name in stages)
-    assert page.count("data:image/png") >= 8
+    assert page.count("data:image/png") >= 12
+    assert page.count("before, by nano") == 12
 
 
 def test_a_finished_road_says_so_and_another_one_is_not_mixed_in(
@@ -82,11 +86,26 @@ def test_a_finished_road_says_so_and_another_one_is_not_mixed_in(
     before = weights.stat().st_mtime_ns
     again = walk("--out", small_road, *SMALL)
     assert again.returncode == 0
-    assert again.stdout.count(": done") == 6
+    assert again.stdout.count(": done") == 5
     assert weights.stat().st_mtime_ns == before
-    other = walk("--out", small_road, *SMALL, "--max-atoms", "3")
+    other = walk("--out", small_road, *SMALL, "--copies", "3")
     assert other.returncode != 0
     assert "other options" in other.stderr
+
+
+def test_what_is_read_in_the_end_is_new_to_nano_and_to_every_lesson(small_road: Path) -> None:
+    def part(smiles: str) -> str:  # as in nano's own training
+        return split_of(skeleton(smiles) or smiles, 0.01, 0.0)
+
+    gold = load_gold(small_road / "held_out/gold.json").rows
+    molecules = (small_road / "data/molecules.smi").read_text("utf-8").split()
+    read = {molecules[int(Path(row.image).stem.split("-")[1])] for row in gold}
+    assert {part(smiles) for smiles in read} == {"valid"}
+    for data in ("cot", "instruction"):
+        rows = json.loads((small_road / "data" / data / "train.json").read_text("utf-8"))
+        shown = {molecules[int(row["id"].split("-")[1])] for row in rows}
+        assert {part(smiles) for smiles in shown} == {"train"}
+        assert len(shown) > 30
 
 
 def test_the_reader_sees_what_the_trainer_trained_on(small_road: Path) -> None:
@@ -116,8 +135,7 @@ def test_the_notebook_runs_top_to_bottom(
     import nbformat
     from nbclient import NotebookClient
 
-    monkeypatch.setenv("EYESMOL_MODEL", str(small_road / "merged"))
-    monkeypatch.setenv("EYESMOL_DATA", str(small_road / "data" / "cot"))
+    monkeypatch.setenv("EYESMOL_RUN", str(small_road))
     notebook = nbformat.read(ROOT / "inference" / "simple_inference_cot.ipynb", as_version=4)
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()  # raises where a cell fails
@@ -125,8 +143,7 @@ def test_the_notebook_runs_top_to_bottom(
     said = "".join(out.get("text", "") for out in shown)
     assert "blank sheet: no molecule" in said
     assert "Exact match" in said
-    # The adapters lie beside this model: they were merged again, and read the same.
-    assert re.search("merged, verified, and reads .* as before", said)
+    assert re.search("merged, verified, and reads .* as the quickstart's", said)
     assert sum("image/png" in out.get("data", {}) for out in shown) >= 4
 
 
@@ -157,13 +174,11 @@ def test_the_users_own_drawings_walk_the_same_road(walk: Walk, tmp_path: Path) -
     assert (out / "report.html").exists()
 
 
-def test_a_checkpoint_of_the_users_needs_no_base_stage(
-    small_road: Path, walk: Walk, tmp_path: Path
-) -> None:
-    done = walk("--model", small_road / "base", "--out", tmp_path, "--max-atoms", "2",
-                "--copies", "6", "--scale", "0.005", "--read", "2")  # fmt: skip
+def test_a_checkpoint_of_the_users_walks_it_too(walk: Walk, tmp_path: Path) -> None:
+    done = walk("--model", model_folder(NANO), "--out", tmp_path, "--molecules", "20",
+                "--max-atoms", "7", "--copies", "1", "--scale", "0.005",
+                "--read", "12")  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert "base, in full" not in json.loads((tmp_path / "stages.json").read_text())["seconds"]
     info = json.loads((tmp_path / "merged" / "dataset_info.json").read_text())
     assert info["pixel_frame"]["min_pixels"] > 112 * 112  # a real model sees larger pictures
     assert (tmp_path / "report.html").exists()

@@ -1,7 +1,7 @@
-"""A run in pieces: it stops after so many minutes, with a checkpoint, and goes on when called again.
+"""A run in pieces: it stops after so many minutes, with a checkpoint, and goes on when called.
 
-For machines that are lent by the minute. Nothing is lost between two pieces: the checkpoint is the
-one that a killed run goes on from, too.
+For machines that are there for minutes only. Nothing is lost between two pieces: the checkpoint is
+the one that a killed run goes on from, too.
 """
 
 from __future__ import annotations
