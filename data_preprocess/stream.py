@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,9 +104,8 @@ class Drawings:
         """Row `index`, the same whenever it is asked for."""
         if not 0 <= index < self.count:
             raise IndexError(f"row {index} of {self.count}")
-        # One in some hundred cannot be drawn or is of the other part.
-        names = (f"{self.seed}-{index}-{attempt}" for attempt in itertools.count())
-        tried = ((name, self._example(name, index)) for name in names)
+        # One in some hundred cannot be drawn.
+        tried = ((name, self._drawn(name, smiles)) for name, smiles in self.molecules(index))
         name, example = next((name, made) for name, made in tried if made is not None)
         assert example.graph is not None
         turn = cot_turn(example.graph, example.smiles, self.form)
@@ -134,14 +133,20 @@ class Drawings:
         size = sizes.draw(random.Random(f"{self.seed} block {block}"))
         return Sizes(size, 0.0, size, size)
 
-    def _example(self, name: str, index: int) -> Example | None:
-        number = number_of(name)
-        smiles = invent(self.seed, number, self.sizes(index))
-        key = skeleton(smiles) or smiles
-        part = "train" if split_of(key, self.held_out, 0.0) == "train" else "held_out"
-        if key in self._excluded or part != self.part:
-            return None
-        rng = random.Random(number)
+    def molecules(self, index: int) -> Iterator[tuple[str, str]]:
+        """Ids and SMILES that row `index` may show, without end; it shows the first that can be
+        drawn."""
+        sizes = self.sizes(index)
+        for attempt in itertools.count():
+            name = f"{self.seed}-{index}-{attempt}"
+            smiles = invent(self.seed, number_of(name), sizes)
+            key = skeleton(smiles) or smiles
+            part = "train" if split_of(key, self.held_out, 0.0) == "train" else "held_out"
+            if key not in self._excluded and part == self.part:
+                yield name, smiles
+
+    def _drawn(self, name: str, smiles: str) -> Example | None:
+        rng = random.Random(number_of(name))
         look: StyleRange = "varied" if rng.random() < self.varied else "clean"
         scale = rng.uniform(1, _LARGEST) if rng.random() < self.shrunk else 1.0
         side = round(self.side * scale)
