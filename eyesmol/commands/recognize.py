@@ -41,6 +41,11 @@ examples:
     --gpus-per-worker 0.5 --out read.parquet
 """
 
+_WITH_NANO = (
+    "reading with nano, the small reader that comes with EyesMol (docs/nano.md says what it can "
+    "read); --model names another"
+)
+
 
 def add(commands: Any) -> None:
     """Add the command to the parsers."""
@@ -230,6 +235,8 @@ def _report(output: Path, pictures: int, failed: int, without: int) -> None:
 def _check(options: argparse.Namespace) -> None:
     """Say what does not go together."""
     if not options.server:
+        if not options.model:
+            print(_WITH_NANO, file=sys.stderr)
         options.model = model_folder(options.model or NANO)
     if options.engine == "ray" and (options.server or options.out == "-"):
         raise UsageError(
