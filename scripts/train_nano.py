@@ -27,6 +27,7 @@ from quickstart import ROOT, TRAINER, StageError, run
 
 CONFIG = "Qwen2-VL-Finetune/configs/nano.yaml"
 SHIPPED = "eyesmol/weights/nano"
+_REMADE = ("*.safetensors", "SHA256SUMS", "calibration.json")  # by each piece
 _SHIPPED_BYTES = 25_000_000  # of the weights, at most
 _PART = 15_000_000  # bytes of a kept file: what is lent often takes no larger ones
 _NAME = "nano.tar"
@@ -167,6 +168,7 @@ def train(options: argparse.Namespace) -> None:
     if options.keep:
         pack(folder, options.keep)
     if options.ship:
+        calibrate(folder, valid)
         ship(folder, ROOT / SHIPPED)
     report(folder)
 
@@ -326,12 +328,22 @@ def assemble(output: Path, base: Path, folder: Path, pieces: list[dict[str, Any]
     """A model folder that needs nothing else: what the piece began with, and its weights."""
     draft = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(base, draft, ignore=shutil.ignore_patterns("*.safetensors", "SHA256SUMS"))
+    shutil.copytree(base, draft, ignore=shutil.ignore_patterns(*_REMADE))
     shutil.copyfile(latest(output) / "model.safetensors", draft / "model.safetensors")
     write_json(draft / "training.json", pieces)
     write_checksums(draft)
     shutil.rmtree(folder, ignore_errors=True)
     return draft.rename(folder)
+
+
+def calibrate(folder: Path, valid: Path) -> None:
+    """Let its confidences be shares of right answers, on drawings that are kept from training."""
+    answers = valid.with_name("answers.jsonl")
+    answers.unlink(missing_ok=True)
+    run("-m", "eyesmol", "recognize", valid.parent / "images", "--model", folder,
+        "--batch-size", 16, "--out", answers)  # fmt: skip
+    run("-m", "eyesmol", "calibrate", valid, answers, "--out", folder / "calibration.json")
+    write_checksums(folder)
 
 
 def ship(folder: Path, shipped: Path) -> None:
