@@ -11,6 +11,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from data_preprocess.examples import Drop, Example, fitted
 from data_preprocess.exclude import read_excluded
 from data_preprocess.invented import Sizes, invent
-from data_preprocess.render import RenderError, StyleRange, render
+from data_preprocess.render import RenderError, Style, StyleRange, render
 from data_preprocess.sources import InputError
 from data_preprocess.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import cot_turn
@@ -29,6 +30,7 @@ from eyesmol.frame import PixelFrame
 __all__ = ["Drawings", "store"]
 
 _LARGEST = 3.0  # times the side
+_OBLONG = 2.0  # width to height, or height to width
 
 
 class Drawings:
@@ -41,6 +43,9 @@ class Drawings:
         varied: share of the pictures in varied styles; the rest is clean.
         shrunk: share of the pictures that are drawn up to three times as large, as they come from
             other programs, and made smaller by the pixel frame.
+        oblong: share of the pictures that are drawn up to twice as wide as high, or as high as
+            wide; the model sees them stretched, as it will see those of others.
+        coloured: share of the clean pictures whose letters have the usual colours.
         least, most: heavy atoms.
         mean, spread: of their normal distribution; USPTO's by default.
         grow: share of the rows in which `most` rises from `start` to its full value, so that small
@@ -67,6 +72,8 @@ class Drawings:
         side: int = 224,
         varied: float = 0.5,
         shrunk: float = 0.5,
+        oblong: float = 0.5,
+        coloured: float = 0.25,
         least: int = 3,
         most: int = 60,
         mean: float = Sizes.mean,
@@ -84,7 +91,7 @@ class Drawings:
         if not 1 <= least <= (min(start, most) if grow else most):
             raise InputError(f"sizes from {least} to {most} atoms (at the start {start}): none fit")
         self.count, self.seed, self.side = count, seed, side
-        self.varied, self.shrunk = varied, shrunk
+        self.varied, self.shrunk, self.oblong, self.coloured = varied, shrunk, oblong, coloured
         self.least, self.most, self.mean, self.spread = least, most, mean, spread
         self.grow, self.start, self.alike = grow, start, alike
         self.form: AnswerForm = form
@@ -147,11 +154,19 @@ class Drawings:
 
     def _drawn(self, name: str, smiles: str) -> Example | None:
         rng = random.Random(number_of(name))
+
+        def chance(share: float) -> bool:  # what is not asked for leaves the other choices alone
+            return share > 0 and rng.random() < share
+
         look: StyleRange = "varied" if rng.random() < self.varied else "clean"
         scale = rng.uniform(1, _LARGEST) if rng.random() < self.shrunk else 1.0
-        side = round(self.side * scale)
+        ratio = _OBLONG ** rng.uniform(-1, 1) if chance(self.oblong) else 1.0
+        size = round(self.side * scale * ratio**0.5), round(self.side * scale / ratio**0.5)
+        style = None
+        if look == "clean" and chance(self.coloured):
+            style = replace(Style.random(rng, size), colour=True)
         try:
-            drawing = render(smiles, (side, side), seed=rng.getrandbits(63), look=look)
+            drawing = render(smiles, size, seed=rng.getrandbits(63), look=look, style=style)
             return fitted(Example(drawing.image, drawing.graph, drawing.smiles), self.frame)
         except (RenderError, Drop):
             return None

@@ -111,6 +111,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, metavar="N",
                         help="stop after so long, with a checkpoint")  # fmt: skip
     parser.add_argument("--steps", type=int, metavar="N", help="of this piece (the plan's)")
+    parser.add_argument("--decay", type=int, metavar="N",
+                        help="steps at the end in which the rate falls (a third)")  # fmt: skip
     parser.add_argument("--more-follows", action="store_true",
                         help="keep the rate high to the end: another piece goes on")  # fmt: skip
     parser.add_argument("--start", type=Path, metavar="DIR",
@@ -128,7 +130,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, help="of each of its halves (the plan's)")
     parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="of the trainer")
     options = parser.parse_args()
-    for name in ("minutes", "steps"):
+    for name in ("minutes", "steps", "decay"):
         if (value := getattr(options, name)) is not None and value <= 0:
             parser.error(f"--{name} {value:g}: expected more than 0")
     for name in ("out", "start", "keep"):
@@ -197,8 +199,8 @@ def trainer_flags(options: argparse.Namespace, plan: Plan, pieces: int) -> dict[
     flags["warmup_steps"] = min(flags.get("warmup_steps", config["warmup_steps"]), steps // 10 + 1)
     if options.more_follows:
         flags |= {"lr_scheduler_type": "constant_with_warmup", "lr_scheduler_kwargs": {}}
-    else:  # the last third
-        flags["lr_scheduler_kwargs"] = {"num_decay_steps": steps // 3}
+    else:
+        flags["lr_scheduler_kwargs"] = {"num_decay_steps": options.decay or steps // 3}
     if options.minutes:
         flags["max_minutes"] = options.minutes
     if options.gpu:  # every core but the trainer's own draws

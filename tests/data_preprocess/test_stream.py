@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from data_preprocess.render import Drawing, render
 from data_preprocess.sources import InputError
 from data_preprocess.splits import skeleton, split_of
 from data_preprocess.stream import Drawings, store
@@ -27,14 +29,45 @@ def test_a_row_depends_on_seed_and_number_alone(index: int, seed: int) -> None:
     again = Drawings(1_000, seed=seed, varied=0.5, **SMALL)[index]
     assert first["image"].tobytes() == again["image"].tobytes()
     assert first["conversations"] == again["conversations"]
-    assert first["image"].size == (112, 112)
+    width, height = first["image"].size
+    assert width * height <= 112 * 112
     answer = read_answer(first["conversations"][1]["value"])
     assert not answer.problems
     found, problems = graph_to_smiles(answer.graph)
     if not problems:  # abbreviations and R groups of a varied style
         assert answer.smiles is not None
         assert found == canonical_smiles(answer.smiles)
-    assert all(0 <= atom.x < 112 and 0 <= atom.y < 112 for atom in answer.graph.atoms)
+    assert all(0 <= atom.x < width and 0 <= atom.y < height for atom in answer.graph.atoms)
+
+
+def coloured(image: Image.Image) -> bool:
+    return bool(np.ptp(np.asarray(image.convert("RGB")).astype(int), axis=2).max() > 40)
+
+
+def test_shapes_and_colours_are_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def spied(smiles: str, size: tuple[int, int], **options: Any) -> Drawing:
+        sizes.append(size)
+        return render(smiles, size, **options)
+
+    monkeypatch.setattr("data_preprocess.stream.render", spied)
+
+    def rows(**options: float) -> list[Any]:
+        plain: dict[str, Any] = {"varied": 0.0, "shrunk": 0.0, "oblong": 0.0, "coloured": 0.0}
+        made = Drawings(40, **{**plain, **options}, **SMALL)
+        sizes.clear()
+        return [made[index]["image"] for index in range(40)]
+
+    assert not any(coloured(image) for image in rows())
+    assert set(sizes) == {(112, 112)}
+    assert sum(coloured(image) for image in rows(coloured=1.0)) > 20  # hydrocarbons are black
+    assert set(sizes) == {(112, 112)}
+    assert {image.size for image in rows(oblong=1.0)} == {(112, 112)}  # as the model sees them
+    wide = [width / height for width, height in sizes]
+    assert 0.49 < min(wide) < 0.7 < 1.4 < max(wide) < 2.05
+    rows(shrunk=1.0)
+    assert 112 <= min(size[0] for size in sizes) < 200 < max(size[0] for size in sizes) <= 336
 
 
 def test_held_out_and_excluded_molecules_are_never_shown(tmp_path: Path) -> None:
