@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -222,14 +223,16 @@ def trainer_flags(options: argparse.Namespace, plan: Plan, pieces: int) -> dict[
 def beginning(options: argparse.Namespace, plan: Plan) -> Path:
     """The model folder that the piece trains."""
     folder: Path = options.out / "start"
-    if not (folder / "training.json").exists():  # the last file that is written
-        shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        draft = folder.with_name("start.tmp")
+        shutil.rmtree(draft, ignore_errors=True)
         if options.start is None:
-            create(folder, options, plan)
+            create(draft, options, plan)
         elif (options.start / "config.json").exists():
-            shutil.copytree(options.start, folder)
+            shutil.copytree(options.start, draft)
         else:
-            unpack(options.start, folder)
+            unpack(options.start, draft)
+        draft.rename(folder)
     return folder
 
 
@@ -261,7 +264,6 @@ def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
         "prompt_version": PROMPT_VERSION,
     }
     write_json(folder / "dataset_info.json", info)
-    write_json(folder / "training.json", [])
 
 
 def evaluation_rows(out: Path, rows: dict[str, Any]) -> Path:
@@ -280,8 +282,9 @@ def evaluation_rows(out: Path, rows: dict[str, Any]) -> Path:
 
 
 def read_pieces(folder: Path) -> list[dict[str, Any]]:
-    """The record of training of a model folder: a piece after the other."""
-    pieces: list[dict[str, Any]] = json.loads((folder / "training.json").read_text("utf-8"))
+    """The record of training of a model folder, a piece after the other."""
+    file = folder / "training.json"
+    pieces: list[dict[str, Any]] = json.loads(file.read_text("utf-8")) if file.exists() else []
     return pieces
 
 
@@ -379,16 +382,19 @@ def write_json(path: Path, value: Any) -> None:
 
 def pack(folder: Path, keep: Path) -> None:
     """A model folder as an archive in parts, named so that their order is that of their names."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as archive:
+        archive.add(folder, "nano")
+    whole.seek(0)
     keep.mkdir(parents=True, exist_ok=True)
+    drafts = []
+    for number, part in enumerate(iter(lambda: whole.read(_PART), b"")):
+        drafts.append(keep / f"new.{_NAME}.{number:03d}")
+        drafts[-1].write_bytes(part)
     for old in keep.glob(f"{_NAME}.*"):
         old.unlink()
-    whole = keep / _NAME
-    with tarfile.open(whole, "w") as archive:
-        archive.add(folder, folder.name)
-    with whole.open("rb") as file:
-        for number, part in enumerate(iter(lambda: file.read(_PART), b"")):
-            (keep / f"{_NAME}.{number:03d}").write_bytes(part)
-    whole.unlink()
+    for draft in drafts:
+        draft.rename(draft.with_name(draft.name.removeprefix("new.")))
 
 
 def unpack(keep: Path, folder: Path) -> None:
@@ -398,23 +404,19 @@ def unpack(keep: Path, folder: Path) -> None:
         StageError: no part is there, or they are no archive of one nano folder.
     """
     parts = sorted(keep.glob(f"{_NAME}.*"))
-    draft = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    whole = draft / _NAME
-    with whole.open("wb") as file:
-        for part in parts:
-            file.write(part.read_bytes())
+    whole = io.BytesIO(b"".join(part.read_bytes() for part in parts))
+    unpacked = folder.with_name(f"{folder.name}.unpacked")
+    shutil.rmtree(unpacked, ignore_errors=True)
     try:
-        with tarfile.open(whole) as archive:
-            archive.extractall(draft, filter="data")
-        (draft / "nano").rename(folder)
+        with tarfile.open(fileobj=whole) as archive:
+            archive.extractall(unpacked, filter="data")
+        (unpacked / "nano").rename(folder)
     except (tarfile.TarError, OSError) as error:
         raise StageError(
             f"--start {keep}: found {len(parts)} parts {_NAME}.NNN that make no whole archive "
             f"({error}); expected a model folder, or all the files that --keep wrote"
         ) from None
-    shutil.rmtree(draft)
+    unpacked.rmdir()
 
 
 def report(folder: Path) -> None:
