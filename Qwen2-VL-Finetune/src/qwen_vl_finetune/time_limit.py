@@ -6,6 +6,7 @@ the one that a killed run goes on from, too.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -18,7 +19,8 @@ class TimeLimit(TrainerCallback):
     """Ends the training loop after the first step that is too late.
 
     Args:
-        minutes: from the first step on; evaluation counts, loading the model doesn't.
+        minutes: from the first step on; evaluation counts, loading the model doesn't. `math.inf`
+            for a run that ends by itself, whose processes then need not wait for each other.
     """
 
     def __init__(self, minutes: float) -> None:
@@ -37,7 +39,7 @@ class TimeLimit(TrainerCallback):
     ) -> None:
         """Look at the clock; the first process's holds, so that all stop at the same step."""
         late = time.monotonic() - self.begun > self.seconds
-        if args.world_size > 1:
+        if args.world_size > 1 and math.isfinite(self.seconds):
             late = bool(broadcast(torch.tensor(int(late), device=args.device)))
         if late and state.global_step < state.max_steps:
             self.reached = control.should_save = control.should_training_stop = True
