@@ -143,8 +143,8 @@ def prompt_batch(samples: list[Sample], processor: Processor) -> dict[str, torch
     """Prompts to one batch, filled up on the left, so that all answers begin side by side.
 
     Returns:
-        `input_ids`, `attention_mask`, `mm_token_type_ids` [B, S]; where there are pictures, also
-        `pixel_values` [patches, 3 * t * p * p] and `image_grid_thw` [N, 3].
+        `input_ids`, `attention_mask`, `mm_token_type_ids` [B, S], and what
+        `Processor.visual_inputs` gives.
     """
     prompts = [prompt_of(sample) for sample in samples]
     size = (len(prompts), max(len(prompt) for prompt in prompts))
@@ -152,13 +152,12 @@ def prompt_batch(samples: list[Sample], processor: Processor) -> dict[str, torch
     mask = torch.zeros(size, dtype=torch.long)
     for i, prompt in enumerate(prompts):
         ids[i, -len(prompt) :], mask[i, -len(prompt) :] = prompt, 1
-    is_image = (ids == processor.image_token_id) & mask.bool()
-    batch = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": is_image.int()}
-    grids = [grid for sample in samples for grid in sample["grids"]]
-    if grids:
-        pixels = np.concatenate([part for sample in samples for part in sample["pixels"]])
-        batch["pixel_values"] = processor.pixel_values(pixels)
-        batch["image_grid_thw"] = torch.tensor(grids, dtype=torch.long)
+    types = processor.token_types(ids) * mask.int()
+    batch = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": types}
+    batch |= processor.visual_inputs(samples)
+    seconds = [value for sample in samples for value in sample["video_seconds"]]
+    if seconds and processor.videos.wants_seconds:
+        batch["second_per_grid_ts"] = torch.tensor(seconds)
     return batch
 
 

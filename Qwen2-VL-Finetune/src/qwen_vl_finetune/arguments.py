@@ -23,6 +23,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from .errors import UserError, raise_all
 from .plugins import is_maker
+from .video import VideoBudget
 
 
 def _help(text: str) -> dict[str, str]:
@@ -95,6 +96,23 @@ class DataArguments:
         default=None,
         metadata=_help("Most pixels of a resized picture (28 x 28 pixels are one token)."),
     )
+    video_fps: float | None = field(
+        default=None, metadata=_help("Frames a second that are taken of a video (2 if unset).")
+    )
+    video_min_frames: int | None = field(
+        default=None,
+        metadata=_help("Fewest frames of a video, if it has as many (4 if unset)."),
+    )
+    video_max_frames: int | None = field(
+        default=None, metadata=_help("Most frames of a video, evenly chosen (768 if unset).")
+    )
+    video_max_pixels: int | None = field(
+        default=None,
+        metadata=_help(
+            "Most pixels of a video, all its resized frames together (28 x 28 pixels of two "
+            "frames are one token; 4096 tokens if unset). A frame keeps one token at least."
+        ),
+    )
     max_seq_length: int = field(
         default=8192,
         metadata=_help("Longest sample in tokens; longer ones are refused, never cut."),
@@ -120,9 +138,9 @@ class DataArguments:
     skip_bad_images: bool = field(
         default=False,
         metadata=_help(
-            "Let a row whose picture can't be read teach nothing (named once, counted, listed in "
-            "skipped.jsonl) instead of stopping there. Rows to evaluate on are read beforehand "
-            "and left out."
+            "Let a row whose picture or video can't be read teach nothing (named once, counted, "
+            "listed in skipped.jsonl) instead of stopping there. Rows to evaluate on are read "
+            "beforehand and left out."
         ),
     )
     image_cache: str | None = field(
@@ -278,6 +296,23 @@ class Arguments:
     def makes_rows(self) -> bool:
         """Whether a plug-in makes the training rows."""
         return self.data.data_path is not None and is_maker(self.data.data_path)
+
+    @property
+    def video_budget(self) -> VideoBudget:
+        """How much of a video is taken."""
+        data = self.data
+        asked = {
+            "fps": data.video_fps,
+            "min_frames": data.video_min_frames,
+            "max_frames": data.video_max_frames,
+            "max_pixels": data.video_max_pixels,
+        }
+        return VideoBudget(**{name: value for name, value in asked.items() if value is not None})
+
+    @property
+    def shards_weights(self) -> bool:
+        """Whether processes share the weights out (FSDP, ZeRO-3)."""
+        return bool(self.train.fsdp) or _shards_weights(self.train.deepspeed)
 
     @property
     def pack_budget(self) -> int:
@@ -613,6 +648,21 @@ def _range_problems(arguments: Arguments) -> list[str]:
             problems.append(f"--{name} {value}: in pixels, at least {28 * 28} (28 x 28 is a token)")
     if low is not None and high is not None and low > high:
         problems.append(f"--image_min_pixels {low} is more than --image_max_pixels {high}")
+    budget = arguments.video_budget
+    for name, amount, least in (
+        ("min_frames", budget.min_frames, 2),
+        ("max_frames", budget.max_frames, 2),
+        ("max_pixels", budget.max_pixels, 2 * 28 * 28),
+    ):
+        if amount < least:
+            problems.append(f"--video_{name} {amount}: expected at least {least}")
+    if budget.fps <= 0:
+        problems.append(f"--video_fps {budget.fps}: expected more than 0")
+    if budget.min_frames > budget.max_frames:
+        problems.append(
+            f"--video_min_frames {budget.min_frames} is more than --video_max_frames "
+            f"{budget.max_frames}"
+        )
     minutes = arguments.train.max_minutes
     if minutes is not None and minutes <= 0:
         problems.append(f"--max_minutes {minutes}: expected more than 0")
@@ -789,7 +839,7 @@ def _evaluation_problems(arguments: Arguments) -> list[str]:
             problems.append(f"--{name} needs --eval_score")
     if train.eval_score and not arguments.data.eval_path:
         problems.append("--eval_score needs --eval_path")
-    if train.eval_score and (train.fsdp or _shards_weights(train.deepspeed)):
+    if train.eval_score and arguments.shards_weights:
         problems.append(
             "--eval_score: processes generate at their own pace, which sharded weights (FSDP, "
             "ZeRO-3) don't allow; use ZeRO-2 or leave it out"

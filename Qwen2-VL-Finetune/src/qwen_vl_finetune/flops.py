@@ -75,7 +75,8 @@ class TrainingCost:
     def __call__(self, note: BatchNote) -> float:
         """Operations of training on a batch."""
         tokens = sum(note.lengths)
-        patches = [t * h * w for t, h, w in note.grids]
+        # frames of a video (two make one step in time) don't see each other in the tower
+        patches = [h * w for t, h, w in note.grids for _ in range(t)]
         counts = {
             "vision": sum(patches),
             "merger": sum(patches) / self.merge,

@@ -10,11 +10,12 @@ are meant, as `dataset_info.json` does for a file.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .data import LlavaDataset, Row, Sample, image_names, row_label, row_problem
+from .data import LlavaDataset, Row, Sample, image_names, row_label, row_problem, video_names
 from .errors import DataError, UserError
 from .plugins import load_plugin
 from .processing import Processor
@@ -87,8 +88,17 @@ class MadeRows(LlavaDataset):
 
     @property
     def has_images(self) -> bool:
-        """Whether the first row has a picture."""
-        return bool(image_names(self.row(0)))
+        """Whether the first row has a picture or a video."""
+        return bool(image_names(self._first) or video_names(self._first))
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether the first row has a video."""
+        return bool(video_names(self._first))
+
+    @functools.cached_property
+    def _first(self) -> Row:
+        return self.row(0)
 
     def lengths(self) -> list[int]:
         """Lengths in tokens, from rows spread evenly over all: each stands for its neighbours."""

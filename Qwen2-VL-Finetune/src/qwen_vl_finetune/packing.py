@@ -123,6 +123,6 @@ class PackCollator(Collator):
         return {
             "input_ids": ids[None],
             "labels": torch.cat(labels)[None],
-            "mm_token_type_ids": (ids == self.processor.image_token_id).int()[None],
+            "mm_token_type_ids": self.processor.token_types(ids)[None],
             "position_ids": torch.cat(positions, dim=1)[:, None],
         }

@@ -1,13 +1,13 @@
 """From a conversation and its pictures to token ids, labels, patches and M-RoPE positions.
 
-Tokenizer and image processor are the model's own; the video part of the stock processor class is
-left out, because it needs torchvision and nothing here uses it.
+Tokenizer and image processor are the model's own; the video part of the stock processor class,
+which needs torchvision, has its stand-in in video.py.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
 
 from .errors import UserError
 from .model_folder import PixelFrame, read_config, read_json, require_processor
+from .video import VIDEO_PAD, VideoBudget, VideoLayout, VideoProcessor
 
 IGNORED = -100  # the label that torch's cross entropy skips
 
@@ -45,15 +46,23 @@ class Processor:
     Args:
         tokenizer: the model's tokenizer, its `chat_template` set.
         image_processor: the stock PIL image processor with its pixel budget set.
+        videos: the video processor.
         image_token_id: the id that stands for one merged patch in the token sequence.
+        video_token_id: the same of a video.
     """
 
     def __init__(
-        self, tokenizer: Any, image_processor: Qwen2VLImageProcessorPil, image_token_id: int
+        self,
+        tokenizer: Any,
+        image_processor: Qwen2VLImageProcessorPil,
+        videos: VideoProcessor,
+        image_token_id: int,
+        video_token_id: int,
     ) -> None:
         self.tokenizer = tokenizer
         self.image_processor = image_processor
-        self.image_token_id = image_token_id
+        self.videos = videos
+        self.image_token_id, self.video_token_id = image_token_id, video_token_id
         self.merge = int(image_processor.merge_size)
         self.patch = int(image_processor.patch_size)
         self.temporal_patch = int(image_processor.temporal_patch_size)
@@ -109,13 +118,46 @@ class Processor:
         pixels = blocks.transpose(1, 4, 2, 5, 0, 3, 6).reshape(-1, 3, p, p)
         return ImagePatches(np.ascontiguousarray(pixels, dtype=np.uint8), grid)
 
-    def pixel_values(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """Rescaled, normalised patches: uint8 [n, 3, p, p] -> float32 [n, 3 * t * p * p]."""
-        n, channels, p, _ = pixels.shape
+    def pixel_values(
+        self, pixels: npt.NDArray[np.uint8], table: npt.NDArray[np.float32] | None = None
+    ) -> torch.Tensor:
+        """Rescaled, normalised patches: uint8 to float32 [n, 3 * t * p * p].
+
+        Args:
+            pixels: [n, 3, p, p] of pictures, which last for t frames, or [n, 3, t, p, p] of videos.
+            table: what each shade becomes; that of pictures if None.
+        """
+        table = self.pixel_table if table is None else table
+        n, channels, p = pixels.shape[0], pixels.shape[1], pixels.shape[-1]
         values = np.empty((n, channels, self.temporal_patch, p, p), dtype=np.float32)
         for channel in range(channels):
-            values[:, channel] = self.pixel_table[channel].take(pixels[:, channel])[:, None]
+            shades = table[channel].take(pixels[:, channel])
+            values[:, channel] = shades[:, None] if pixels.ndim == 4 else shades
         return torch.from_numpy(values.reshape(n, -1))
+
+    def visual_inputs(self, samples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """The pictures and videos of all samples one after the other, as the model takes them.
+
+        Returns:
+            Where there are pictures, `pixel_values` [patches, 3 * t * p * p] and `image_grid_thw`
+            [N, 3]; where there are videos, `pixel_values_videos` and `video_grid_thw` alike.
+        """
+        inputs = {}
+        for key, grid_key, values, grids, table in (
+            ("pixels", "grids", "pixel_values", "image_grid_thw", self.pixel_table),
+            ("video_pixels", "video_grids", "pixel_values_videos", "video_grid_thw",
+             self.videos.pixel_table),
+        ):  # fmt: skip
+            found = [grid for sample in samples for grid in sample[grid_key]]
+            if found:
+                parts = [part for sample in samples for part in sample[key]]
+                inputs[values] = self.pixel_values(np.concatenate(parts), table)
+                inputs[grids] = torch.tensor(found, dtype=torch.long)
+        return inputs
+
+    def token_types(self, ids: torch.Tensor) -> torch.Tensor:
+        """What each token stands for a piece of: 1 a picture, 2 a video, 0 text."""
+        return (ids == self.image_token_id).int() + 2 * (ids == self.video_token_id).int()
 
     # ---- text ----
 
@@ -152,44 +194,74 @@ class Processor:
             done = prompt + answer
 
     def encode(
-        self, messages: list[Message], grids: list[tuple[int, int, int]]
+        self,
+        messages: list[Message],
+        grids: list[tuple[int, int, int]],
+        videos: Sequence[VideoLayout] = (),
     ) -> dict[str, npt.NDArray[np.int64]]:
         """Token ids, labels and positions of one conversation.
 
         Args:
-            messages: chat messages; a content is a text or a list of image and text parts.
+            messages: chat messages; a content is a text or a list of image, video and text parts.
             grids: patch grids (t, h, w) of the pictures, in order.
+            videos: the videos, in order.
 
         Returns:
             `input_ids` [S], `labels` [S] (`IGNORED` but on answers), `position_ids` [3, S].
         """
+        if videos:
+            self.require_video_template()
         ids: list[int] = []
         labels: list[int] = []
-        waiting = iter(grids)
+        copies = {
+            self.image_token_id: iter([self.tokens_of(grid) for grid in grids]),
+            self.video_token_id: iter([size for video in videos for size in video.blocks]),
+        }
+        spelled = iter([video.text for video in videos])
         for text, is_answer in self.segments(messages):
             if is_answer:
                 piece = self._tokenize(text)
                 labels += piece
             else:
-                piece = self._with_image_tokens(self._tokenize_prompt(text), waiting)
+                first, *rest = text.split(VIDEO_PAD)
+                text = first + "".join(next(spelled) + after for after in rest)
+                piece = _with_copies(self._tokenize_prompt(text), copies)
                 labels += [IGNORED] * len(piece)
             ids += piece
         input_ids = np.asarray(ids, dtype=np.int64)
-        positions = mrope_positions(input_ids == self.image_token_id, grids, self.merge)
         return {
             "input_ids": input_ids,
             "labels": np.asarray(labels, dtype=np.int64),
-            "position_ids": positions,
+            "position_ids": self._positions(input_ids, grids, videos),
         }
 
-    def _with_image_tokens(
-        self, ids: list[int], grids: Iterator[tuple[int, int, int]]
-    ) -> list[int]:
-        expanded: list[int] = []
-        for token in ids:
-            copies = self.tokens_of(next(grids)) if token == self.image_token_id else 1
-            expanded += [token] * copies
-        return expanded
+    def _positions(
+        self,
+        ids: npt.NDArray[np.int64],
+        grids: list[tuple[int, int, int]],
+        videos: Sequence[VideoLayout],
+    ) -> npt.NDArray[np.int64]:
+        if not videos:
+            return mrope_positions(ids == self.image_token_id, grids, self.merge)
+        types = self.token_types(torch.from_numpy(ids)).numpy()
+        return self.videos.positions(ids, types, grids, videos)
+
+    def require_video_template(self) -> None:
+        """Raise if the chat template says nothing where a message holds a video."""
+        message = {"role": "user", "content": [{"type": "video"}]}
+        if self.render([message]).count(VIDEO_PAD) != 1:
+            raise UserError(
+                f"the model's chat template writes no {VIDEO_PAD} for a video, so the model would "
+                "not see it. Give the model folder the template of a Qwen-VL instruct model."
+            )
+
+
+def _with_copies(ids: list[int], copies: dict[int, Iterator[int]]) -> list[int]:
+    """Each token that stands for something seen, as often as its turn in `copies` says."""
+    expanded: list[int] = []
+    for token in ids:
+        expanded += [token] * (next(copies[token]) if token in copies else 1)
+    return expanded
 
 
 def mrope_positions(
@@ -235,12 +307,15 @@ def _pixel_table(processor: Qwen2VLImageProcessorPil) -> npt.NDArray[np.float32]
     return np.asarray(values, dtype=np.float32).reshape(3, 256)
 
 
-def load_processor(folder: Path, frame: PixelFrame | None = None) -> Processor:
-    """Load tokenizer, chat template and image processor of a model folder.
+def load_processor(
+    folder: Path, frame: PixelFrame | None = None, budget: VideoBudget | None = None
+) -> Processor:
+    """Load tokenizer, chat template, image and video processor of a model folder.
 
     Args:
         folder: a model folder.
         frame: the pixel budget; the folder's own where it is None.
+        budget: how much of a video is taken.
     """
     require_processor(folder)
     config = read_config(folder)
@@ -259,7 +334,14 @@ def load_processor(folder: Path, frame: PixelFrame | None = None) -> Processor:
         image_processor.size = SizeDict(
             shortest_edge=frame.min_pixels, longest_edge=frame.max_pixels
         )
-    return Processor(tokenizer, image_processor, int(config["image_token_id"]))
+    budget = budget or VideoBudget()
+    return Processor(
+        tokenizer,
+        image_processor,
+        VideoProcessor(folder, config["model_type"], image_processor, budget),
+        int(config["image_token_id"]),
+        int(config["video_token_id"]),
+    )
 
 
 def _load_image_processor(folder: Path) -> Qwen2VLImageProcessorPil:
