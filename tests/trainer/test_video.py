@@ -192,7 +192,7 @@ def test_a_sample_equals_stock(
     assert len(expected["input_ids"][0]) == len(ids) + 1
     assert [list(layout.grid)] == expected["video_grid_thw"].tolist()
     pixels = processor.videos.patches(clips / name, layout, clip)
-    found = processor.pixel_values(pixels, processor.videos.pixel_table)
+    found = processor.pixel_values(pixels)
     assert torch.equal(found, expected["pixel_values_videos"])
     if family == "qwen2_5_vl":
         assert layout.seconds == pytest.approx(float(expected["second_per_grid_ts"][0]))
@@ -214,7 +214,7 @@ def test_a_sample_equals_what_stock_gave(family: str, models: dict[str, Path], c
     assert len(processor.encode(MESSAGES, [], [layout])["input_ids"]) == tokens
     clip = read_clip(clips / "frames", BUDGET.fps)
     pixels = processor.videos.patches(clips / "frames", layout, clip)
-    found = processor.pixel_values(pixels, processor.videos.pixel_table)
+    found = processor.pixel_values(pixels)
     assert float(found.mean()) == pytest.approx(mean, abs=2e-3)
     assert float(found.std()) == pytest.approx(deviation, abs=2e-3)
     assert found[7, :900:300].tolist() == pytest.approx(values, abs=0.03)

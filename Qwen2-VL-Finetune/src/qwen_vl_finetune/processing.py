@@ -118,16 +118,13 @@ class Processor:
         pixels = blocks.transpose(1, 4, 2, 5, 0, 3, 6).reshape(-1, 3, p, p)
         return ImagePatches(np.ascontiguousarray(pixels, dtype=np.uint8), grid)
 
-    def pixel_values(
-        self, pixels: npt.NDArray[np.uint8], table: npt.NDArray[np.float32] | None = None
-    ) -> torch.Tensor:
+    def pixel_values(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
         """Rescaled, normalised patches: uint8 to float32 [n, 3 * t * p * p].
 
         Args:
             pixels: [n, 3, p, p] of pictures, which last for t frames, or [n, 3, t, p, p] of videos.
-            table: what each shade becomes; that of pictures if None.
         """
-        table = self.pixel_table if table is None else table
+        table = self.pixel_table if pixels.ndim == 4 else self.videos.pixel_table
         n, channels, p = pixels.shape[0], pixels.shape[1], pixels.shape[-1]
         values = np.empty((n, channels, self.temporal_patch, p, p), dtype=np.float32)
         for channel in range(channels):
@@ -143,15 +140,14 @@ class Processor:
             [N, 3]; where there are videos, `pixel_values_videos` and `video_grid_thw` alike.
         """
         inputs = {}
-        for key, grid_key, values, grids, table in (
-            ("pixels", "grids", "pixel_values", "image_grid_thw", self.pixel_table),
-            ("video_pixels", "video_grids", "pixel_values_videos", "video_grid_thw",
-             self.videos.pixel_table),
-        ):  # fmt: skip
+        for key, grid_key, values, grids in (
+            ("pixels", "grids", "pixel_values", "image_grid_thw"),
+            ("video_pixels", "video_grids", "pixel_values_videos", "video_grid_thw"),
+        ):
             found = [grid for sample in samples for grid in sample[grid_key]]
             if found:
                 parts = [part for sample in samples for part in sample[key]]
-                inputs[values] = self.pixel_values(np.concatenate(parts), table)
+                inputs[values] = self.pixel_values(np.concatenate(parts))
                 inputs[grids] = torch.tensor(found, dtype=torch.long)
         return inputs
 
