@@ -360,6 +360,19 @@ def test_a_budget_of_pixels_is_kept(models: dict[str, Path]) -> None:
         assert videos.layout(Clip(1, 30, 640, 480)).frames == [0, 0]
 
 
+@needs_av
+def test_frames_are_counted_where_the_header_does_not_say(tmp_path: Path) -> None:
+    """Matroska has no number of frames in its header; and a frame is the one asked for."""
+    write_mp4(tmp_path / "clip.mkv", drawn_frames(width=132, height=98))
+    assert read_clip(tmp_path / "clip.mkv", 2) == Clip(FRAMES, FPS, 132, 98)
+    every = list(read_frames(tmp_path / "clip.mkv", range(FRAMES)))
+    some = list(read_frames(tmp_path / "clip.mkv", [0, 7, 7, FRAMES - 1]))
+    for frame, number in zip(some, (0, 7, 7, FRAMES - 1), strict=True):
+        assert np.array_equal(frame, every[number])
+        drawn = np.asarray(drawn_frames(width=132, height=98)[number]).astype(int)
+        assert abs(frame - drawn).mean() < 40 < abs(every[(number + 10) % FRAMES] - drawn).mean()
+
+
 # ---- what goes wrong ----
 
 

@@ -83,7 +83,9 @@ class DataArguments:
     )
     image_folder: str | None = field(
         default=None,
-        metadata=_help("Folder that picture paths start from; the data file's own if unset."),
+        metadata=_help(
+            "Folder that paths of pictures and videos start from; the data file's own if unset."
+        ),
     )
     image_min_pixels: int | None = field(
         default=None,

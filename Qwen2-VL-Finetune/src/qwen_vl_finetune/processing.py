@@ -243,9 +243,9 @@ class Processor:
         return self.videos.positions(ids, types, grids, videos)
 
     def require_video_template(self) -> None:
-        """Raise if the chat template says nothing where a message holds a video."""
-        message = {"role": "user", "content": [{"type": "video"}]}
-        if self.render([message]).count(VIDEO_PAD) != 1:
+        """Raise if chat template and tokenizer don't make one token of a message's video."""
+        text = self.render([{"role": "user", "content": [{"type": "video"}]}])
+        if self._tokenize(text).count(self.video_token_id) != 1:
             raise UserError(
                 f"the model's chat template writes no {VIDEO_PAD} for a video, so the model would "
                 "not see it. Give the model folder the template of a Qwen-VL instruct model."
@@ -336,7 +336,7 @@ def load_processor(
         image_processor,
         VideoProcessor(folder, config["model_type"], image_processor, budget),
         int(config["image_token_id"]),
-        int(config["video_token_id"]),
+        int(config.get("video_token_id", -1)),  # only asked for where there are videos
     )
 
 

@@ -316,12 +316,15 @@ class VideoProcessor:
             pictures: patch grids (t, h, w) of the pictures, in order.
             videos: the videos, in order.
         """
+        seconds = {}
+        if self.wants_seconds:
+            seconds["second_per_grid_ts"] = torch.tensor([video.seconds for video in videos])
         found, _ = self._rope_index(
             input_ids=torch.from_numpy(ids)[None],
             mm_token_type_ids=torch.from_numpy(types)[None],
             image_grid_thw=torch.tensor(pictures) if pictures else None,
             video_grid_thw=torch.tensor([video.grid for video in videos]),
-            second_per_grid_ts=torch.tensor([video.seconds for video in videos]),
+            **seconds,
         )
         positions: npt.NDArray[np.int64] = found[:, 0].numpy()
         return positions
