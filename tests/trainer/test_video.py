@@ -376,9 +376,12 @@ def test_frames_are_counted_where_the_header_does_not_say(tmp_path: Path) -> Non
 # ---- what goes wrong ----
 
 
+def asked(question: str) -> list[dict[str, str]]:
+    return [{"from": "human", "value": question}, {"from": "gpt", "value": "This."}]
+
+
 def video_row(name: str) -> dict[str, Any]:
-    turns = [{"from": "human", "value": "<video>\nWhat?"}, {"from": "gpt", "value": "This."}]
-    return {"id": name, "video": name, "conversations": turns}
+    return {"id": name, "video": name, "conversations": asked("<video>\nWhat?")}
 
 
 def test_a_missing_package_is_named_before_training(
@@ -401,6 +404,8 @@ def test_a_missing_package_is_named_before_training(
         ({"video": "../x.gif"}, "outside of the image folder"),
         ({"video": [3]}, '"video" must be a path or a list of paths'),
         ({"video": ["clip.gif"] * 2}, "found 1 <video> for 2 videos"),
+        ({"conversations": asked("<image>\nWhat?")}, "found 0 <video> for 1 videos"),
+        ({"conversations": asked("<video><|video_pad|>")}, "control token .*; write <video>"),
     ],
 )
 def test_faulty_video_rows_are_named(
@@ -430,6 +435,23 @@ def test_weights_shared_out_are_refused_with_videos(
 ) -> None:
     with pytest.raises(UserError, match="videos with FSDP or ZeRO-3"):
         train(tmp_path / "run", "--fsdp", "true", model=models["qwen2_5_vl"], rows=mixed)
+
+
+def test_rewards_are_for_pictures(models: dict[str, Path], mixed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    from qwen_vl_finetune.grpo import main
+
+    words = [
+        "--model_id",
+        str(models["qwen2_5_vl"]),
+        "--data_path",
+        str(mixed),
+        "--use_cpu",
+        "true",
+    ]
+    words += ["--reward", "builtins:print", "--num_generations", "2", "--output_dir", str(tmp_path)]
+    with pytest.raises(UserError, match=r"train.json holds videos; rewards are for pictures"):
+        main([*words, *LORA])
 
 
 def damage(folder: Path, kind: str) -> str:

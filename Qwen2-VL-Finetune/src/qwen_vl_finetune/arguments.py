@@ -303,7 +303,7 @@ class Arguments:
     def video_budget(self) -> VideoBudget:
         """How much of a video is taken."""
         data = self.data
-        asked = {
+        asked: dict[str, Any] = {
             "fps": data.video_fps,
             "min_frames": data.video_min_frames,
             "max_frames": data.video_max_frames,

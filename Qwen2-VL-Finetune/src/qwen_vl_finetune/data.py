@@ -31,6 +31,7 @@ from .video import VIDEO_PAD, Clip, VideoLayout, missing_package, read_clip
 
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 IMAGE, VIDEO = "<image>", "<video>"
+PADS = {IMAGE: "<|image_pad|>", VIDEO: VIDEO_PAD}  # what the chat template makes of them
 
 Row = dict[str, Any]
 Sample = dict[str, Any]
@@ -91,8 +92,8 @@ def row_problem(row: Any, folder: Path) -> str | None:
         return 'expected "conversations": [{"from": ..., "value": text}, ...]'
     return (
         _turn_problem(turns)
-        or _mark_problem(turns, IMAGE, "pictures", len(image_names(row)))
         or _mark_problem(turns, VIDEO, "videos", len(video_names(row)))
+        or _mark_problem(turns, IMAGE, "pictures", len(image_names(row)))
         or _image_problem(row, folder)
         or _video_problem(row, folder)
     )
@@ -116,9 +117,9 @@ def _mark_problem(turns: list[dict[str, str]], mark: str, what: str, count: int)
     answers = sum(t["value"].count(mark) for t in turns if ROLES.get(t["from"]) == "assistant")
     if answers:
         return f"an answer holds {mark}; {what} belong into the human's turns"
-    for token in ("<|image_pad|>", VIDEO_PAD):
-        if any(token in turn["value"] for turn in turns):
-            return f"a turn holds the control token {token}; write {mark} instead"
+    token = PADS[mark]
+    if any(token in turn["value"] for turn in turns):
+        return f"a turn holds the control token {token}; write {mark} instead"
     if marks != count:
         return f"found {marks} {mark} for {count} {what}, expected one each"
     return None
@@ -456,7 +457,10 @@ class LlavaDataset(Dataset[Sample]):
         A sample is never cut: a cut through its image tokens breaks the forward, and a cut answer
         teaches the model to stop early.
         """
-        suspects = [i for i in range(len(self)) if self.length_bound(i) > limit]
+        rows_left = tqdm(
+            range(len(self)), "measuring", unit="row", leave=False, disable=not self.has_videos
+        )
+        suspects = [i for i in rows_left if self.length_bound(i) > limit]
         found = {i: n for i in suspects if (n := self.length(i)) > limit}
         if not found:
             return
