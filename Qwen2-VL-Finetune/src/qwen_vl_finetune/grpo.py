@@ -28,6 +28,7 @@ from .plugins import load_plugin
 from .processing import Processor
 from .run_record import without_secrets, writing
 from .train import build_model, describe_data, is_finished, load_data, run, say, start_record
+from .time_limit import TimeLimit
 from .trainer import QwenTrainer, part_table
 
 try:
@@ -312,6 +313,8 @@ class GrpoTrainer(GRPOTrainer):
             processing_class=PictureProcessor.of(rows.processor),
         )
         self.data_collator = Prompts(rows)
+        self.time_limit = TimeLimit.of(arguments.train.max_minutes)
+        self.add_callback(self.time_limit)
         if isinstance(model, PeftModel):  # TRL rounds what trains on a 4-bit base to bf16
             set_trainable(model, arguments.full_parts)
 

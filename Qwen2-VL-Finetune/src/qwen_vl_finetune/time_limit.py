@@ -28,6 +28,11 @@ class TimeLimit(TrainerCallback):
         self.begun = 0.0
         self.reached = False
 
+    @classmethod
+    def of(cls, minutes: float | None) -> TimeLimit:
+        """From `--max_minutes`; none where it is not given."""
+        return cls(math.inf if minutes is None else minutes)
+
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:

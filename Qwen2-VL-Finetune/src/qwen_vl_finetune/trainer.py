@@ -92,7 +92,7 @@ class QwenTrainer(Trainer):
         self.losses = LossWatch(self.train_dataset.name_rows)
         self.add_callback(self.gradients)
         self.add_callback(self.losses)
-        self.time_limit = TimeLimit(arguments.train.max_minutes or math.inf)
+        self.time_limit = TimeLimit.of(arguments.train.max_minutes)
         self.add_callback(self.time_limit)
         if arguments.train.early_stopping_patience is not None:
             self.add_callback(EarlyStoppingCallback(arguments.train.early_stopping_patience))
