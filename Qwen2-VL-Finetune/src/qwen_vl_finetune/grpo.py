@@ -27,8 +27,8 @@ from .model_folder import resolve_folder
 from .plugins import load_plugin
 from .processing import Processor
 from .run_record import without_secrets, writing
-from .train import build_model, describe_data, is_finished, load_data, run, say, start_record
 from .time_limit import TimeLimit
+from .train import build_model, describe_data, is_finished, load_data, run, say, start_record
 from .trainer import QwenTrainer, part_table
 
 try:
