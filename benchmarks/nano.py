@@ -31,6 +31,7 @@ from eyesmol.pictures import list_pictures
 from eyesmol.recognizer import Recognizer
 from eyesmol.scores import Evaluation, evaluate, load_predictions
 
+_LONGEST = 800  # tokens: more than any molecule of a patent takes
 SIZES = ((2, 6), (7, 8), (9, 10), (11, 13), (14, 16), (17, 20), (21, 30))
 
 
@@ -117,7 +118,8 @@ def real(
     """Real drawings, read and scored in one table with what others read of them."""
     gold = load_gold(gold_file)
     paths = list(list_pictures(str(images)))
-    results = tqdm(reader.recognize(paths, batch_size=16), total=len(paths), leave=False)
+    answers = reader.recognize(paths, batch_size=16, max_new_tokens=_LONGEST)
+    results = tqdm(answers, total=len(paths), leave=False)
     mine = out / "real.jsonl"
     write_as(mine, (found.to_dict() for found in results))
     print(f"\n{len(paths)} real drawings:\n")

@@ -70,24 +70,24 @@ def collapsed(mol: Chem.Mol, share: float, rng: random.Random, *, hyphens: bool 
     """
     found = [group for group in _substituents(mol) if rng.random() < share]
     edited = Chem.RWMol(mol)
-    drawn, gone = mol.GetNumAtoms(), set[int]()
+    drawn, taken, gone = mol.GetNumAtoms(), set[int](), set[int]()
     kinds: dict[str, int] = {}
     labels, _ = _table()
     for key, anchor, members in sorted(found, key=lambda group: -len(group[2])):
-        if gone & members or drawn - len(members) < _MUST_STAY:
+        if taken & members or drawn - len(members) < _MUST_STAY:
             continue
         texts = [t for t in labels[key] if hyphens or "-" not in t[0]]
         if not texts:
             continue
         forward, backward = rng.choice(texts)
         drawn -= len(members)
-        gone |= members
+        taken |= members
+        gone |= members - {anchor}
         dummy = Chem.Atom(0)
         dummy.SetIsotope(200 + kinds.setdefault(key, len(kinds)))  # no R group has such a number
         dummy.SetProp(FORWARD, forward)
         dummy.SetProp(BACKWARD, backward)
         edited.ReplaceAtom(anchor, dummy)
-        gone.discard(anchor)
     edited.BeginBatchEdit()
     for index in gone:
         edited.RemoveAtom(index)

@@ -15,6 +15,7 @@ from PIL import Image
 from rdkit import Chem
 from scipy import ndimage
 
+from data_preprocess.drawing.abbreviate import collapsed
 from data_preprocess.drawing.scan import CLEAN_SCAN, Print, Scan
 from data_preprocess.drawing.surroundings import NOTHING_BESIDE, Surroundings
 from data_preprocess.render import Drawing, Engine, RenderError, Style, render
@@ -223,6 +224,16 @@ def test_the_whole_molecule_may_not_hide_in_labels() -> None:
         drawing = render(smiles, SIZE, style=Style(abbreviations=1.0))
         assert sum(atom.is_element for atom in drawing.graph.atoms) >= 1
         assert drawing.smiles == Chem.CanonSmiles(smiles)
+
+
+@pytest.mark.parametrize("salt", ["CNC(C)=O.CS(=O)(=O)O", "CCBr.O=C(O)C=CC(=O)O"])
+def test_the_two_sides_of_a_small_part_are_not_both_labels(salt: str) -> None:
+    """Ethyl bromide is Et-Br or CH3-CH2Br: with both, a label would be bonded to nothing."""
+    mol = Chem.MolFromSmiles(salt)
+    for seed in range(30):
+        drawn = collapsed(mol, 1.0, random.Random(seed))
+        assert all(atom.GetDegree() == 1 for atom in drawn.GetAtoms() if not atom.GetAtomicNum())
+        assert len(Chem.GetMolFrags(drawn)) == 2
 
 
 @pytest.mark.parametrize("engine", ENGINES)
