@@ -107,6 +107,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _chemistry_problem(mol: Chem.Mol) -> str:
+    mol.UpdatePropertyCache(strict=False)  # without valences RDKit can't look at some molecules
     problems = [problem.Message() for problem in Chem.DetectChemistryProblems(mol)]
     return problems[0] if problems else "RDKit cannot sanitise the molecule"
 

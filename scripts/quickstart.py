@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NANO_FOLDER = ROOT / "eyesmol/weights/nano"
 TRAINER = "Qwen2-VL-Finetune/src"
 _TRIES = 150  # molecules invented for each that is to be read: one in a hundred was held out
+_LONGEST = 800  # tokens of an answer; a small model that has lost its way would go on for ever
 _STEP = 32  # rows that every training step sees, however many processes share them
 # LoRA on language and vision over frozen weights; the merger between the two in full.
 _LORA = (
@@ -345,7 +346,7 @@ def read(systems: dict[str, str], pictures: Path, out: Path) -> None:
     """The held-out pictures, read by each system through the same command."""
     for name, model in systems.items():
         run("-m", "eyesmol", "recognize", pictures, "--model", model, "--batch-size", 32,
-            "--out", out / f"{name}.jsonl")  # fmt: skip
+            "--max-new-tokens", _LONGEST, "--out", out / f"{name}.jsonl")  # fmt: skip
 
 
 def report(road: Road, systems: list[str], gold_file: Path) -> None:
