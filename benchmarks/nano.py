@@ -31,7 +31,7 @@ from eyesmol.pictures import list_pictures
 from eyesmol.recognizer import Recognizer
 from eyesmol.scores import Evaluation, evaluate, load_predictions
 
-_LONGEST = 800  # tokens: more than any molecule of a patent takes
+_LONGEST = 600  # tokens: more than most molecules of patents take
 SIZES = ((2, 6), (7, 8), (9, 10), (11, 13), (14, 16), (17, 20), (21, 30))
 
 
@@ -98,9 +98,19 @@ def read(reader: Recognizer, gold_file: Path, folder: Path) -> tuple[Evaluation,
     gold = load_gold(gold_file)
     paths = [folder / row.image for row in gold.rows]
     begun = time.perf_counter()
-    results = list(tqdm(reader.recognize(paths[:20], batch_size=1), total=20, leave=False))
+    results = list(
+        tqdm(
+            reader.recognize(paths[:20], batch_size=1, max_new_tokens=_LONGEST),
+            total=20,
+            leave=False,
+        )
+    )
     seconds = (time.perf_counter() - begun) / min(20, len(paths))
-    results += tqdm(reader.recognize(paths[20:], batch_size=16), total=len(paths[20:]), leave=False)
+    results += tqdm(
+        reader.recognize(paths[20:], batch_size=16, max_new_tokens=_LONGEST),
+        total=len(paths[20:]),
+        leave=False,
+    )
     write_as(folder / "predictions.jsonl", (found.to_dict() for found in results))
     mine = load_predictions(folder / "predictions.jsonl")
     return evaluate(gold, mine, name=folder.name), seconds

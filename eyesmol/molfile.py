@@ -107,8 +107,10 @@ def _first_line(error: Exception) -> str:
 
 
 def _chemistry_problem(mol: Chem.Mol) -> str:
-    mol.UpdatePropertyCache(strict=False)  # without valences RDKit can't look at some molecules
-    problems = [problem.Message() for problem in Chem.DetectChemistryProblems(mol)]
+    try:
+        problems = [problem.Message() for problem in Chem.DetectChemistryProblems(mol)]
+    except RuntimeError:  # RDKit counts an atom's bonds in eight bits
+        return "an atom with more bonds than RDKit can count"
     return problems[0] if problems else "RDKit cannot sanitise the molecule"
 
 

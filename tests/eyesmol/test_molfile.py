@@ -15,7 +15,7 @@ from eyesmol.chemistry import (
     graph_to_smiles,
     molblock_to_smiles,
 )
-from eyesmol.graph import BondOrder, MolGraph
+from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.molfile import (
     MolfileError,
     block_to_mol,
@@ -177,3 +177,12 @@ def test_a_label_without_atoms_behind_it_is_no_carbon_and_no_yttrium() -> None:
 
 def test_an_empty_graph_has_an_empty_molblock() -> None:
     assert parse_molblock(graph_to_molblock(MolGraph())) == MolGraph()
+
+
+def test_more_bonds_than_rdkit_can_count_are_a_problem_and_no_crash() -> None:
+    """It counts in eight bits and raises from 128 on; a model that has lost its way gets there."""
+    atoms = tuple(Atom("C", 20.0 * (i % 40), 20.0 * (i // 40)) for i in range(182))
+    bonds = (*(Bond(0, i) for i in range(1, 182)), Bond(1, 2))
+    smiles, problems = graph_to_smiles(MolGraph(atoms, bonds))
+    assert smiles is None
+    assert "more bonds than RDKit can count" in problems[0]
