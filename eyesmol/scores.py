@@ -257,7 +257,7 @@ def _unchecked_smiles(graph: MolGraph) -> str | None:
     try:
         block = graph_to_molblock(expand_abbreviations(graph)[0])
         return str(Chem.MolToSmiles(block_to_mol(block, sanitize=False)))
-    except ValueError:
+    except (ValueError, IndexError, RuntimeError):  # hundreds of crossing bonds confuse RDKit
         return None
 
 
