@@ -78,7 +78,7 @@ GPU = Plan(
         "alike": 256,
         "varied": 0.4,
         "shrunk": 0.25,
-    },  # 15 cores draw some 1,700 of these a second
+    },
 )
 
 

@@ -67,8 +67,8 @@ def test_every_stage_leaves_what_the_next_one_needs(small_road: Path) -> None:
     ]
     record = json.loads((small_road / "merged" / "merge.json").read_text())
     assert [Path(a["path"]).name for a in record["adapters"]] == ["instruction", "cot_stack"]
-    # Logits of a trained model are some tens, and float32 rounds them at 1e-6 of that.
-    assert record["verified"]["max_abs_difference"] < 1e-4
+    verified = record["verified"]  # as a share of the largest logit: a trained base has large ones
+    assert verified["max_abs_difference"] < 5e-6 * verified["largest_logit"]
     for name in ("instruction", "cot_stack"):
         history = json.loads((small_road / name / "trainer_state.json").read_text())["log_history"]
         assert any("eval_loss" in row for row in history)
