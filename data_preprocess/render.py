@@ -59,8 +59,9 @@ def render(
         size: width and height in pixels.
         seed: chooses a random style, and every place where a style leaves a choice.
         style: instead of a random one.
-        look: ``clean`` styles are black on white, by RDKit; ``varied`` ones have two engines,
-            abbreviations, R groups, captions and the traces of a scanner.
+        look: ``clean`` styles are black on white, by RDKit; ``scanned`` ones are the same, printed
+            and scanned; ``varied`` ones have two engines, abbreviations, R groups, captions and
+            the traces of a scanner.
         r_groups: False keeps the molecule what it is, where a style would put R in place of an end.
 
     Raises:
@@ -70,7 +71,8 @@ def render(
     mol = readable(mol)
     rng = random.Random(seed)
     if style is None:
-        style = (Style.varied if look == "varied" else Style.random)(rng, size)
+        looks = {"clean": Style.random, "scanned": Style.scanned, "varied": Style.varied}
+        style = looks[look](rng, size)
     if not r_groups:
         style = replace(style, r_groups=0)
     drawn = sketch(mol, style, rng)

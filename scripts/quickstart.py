@@ -73,8 +73,8 @@ def parse_options() -> argparse.Namespace:
         description="Walk the whole road: build data, train a Qwen2.5-VL in two stacked LoRA "
         "steps, merge it, read held-out pictures, score them, write a report.",
         epilog="Without options it teaches nano, the small reader that comes with EyesMol and "
-        "knows clean drawings only, to read those of many styles and scanners; it needs about ten "
-        "minutes on two CPU cores.",
+        "knows clean drawings only, to read drawings from a scanner; it needs about ten minutes on "
+        "two CPU cores.",
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="your own drawings")
     parser.add_argument("--molfiles", type=Path, metavar="DIR", help="a molfile for each drawing")
@@ -211,7 +211,7 @@ def nano_side() -> int:
 
 
 def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
-    """A dataset folder: the user's drawings, or invented molecules in varied styles."""
+    """A dataset folder: the user's drawings, or invented molecules, drawn, printed and scanned."""
     words: list[str | Path | int] = ["-m", "data_preprocess", "build", task, "--out", out]
     pixels = nano_side() ** 2
     if options.images:
@@ -223,7 +223,7 @@ def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
         if not molecules.exists():
             invent_molecules(molecules, options)
         copies = options.copies if task == "cot" else max(1, options.copies // 3)
-        words += ["--smiles", molecules, "--style", "varied", "--copies", copies]
+        words += ["--smiles", molecules, "--style", "scanned", "--copies", copies]
         words += ["--valid", "0.002", "--test", "0.008"]  # together what nano has never seen
         if not options.model:
             words += ["--size", f"{nano_side()}x{nano_side()}", "--max-pixels", pixels]

@@ -21,10 +21,13 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from quickstart import ROOT, TRAINER, StageError, run
+
+if TYPE_CHECKING:
+    from eyesmol.frame import PixelFrame
 
 CONFIG = "Qwen2-VL-Finetune/configs/nano.yaml"
 SHIPPED = "eyesmol/weights/nano"
@@ -75,7 +78,6 @@ GPU = Plan(
         "mean": 16,
         "spread": 8,
         "start": 8,
-        "alike": 256,
         "varied": 0.4,
         "shrunk": 0.25,
     },
@@ -129,9 +131,11 @@ def parse_options() -> argparse.Namespace:
                         help="molecules that no row shows: as for build --exclude")  # fmt: skip
     parser.add_argument("--width", type=int, help="of the model (the plan's)")
     parser.add_argument("--layers", type=int, help="of each of its halves (the plan's)")
+    parser.add_argument("--batch", type=int, metavar="N",
+                        help="drawings that a process takes at a time (the plan's)")  # fmt: skip
     parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="of the trainer")
     options = parser.parse_args()
-    for name in ("minutes", "steps", "decay"):
+    for name in ("minutes", "steps", "decay", "batch"):
         if (value := getattr(options, name)) is not None and value <= 0:
             parser.error(f"--{name} {value:g}: expected more than 0")
     for name in ("out", "start", "keep"):
@@ -167,7 +171,9 @@ def train(options: argparse.Namespace) -> None:
         f"{TRAINER}/train_sft.py", "--config", CONFIG, "--model_id", base, "--output_dir", output,
         "--data_options", json.dumps(rows), "--eval_path", valid, *words, *options.flags,
     )  # fmt: skip
-    folder = assemble(output, base, options.out / "nano", [*pieces, piece_of(output, rows)])
+    folder = assemble(output, base, options.out / "nano", rows["side"])
+    write_json(folder / "training.json", [*pieces, piece_of(output, rows)])
+    write_checksums(folder)
     if options.keep:
         pack(folder, options.keep)
     if options.ship:
@@ -206,9 +212,13 @@ def trainer_flags(options: argparse.Namespace, plan: Plan, pieces: int) -> dict[
         flags["max_minutes"] = options.minutes
     if options.gpu:  # every core but the trainer's own draws
         flags["dataloader_num_workers"] = max(1, (os.cpu_count() or 2) - 1)
+    if options.batch:
+        flags["per_device_train_batch_size"] = options.batch
     batch = flags.get("per_device_train_batch_size", config["per_device_train_batch_size"])
-    rows = {**config["data_options"], **plan.options, **options.rows}
-    rows["count"] = steps * batch * processes(options.gpu)
+    batch *= processes(options.gpu)
+    # Answers of a step are about equally long, so that no process waits for another.
+    rows = {**config["data_options"], **plan.options, "alike": batch, **options.rows}
+    rows["count"] = steps * batch
     rows["seed"] = options.seed + 1 + pieces  # the tokenizer has had those of the seed itself
     if pieces:
         rows["grow"] = 0.0  # it knows small molecules
@@ -240,30 +250,28 @@ def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
     """Random weights, and a tokenizer that knows SMILES and the words of the questions."""
     import data_preprocess.tasks as tasks
     from data_preprocess.invented import invent
-    from eyesmol.answer import PROMPT_VERSION
-    from eyesmol.frame import PixelFrame
     from eyesmol.nano import create_nano
 
     wordings = Path(tasks.__file__).with_name("wordings.yaml").read_text("utf-8")
     side = options.rows.get("side") or plan.options.get("side", 112)
-    frame = PixelFrame(side * side, side * side)
     create_nano(
         folder,
         seed=options.seed,
         width=options.width or plan.width,
         layers=options.layers or plan.layers,
-        frame=frame,
+        frame=square(side),
         texts=[
             *(invent(options.seed, number) for number in range(_TEXTS)),
             *[wordings] * _WORDINGS,
         ],
     )
-    info = {
-        "pixel_frame": frame.to_dict(),
-        "answer_form": "compact",
-        "prompt_version": PROMPT_VERSION,
-    }
-    write_json(folder / "dataset_info.json", info)
+
+
+def square(side: int) -> PixelFrame:
+    """The pixel frame of pictures of so many pixels in width and height."""
+    from eyesmol.frame import PixelFrame
+
+    return PixelFrame(side * side, side * side)
 
 
 def evaluation_rows(out: Path, rows: dict[str, Any]) -> Path:
@@ -329,14 +337,21 @@ def latest(output: Path) -> Path:
     return checkpoint
 
 
-def assemble(output: Path, base: Path, folder: Path, pieces: list[dict[str, Any]]) -> Path:
-    """A model folder that needs nothing else: what the piece began with, and its weights."""
+def assemble(output: Path, base: Path, folder: Path, side: int) -> Path:
+    """A model folder that needs nothing else: what the piece began with, its weights, its frame."""
+    from eyesmol.answer import PROMPT_VERSION
+
     draft = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(base, draft, ignore=shutil.ignore_patterns(*_REMADE))
-    shutil.copyfile(latest(output) / "model.safetensors", draft / "model.safetensors")
-    write_json(draft / "training.json", pieces)
-    write_checksums(draft)
+    for name in ("model.safetensors", "preprocessor_config.json"):
+        shutil.copyfile(latest(output) / name, draft / name)
+    info = {
+        "pixel_frame": square(side).to_dict(),
+        "answer_form": "compact",
+        "prompt_version": PROMPT_VERSION,
+    }
+    write_json(draft / "dataset_info.json", info)
     shutil.rmtree(folder, ignore_errors=True)
     return draft.rename(folder)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from data_preprocess.build import Settings, build
+from data_preprocess.drawing.style import StyleRange
 from data_preprocess.engine import available_cores
 from data_preprocess.exclude import read_excluded
 from data_preprocess.recipes import RECIPES, Recipe
@@ -125,9 +126,10 @@ def _add_drawing(drawing: argparse._ArgumentGroup) -> None:
     )
     drawing.add_argument(
         "--style",
-        choices=["clean", "varied"],
+        choices=get_args(StyleRange),
         default="clean",
-        help="varied: two engines, abbreviations, R groups, captions, scans (clean)",
+        help="scanned: clean drawings, printed and scanned; varied: two engines, abbreviations, "
+        "R groups, captions, scans (clean)",
     )
     drawing.add_argument(
         "--max-atoms", type=int, default=5, metavar="N", help="heavy atoms, with small (5)"

@@ -94,6 +94,11 @@ class Scan:
         crop = rng.random() < 0.25
         if rng.random() < 0.25:
             return cls(crop=crop, inverted=rng.random() < 0.03)
+        return cls.of_paper(rng, crop=crop)
+
+    @classmethod
+    def of_paper(cls, rng: Random, *, crop: bool = False) -> Scan:
+        """What comes from a scanner."""
 
         def often(chance: float, low: float, high: float, none: float = 0.0) -> float:
             return rng.uniform(low, high) if rng.random() < chance else none

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
@@ -13,7 +13,7 @@ from data_preprocess.drawing.surroundings import NOTHING_BESIDE, Surroundings
 __all__ = ["Engine", "Style", "StyleRange"]
 
 Engine = Literal["rdkit", "indigo"]
-StyleRange = Literal["clean", "varied"]
+StyleRange = Literal["clean", "scanned", "varied"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,11 @@ class Style:
             font_size=rng.uniform(0.42, 0.6),
             margin=rng.uniform(0.03, 0.12),
         )
+
+    @classmethod
+    def scanned(cls, rng: Random, size: tuple[int, int]) -> Style:
+        """A clean style that went over paper: printed, and then scanned."""
+        return replace(cls.random(rng, size), legible=True, scan=Scan.of_paper(rng))
 
     @classmethod
     def varied(cls, rng: Random, size: tuple[int, int], engine: Engine | None = None) -> Style:

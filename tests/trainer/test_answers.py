@@ -15,7 +15,7 @@ import pytest
 import torch
 from qwen_vl_finetune.answers import answer, load_score, prompt_of, untouched_random_state
 from qwen_vl_finetune.arguments import _shards_weights
-from qwen_vl_finetune.attention import PACKED_SDPA, register
+from qwen_vl_finetune.attention import SDPA, register
 from qwen_vl_finetune.data import LlavaDataset, to_messages
 from qwen_vl_finetune.errors import UserError
 from qwen_vl_finetune.model import load_checked
@@ -84,7 +84,7 @@ def test_prompt_ends_where_the_last_answer_begins(nano: Path, mixed: Path) -> No
         assert found.replace(mark * 3, mark) == text.replace(mark * 3, mark)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", PACKED_SDPA])
+@pytest.mark.parametrize("attention", ["sdpa", SDPA])
 def test_answers_of_a_batch_equal_answers_alone(attention: str, taught: Path, mixed: Path) -> None:
     """Left padding, several pictures, none: nothing changes an answer."""
     dataset = LlavaDataset(mixed, mixed.parent, load_processor(taught))

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from qwen_vl_finetune.adapters import ADAPTER, load_adapters
-from qwen_vl_finetune.attention import PACKED_SDPA, register
+from qwen_vl_finetune.attention import SDPA, register
 from qwen_vl_finetune.data import Collator, LlavaDataset
 from qwen_vl_finetune.errors import UserError
 from qwen_vl_finetune.model import load_checked
@@ -79,7 +79,7 @@ def packed_and_alone(model: Any, dataset: LlavaDataset) -> tuple[dict[str, Any],
     return together, [model(**collate([sample]), use_cache=False) for sample in samples]
 
 
-@pytest.mark.parametrize("attention", ["sdpa", PACKED_SDPA])
+@pytest.mark.parametrize("attention", ["sdpa", SDPA])
 @pytest.mark.parametrize("family", ["qwen2_5_vl", *FAMILIES])
 def test_a_sample_does_not_see_its_neighbours(
     family: str, attention: str, nano: Path, mixed: Path, tmp_path: Path
@@ -103,7 +103,7 @@ def test_a_sample_does_not_see_its_neighbours(
     assert float((wrong - together["logits"]).abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize("attention", ["sdpa", PACKED_SDPA])
+@pytest.mark.parametrize("attention", ["sdpa", SDPA])
 @pytest.mark.parametrize("kind", ["full", "stack"])
 def test_loss_and_gradients_equal_the_padded_ones(
     kind: str, attention: str, nano: Path, mixed: Path, first: Path

@@ -1,21 +1,28 @@
-"""Attention for packs where FlashAttention is missing: sdpa, sample by sample.
+"""Attention where FlashAttention is missing: sdpa, one call for all pieces of one size.
 
 Stock sdpa gives a pack a block-diagonal mask, and computes and masks every pair of tokens of the
-pack. Here each sample of the pack attends by itself, so the pairs computed are those that count:
-causal, without a mask, by sdpa's fastest kernel. Padded batches and generation go to stock sdpa.
+pack; and it takes the pictures of a batch one after the other, window by window. Here pieces that
+must not see each other (the samples of a pack, pictures, windows) attend side by side, so the pairs
+computed are those that count, in as few calls as there are sizes. Padded batches and generation go
+to stock sdpa.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-PACKED_SDPA = "sdpa_by_sample"
+SDPA = "sdpa_by_sample"
+# Stock tells the borders of pictures and windows to "flash" attentions only.
+_VISION_SDPA = "sdpa_in_place_of_flash"
 
 
 def sample_sizes(positions: torch.Tensor) -> list[int]:
@@ -33,7 +40,7 @@ def attend_by_sample(
     position_ids: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention as transformers calls it; a row without a mask is a pack.
+    """Attention of the language model as transformers calls it; a row without a mask is a pack.
 
     Args:
         module: the attention layer.
@@ -41,8 +48,7 @@ def attend_by_sample(
         key: [1, key-value heads, S, head size].
         value: as `key`.
         attention_mask: None for a pack.
-        position_ids: text positions [1, S], restarting at 0 in every sample; the vision tower
-            gives none.
+        position_ids: text positions [1, S], restarting at 0 in every sample.
         kwargs: dropout and scale.
 
     Returns:
@@ -50,17 +56,75 @@ def attend_by_sample(
     """
     whole = position_ids is None or attention_mask is not None
     if whole or len(query) > 1 or query.shape[2] != key.shape[2]:
-        attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-        return attended, None
+        return _sdpa(module, query, key, value, attention_mask, **kwargs), None
     assert position_ids is not None
     sizes = sample_sizes(position_ids[0])
-    parts = [
-        sdpa_attention_forward(module, q, k, v, None, **kwargs)[0]
-        for q, k, v in zip(
-            query.split(sizes, 2), key.split(sizes, 2), value.split(sizes, 2), strict=True
+    return _attend_apart(module, query, key, value, sizes, **kwargs), None
+
+
+def attend_by_picture(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    cu_seq_lens_q: torch.Tensor,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of the vision tower: within each picture, or each window of one.
+
+    Args:
+        module: the attention layer.
+        query, key, value: [1, heads, S, head size] of all pictures, one after the other.
+        attention_mask: none.
+        cu_seq_lens_q: [pieces + 1], where each piece begins, and S.
+        kwargs: dropout and scale, and what FlashAttention would want to know.
+
+    Returns:
+        [1, S, heads, head size] and None, as stock does.
+    """
+    kwargs = {name: kwargs[name] for name in ("dropout", "scaling", "is_causal") if name in kwargs}
+    sizes = cu_seq_lens_q.diff().tolist()
+    return _attend_apart(module, query, key, value, sizes, **kwargs), None
+
+
+def _attend_apart(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    sizes: Sequence[int],
+    **kwargs: Any,
+) -> torch.Tensor:
+    """Attention within pieces of these sizes; neighbours of one size are a batch of one call."""
+    runs = [(size, len(list(run))) for size, run in itertools.groupby(sizes)]
+    lengths = [size * count for size, count in runs]
+    parts = []
+    for (size, count), *inputs in zip(
+        runs, query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True
+    ):
+        q, k, v = (t[0].unflatten(1, (count, size)).transpose(0, 1) for t in inputs)
+        parts.append(_sdpa(module, q, k, v, None, **kwargs).flatten(0, 1)[None])
+    return torch.cat(parts, dim=1)
+
+
+def _sdpa(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> torch.Tensor:
+    """Stock's sdpa; on a CPU in fp32, whose backward is ten times as fast as that of bf16."""
+    half = torch.is_autocast_enabled("cpu") or value.dtype != torch.float32
+    if value.device.type != "cpu" or not half:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)[0]
+    with torch.autocast("cpu", enabled=False):
+        attended, _ = sdpa_attention_forward(
+            module, query.float(), key.float(), value.float(), attention_mask, **kwargs
         )
-    ]
-    return torch.cat(parts, dim=1), None
+    return attended.to(value.dtype)
 
 
 def mask_unless_packed(
@@ -82,6 +146,28 @@ def mask_unless_packed(
 
 def register() -> str:
     """Make the attention known to transformers; returns the name to ask for it."""
-    AttentionInterface.register(PACKED_SDPA, attend_by_sample)
-    AttentionMaskInterface.register(PACKED_SDPA, mask_unless_packed)
-    return PACKED_SDPA
+    AttentionInterface.register(SDPA, attend_by_sample)
+    AttentionMaskInterface.register(SDPA, mask_unless_packed)
+    AttentionInterface.register(_VISION_SDPA, attend_by_picture)
+    return SDPA
+
+
+class PatchProjection(nn.Conv3d):
+    """The patch embedding as what it is: one matrix for all patches.
+
+    Its kernel is as large as its input, and stock's convolution takes five times as long on a CPU.
+    """
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """[patches, channels, t, p, p] to [patches, width, 1, 1, 1]."""
+        embedded = functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+        return embedded[..., None, None, None]
+
+
+def speed_up_vision(model: PreTrainedModel) -> None:
+    """Let the vision tower of a model that was loaded with `SDPA` take all pictures at once."""
+    visual: Any = model.model.visual
+    visual.config._attn_implementation = _VISION_SDPA
+    projection = visual.patch_embed.proj
+    assert projection.kernel_size == projection.stride
+    projection.__class__ = PatchProjection  # the same weights under the same names

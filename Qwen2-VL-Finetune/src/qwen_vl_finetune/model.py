@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.utils import is_flash_attn_2_available
 
 from .arguments import Arguments
-from .attention import register as register_packed_sdpa
+from .attention import SDPA, register, speed_up_vision
 from .errors import UserError
 from .model_folder import read_config
 
@@ -20,12 +20,12 @@ KEPT_IN_FULL_PRECISION = ["model.visual", "lm_head"]
 
 
 def attention(arguments: Arguments) -> str:
-    """FlashAttention 2 where it is installed and can run, sdpa otherwise (packs: by sample)."""
+    """FlashAttention 2 where it is installed and can run, our sdpa otherwise."""
     half = arguments.train.bf16 or arguments.train.fp16
     usable = torch.cuda.is_available() and half and is_flash_attn_2_available()
     if usable and not arguments.model.disable_flash_attn2:
         return "flash_attention_2"
-    return register_packed_sdpa() if arguments.data.packing else "sdpa"
+    return register()
 
 
 def base_dtype(arguments: Arguments) -> torch.dtype:
@@ -72,6 +72,8 @@ def load_model(folder: Path, arguments: Arguments) -> PreTrainedModel:
         options["quantization_config"] = quantized
         options["device_map"] = {"": arguments.train.device}
     model = load_checked(folder, **options)
+    if options["attn_implementation"] == SDPA:
+        speed_up_vision(model)
     if quantized is not None:
         _disable_cpu_repacking(model)
     if arguments.model.use_liger:
