@@ -1,7 +1,9 @@
 """How fast rows are built, in how much memory, and beside the walk of the original project.
 
     python benchmarks/build_speed.py --molfiles DIR                     all of it, small
-    python benchmarks/build_speed.py --molfiles DIR --rows 10000 680000 the memory at full size
+    python benchmarks/build_speed.py --molfiles DIR --only builds --rows 10000 680000
+                                                                        the memory at full size
+    python benchmarks/build_speed.py --molfiles DIR --task instruction  questions, not chains
 
 Real molfiles are repeated under new ids until there are as many rows as asked for, in a catalogue;
 pictures are left out (``build --no-pictures``), so what is measured is molfile -> graph -> SMILES,
@@ -47,6 +49,7 @@ from eyesmol.frame import PixelFrame
 from eyesmol.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
 
 _FRAME = PixelFrame()
+TASKS = {"cot": 1, "instruction": 2}  # and the rows of a molecule
 
 
 def main() -> int:
@@ -56,6 +59,7 @@ def main() -> int:
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[1000, 4000], help="sizes of builds (1000 4000)"
     )
+    parser.add_argument("--task", choices=TASKS, default="cot", help="that is built (cot)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="(1 2)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each comparison (3)")
     parser.add_argument("--most", type=int, default=2000, help="molfiles in the comparison (2000)")
@@ -69,7 +73,7 @@ def main() -> int:
             compare_with_original(blocks, options.rounds)
             show_profile(blocks)
         if options.only in (None, "builds"):
-            compare_builds(blocks, options.rows, options.workers, options.rounds, Path(scratch))
+            compare_builds(blocks, options, Path(scratch))
         if options.only in (None, "stop"):
             stop_and_go_on(blocks, min(options.rows), Path(scratch))
     return 0
@@ -98,18 +102,17 @@ def item_of(block: str) -> Item:
 # ---- builds: rows a second, memory, workers ----
 
 
-def compare_builds(
-    blocks: list[str], sizes: list[int], workers: list[int], rounds: int, scratch: Path
-) -> None:
+def compare_builds(blocks: list[str], options: argparse.Namespace, scratch: Path) -> None:
     """Builds of several sizes with several numbers of workers, in turns."""
+    sizes, workers = options.rows, options.workers
     seconds: dict[tuple[int, int], list[float]] = defaultdict(list)
     peaks: dict[tuple[int, int], tuple[float, float]] = {}
     for size in sizes:
-        write_catalogue(blocks, size, scratch / str(size))
+        write_catalogue(blocks, size // TASKS[options.task], scratch / str(size))
         # One round is enough where it takes long: noise is averaged within.
-        for _ in range(rounds if size <= 20_000 else 1):
+        for _ in range(options.rounds if size <= 20_000 else 1):
             for count in workers:
-                ran = built(scratch / str(size), scratch / "out", count)
+                ran = built(scratch / str(size), scratch / "out", count, options.task)
                 seconds[size, count].append(ran["seconds"])
                 peaks[size, count] = (ran["parent"], ran["worker"])
                 shutil.rmtree(scratch / "out")
@@ -151,15 +154,17 @@ sys.exit(status)
 """
 
 
-def command(catalogue: Path, out: Path, workers: int) -> list[str]:
+def command(catalogue: Path, out: Path, workers: int, task: str = "cot") -> list[str]:
     """The build of a catalogue in a process of its own."""
-    words = ["build", "cot", "--catalogue", str(catalogue), "--no-pictures", "--out", str(out)]
+    words = ["build", task, "--catalogue", str(catalogue), "--no-pictures", "--out", str(out)]
+    if task == "instruction":
+        words += ["--recipe", "v2", "--questions", str(TASKS[task])]
     return [sys.executable, "-c", _CHILD, *words, "--workers", str(workers)]
 
 
-def built(catalogue: Path, out: Path, workers: int) -> dict[str, float]:
+def built(catalogue: Path, out: Path, workers: int, task: str = "cot") -> dict[str, float]:
     """Seconds (interpreter and imports left out) and peaks of memory in MiB."""
-    ran = subprocess.run(command(catalogue, out, workers), capture_output=True, text=True)
+    ran = subprocess.run(command(catalogue, out, workers, task), capture_output=True, text=True)
     if ran.returncode:
         raise SystemExit(ran.stderr)
     values: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])

@@ -313,6 +313,20 @@ def test_the_scan_reaches_the_picture() -> None:
     assert np.max(np.asarray(drawing.image)) == 200
 
 
+@settings(max_examples=25)
+@given(st.sampled_from(MOLECULES), st.integers(0, 10_000))
+def test_a_scanned_drawing_is_the_clean_one_but_for_the_scanner(smiles: str, seed: int) -> None:
+    """The same molecule to the last atom, its places where the scanner has moved them."""
+    drawing = render(smiles, SIZE, seed=seed, look="scanned")
+    assert graph_to_smiles(drawing.graph.rounded())[0] == Chem.CanonSmiles(smiles)
+    style = Style.scanned(random.Random(seed), SIZE)
+    assert replace(style, scan=CLEAN_SCAN, legible=False) == Style.random(random.Random(seed), SIZE)
+    assert style.scan != CLEAN_SCAN
+    straight = render(smiles, SIZE, seed=seed, style=undirty(style))
+    assert [atom.text for atom in straight.graph.atoms] == [a.text for a in drawing.graph.atoms]
+    assert max((distance for distance, _ in misses(straight)), default=0) <= 2
+
+
 def test_one_varied_seed_gives_one_picture() -> None:
     first, second, third = (render(MOLECULES[1], SIZE, seed=s, look="varied") for s in (3, 3, 4))
     assert first == second

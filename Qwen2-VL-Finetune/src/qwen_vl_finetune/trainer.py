@@ -340,7 +340,7 @@ def part_table(model: nn.Module, rates: dict[str, float], muon_lr: float | None,
             trains[part] += size
             if is_adapter_parameter(name):
                 adapted.add(part)
-    lines = [f"{'part':<10}{'parameters':>16}{'trainable':>16}{'lr':>20}{'LoRA rank':>11}"]
+    lines = [f"{'part':<10}{'parameters':>16}{'trainable':>16}{'lr':>23}{'LoRA rank':>11}"]
     for part in PARTS:
         if not total[part]:
             continue
@@ -348,7 +348,7 @@ def part_table(model: nn.Module, rates: dict[str, float], muon_lr: float | None,
         if trains[part] and muon_lr is not None and part not in adapted:
             rate += f" (Muon {muon_lr:g})"
         lora = str(rank) if part in adapted else "-"
-        lines.append(f"{part:<10}{total[part]:>16,}{trains[part]:>16,}{rate:>20}{lora:>11}")
+        lines.append(f"{part:<10}{total[part]:>16,}{trains[part]:>16,}{rate:>23}{lora:>11}")
     return "\n".join(lines)
 
 
