@@ -29,7 +29,7 @@ from eyesmol.frame import PixelFrame
 
 __all__ = ["Drawings", "store"]
 
-_LARGEST = 3.0  # times the side
+_SMALLEST, _LARGEST = 0.8, 3.0  # times the side
 _OBLONG = 2.0  # width to height, or height to width
 
 
@@ -41,8 +41,8 @@ class Drawings:
         seed: another one gives other molecules and other styles.
         side: width and height of the pictures, in pixels; the pixel frame is just this size.
         varied: share of the pictures in varied styles; the rest is clean.
-        shrunk: share of the pictures that are drawn up to three times as large, as they come from
-            other programs, and made smaller by the pixel frame.
+        shrunk: share of the pictures that are drawn larger, up to three times, or a little smaller,
+            as they come from other programs, and brought to their size by the pixel frame.
         oblong: share of the pictures that are drawn up to twice as wide as high, or as high as
             wide; the model sees them stretched, as it will see those of others.
         coloured: share of the clean pictures whose letters have the usual colours.
@@ -159,7 +159,7 @@ class Drawings:
             return share > 0 and rng.random() < share
 
         look: StyleRange = "varied" if rng.random() < self.varied else "clean"
-        scale = rng.uniform(1, _LARGEST) if rng.random() < self.shrunk else 1.0
+        scale = rng.uniform(_SMALLEST, _LARGEST) if rng.random() < self.shrunk else 1.0
         ratio = _OBLONG ** rng.uniform(-1, 1) if chance(self.oblong) else 1.0
         size = round(self.side * scale * ratio**0.5), round(self.side * scale / ratio**0.5)
         style = None

@@ -115,7 +115,10 @@ def _bars(
 
 
 def _legend_above(axes: Axes) -> None:
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+    # The figure's own: wide labels beside the axes leave those too narrow for it.
+    axes.get_figure().legend(  # type: ignore[union-attr]
+        frameon=False, loc="outside upper left", ncols=3, borderaxespad=0.2
+    )
 
 
 def _per_cent(axes: Axes, label: str) -> None:

@@ -67,7 +67,7 @@ def test_shapes_and_colours_are_as_asked_for(monkeypatch: pytest.MonkeyPatch) ->
     wide = [width / height for width, height in sizes]
     assert 0.49 < min(wide) < 0.7 < 1.4 < max(wide) < 2.05
     rows(shrunk=1.0)
-    assert 112 <= min(size[0] for size in sizes) < 200 < max(size[0] for size in sizes) <= 336
+    assert 89 <= min(size[0] for size in sizes) < 112 < max(size[0] for size in sizes) <= 336
 
 
 def test_held_out_and_excluded_molecules_are_never_shown(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def train(out: Path, *options: str | Path) -> Path:
     """A piece of a model of some hundred thousand weights, two processes, a few steps."""
     command = [
         sys.executable, ROOT / "scripts/train_nano.py", "--out", out, "--width", "32",
-        "--layers", "1", "--rows", '{"most": 5, "mean": 4.0}', *options,
-        "--", "--per_device_train_batch_size", "2", "--logging_steps", "1",
+        "--layers", "1", "--rows", '{"most": 5, "mean": 4.0}', "--batch", "2", *options,
+        "--", "--logging_steps", "1",
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, check=False,
@@ -99,8 +99,9 @@ def test_the_recipe_makes_the_same_weights_again_in_one_go_or_in_pieces(tmp_path
     for name in ("model.safetensors", "tokenizer.json", "config.json", "preprocessor_config.json"):
         assert sums(cut)[name] == sums(whole)[name], name
 
-    # Handed on in small files, another piece goes on with other molecules.
-    more = train(tmp_path / "more", "--start", kept, "--steps", "1")
+    # Handed on in small files, another piece goes on with other molecules and larger pictures.
+    larger = '{"most": 5, "mean": 4.0, "side": 140}'
+    more = train(tmp_path / "more", "--start", kept, "--steps", "1", "--rows", larger)
     first, second = json.loads((more / "training.json").read_text("utf-8"))
     assert (first["steps"], second["steps"]) == (3, 1)
     assert first["rows"]["seed"] != second["rows"]["seed"]
@@ -109,7 +110,9 @@ def test_the_recipe_makes_the_same_weights_again_in_one_go_or_in_pieces(tmp_path
         safe_open(whole / "model.safetensors", "pt") as old,
     ):
         assert set(new.keys()) == set(old.keys())
-    Recognizer.from_pretrained(more)
+    assert first["pictures"] == first["rows"]["count"] == first["rows"]["alike"] * 3
+    assert Recognizer.from_pretrained(whole).frame.max_pixels == 112 * 112
+    assert Recognizer.from_pretrained(more).frame.max_pixels == 140 * 140
 
 
 def test_torn_files_are_no_beginning(tmp_path: Path) -> None:
