@@ -5,7 +5,7 @@
     python benchmarks/nano.py --images IMAGES --gold MOLFILES --beside osra.jsonl
 
 For each size, held-out molecules are invented and drawn: clean, half of them at the reader's own
-size and half larger; by RDKit as people use it (`MolToImage`, 300 x 300 pixels, in colour); in
+size and half at others; by RDKit as people use it (`MolToImage`, 300 x 300 pixels, in colour); in
 varied styles. With ``--images`` real drawings are read, too, and scored beside the predictions of
 other tools. Pictures and answers stay in the folder ``--out``.
 """
@@ -13,6 +13,7 @@ other tools. Pictures and answers stay in the folder ``--out``.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable_progress_bar()
     reader = Recognizer.from_pretrained(options.model)
+    side = math.isqrt(reader.frame.max_pixels)
     kinds = {"clean": 0.0, "RDKit's own": 0.0, "varied styles": 1.0}
     print(f"exact match (%, 95 % interval) of {options.model}, {options.each} pictures each\n")
     print(f"| heavy atoms | molecules | {' | '.join(kinds)} | seconds a picture |")
@@ -58,7 +60,7 @@ def main() -> int:
         cells, seconds, molecules = [], [], 0
         for kind, varied in kinds.items():
             folder = options.out / f"{kind.replace(' ', '_').replace(chr(39), '')}_{least}_{most}"
-            gold = drawn(folder, options.each, least, most, varied)
+            gold = drawn(folder, options.each, (least, most), varied, side)
             if kind == "RDKit's own":
                 redraw(folder, gold)
             found, took = read(reader, gold, folder)
@@ -73,14 +75,15 @@ def main() -> int:
     return 0
 
 
-def drawn(folder: Path, count: int, least: int, most: int, varied: float) -> Path:
+def drawn(folder: Path, count: int, size: tuple[int, int], varied: float, side: int) -> Path:
     """A gold file of held-out molecules of these sizes, drawn unless they are there."""
     file = folder / "gold.json"
     if not file.exists():
+        least, most = size
         mean = (least + most) / 2
         rows = Drawings(
-            count, seed=99, side=112 if most <= 10 else 224, varied=varied, shrunk=0.5, least=least,
-            most=most, mean=mean, spread=mean, part="held_out",
+            count, seed=99, side=side, varied=varied, shrunk=0.5, least=least, most=most,
+            mean=mean, spread=mean, part="held_out",
         )  # fmt: skip
         store(rows, folder, "gold")
     return file
