@@ -29,6 +29,7 @@ from quickstart import (
     build_data,
     check_data_options,
     hold_out,
+    longest_answer,
     nano_lessons,
     read,
     run,
@@ -100,7 +101,8 @@ def walk(road: Road, options: argparse.Namespace) -> None:
     systems = {FOLDERS[BASE]: str(options.base)}
     for seed in range(options.seeds):
         systems |= one_seed(road, options.base, cot, questions, lessons, seed)
-    road.stage("read", lambda: read(systems, held_out / "images", folder / "predictions"))
+    pictures, found, longest = held_out / "images", folder / "predictions", longest_answer(options)
+    road.stage("read", lambda: read(systems, pictures, found, longest))
     report(folder, list(systems), held_out / "gold.json")
     minutes = sum(road.seconds.values()) / 60
     print(f"\nall done: {minutes:.1f} minutes of work. Look at {folder / 'comparison.svg'}")

@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 NANO_FOLDER = ROOT / "eyesmol/weights/nano"
 TRAINER = "Qwen2-VL-Finetune/src"
 _TRIES = 150  # molecules invented for each that is to be read: one in a hundred was held out
-_LONGEST = 800  # tokens of an answer; a small model that has lost its way would go on for ever
 _STEP = 32  # rows that every training step sees, however many processes share them
 # LoRA on language and vision over frozen weights; the merger between the two in full.
 _LORA = (
@@ -197,7 +196,8 @@ def walk(road: Road, options: argparse.Namespace) -> None:
     road.stage("merge", lambda: merge(base, first, second, folder))
     systems = {"base" if options.model else "nano": base}
     systems |= {"instruction": str(folder / "merged_instruction"), "stack": str(folder / "merged")}
-    road.stage("read", lambda: read(systems, held_out / "images", folder / "predictions"))
+    pictures, found, longest = held_out / "images", folder / "predictions", longest_answer(options)
+    road.stage("read", lambda: read(systems, pictures, found, longest))
     report(road, list(systems), held_out / "gold.json")
 
 
@@ -342,11 +342,18 @@ def merge(base: Path | str, first: Path, second: Path, folder: Path) -> None:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def read(systems: dict[str, str], pictures: Path, out: Path) -> None:
+def longest_answer(options: argparse.Namespace) -> int:
+    """Tokens of an answer at most; a small model that has lost its way would go on for ever."""
+    if options.model:
+        return 4096
+    return 800 if options.images else 40 * options.max_atoms  # an atom takes 5, its SMILES 2
+
+
+def read(systems: dict[str, str], pictures: Path, out: Path, longest: int) -> None:
     """The held-out pictures, read by each system through the same command."""
     for name, model in systems.items():
         run("-m", "eyesmol", "recognize", pictures, "--model", model, "--batch-size", 32,
-            "--max-new-tokens", _LONGEST, "--out", out / f"{name}.jsonl")  # fmt: skip
+            "--max-new-tokens", longest, "--out", out / f"{name}.jsonl")  # fmt: skip
 
 
 def report(road: Road, systems: list[str], gold_file: Path) -> None:
