@@ -12,6 +12,7 @@ import torch
 from peft import PeftModel
 from qwen_vl_finetune import adapters
 from qwen_vl_finetune.arguments import parse_arguments
+from qwen_vl_finetune.attention import register, speed_up_vision
 from qwen_vl_finetune.errors import UserError
 from qwen_vl_finetune.merge import merge
 from qwen_vl_finetune.model import load_checked
@@ -30,7 +31,10 @@ EXCLUDE = ["lm_head", "embed_tokens"]
 
 
 def bare(nano: Path) -> PreTrainedModel:
-    return load_checked(nano, dtype=torch.float32)
+    """The base as a run loads it, attention included: to the last bit."""
+    model = load_checked(nano, dtype=torch.float32, attn_implementation=register())
+    speed_up_vision(model)
+    return model
 
 
 def difference(nano: Path, one: nn.Module, two: nn.Module) -> float:
