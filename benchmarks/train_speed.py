@@ -5,10 +5,9 @@
 
 Every way trains the same rows (pictures and chain-of-thought answers) on a small model with random
 weights: forward, backward and optimizer step, samples decoded beforehand. ``stock`` is a padded
-batch by the attention of transformers, which takes pictures one by one, the others have the
-trainer's own. Each lives in a process
-of its own, so that peaks of memory can be told apart; they take turns, so that a busy machine slows
-them all alike. Shown are the medians over the rounds.
+batch with the attention of transformers, which takes pictures one by one; the others have the
+trainer's own. Each lives in a process of its own, so that peaks of memory can be told apart; they
+take turns, so that a busy machine slows them all alike. Shown are the medians over the rounds.
 """
 
 from __future__ import annotations
