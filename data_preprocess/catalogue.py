@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_preprocess.row_writer import ROW_GROUP, RowWriter
+from data_preprocess.row_writer import RowWriter, read_batches
 from data_preprocess.sources import InputError
 
 __all__ = [
@@ -122,7 +122,7 @@ def read_catalogue(path: Path) -> Iterator[Compound]:
             )
         columns = [name for name in _SCHEMA.names if name in names]
         number = 0
-        for batch in parquet.iter_batches(ROW_GROUP, columns=columns):
+        for batch in read_batches(parquet, columns):
             for row in batch.to_pylist():
                 number += 1
                 if empty := [name for name in _REQUIRED if not row[name]]:

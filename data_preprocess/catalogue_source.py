@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_preprocess.catalogue import Compound, catalogue_file, read_catalogue
+from data_preprocess.row_writer import read_batches
 from data_preprocess.sources import Filed, InputError, Item, file_digest
 
 __all__ = ["CompoundCatalogue"]
@@ -91,5 +92,5 @@ def _check_types(file: Path) -> None:
 def _column(file: Path, name: str) -> Iterator[Any]:
     with pq.ParquetFile(file) as parquet:
         if name in parquet.schema_arrow.names:
-            for batch in parquet.iter_batches(columns=[name]):
+            for batch in read_batches(parquet, [name]):
                 yield from batch.column(0).to_pylist()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_preprocess.row_writer import ROW_GROUP, RowWriter
+from data_preprocess.row_writer import RowWriter, read_batches
 from data_preprocess.sources import InputError
 
 __all__ = ["CHARTS", "Chart", "ChartWriter", "charts_file", "read_charts"]
@@ -106,7 +106,7 @@ def read_charts(path: Path) -> Iterator[Chart]:
                 f"{file}: found the columns {', '.join(names)}; expected {', '.join(missing)} too"
             )
         number = 0
-        for batch in parquet.iter_batches(ROW_GROUP, columns=_SCHEMA.names):
+        for batch in read_batches(parquet, _SCHEMA.names):
             for row in batch.to_pylist():
                 number += 1
                 try:

@@ -28,6 +28,7 @@ from data_preprocess.engine import run
 from data_preprocess.examples import Drop, Example, Molecule, fitted, opened, pictured, save
 from data_preprocess.json_stream import json_objects
 from data_preprocess.original_answers import is_renumbered, mend
+from data_preprocess.row_writer import read_batches
 from data_preprocess.sources import InputError, Item, file_digest
 from data_preprocess.splits import Ledger, skeleton, split_of
 from data_preprocess.tasks import cot_turn
@@ -237,7 +238,7 @@ def _write_ids(ids: Path | None, path: Path) -> _Listed | None:
             "PRAGMA synchronous = OFF; DROP TABLE IF EXISTS ids; CREATE TABLE ids (prefix TEXT, "
             "number TEXT, seen INTEGER DEFAULT 0, PRIMARY KEY (number, prefix)); BEGIN"
         )
-        for batch in parquet.iter_batches(10_000, columns=[column]):
+        for batch in read_batches(parquet, [column]):
             values = (v for v in batch.column(0).to_pylist() if v not in (None, ""))
             base.executemany(
                 "INSERT OR IGNORE INTO ids (prefix, number) VALUES (?, ?)",

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from data_preprocess.charts import Chart, charts_file, read_charts
 from data_preprocess.dataset import Record
+from data_preprocess.row_writer import read_batches
 from data_preprocess.sources import Filed, InputError, file_digest
 from data_preprocess.splits import number_of
 
@@ -49,7 +50,7 @@ class ChartFolder:
         """For `dataset_info.json`, as a source's."""
         licences: set[str] = set()
         with pq.ParquetFile(self._file) as parquet:
-            for batch in parquet.iter_batches(columns=["licence"]):
+            for batch in read_batches(parquet, ["licence"]):
                 licences.update(batch.column(0).to_pylist())
         return {
             "name": self._file.parent.name,

@@ -1,7 +1,8 @@
-"""Rows into a Parquet file, in a stream, whole or not at all."""
+"""Rows into a Parquet file, whole or not at all, and out of one; in a stream both ways."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -10,12 +11,23 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["ROW_GROUP", "RowWriter"]
+__all__ = ["ROW_GROUP", "RowWriter", "read_batches"]
 
 ROW_GROUP = 2_000  # rows: some megabytes with molfiles, the most that is ever held in memory
 
 Row = TypeVar("Row", bound=Any)  # a dataclass
 Self = TypeVar("Self", bound="RowWriter[Any]")
+
+
+def read_batches(
+    parquet: pq.ParquetFile, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, some thousand at a time.
+
+    Row group by row group: one reader over all of them keeps a part of each until the end.
+    """
+    for group in range(parquet.num_row_groups):
+        yield from parquet.iter_batches(ROW_GROUP, row_groups=[group], columns=columns)
 
 
 class RowWriter(Generic[Row]):

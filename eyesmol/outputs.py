@@ -324,10 +324,12 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROW_GROUP):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
+            # One reader over all row groups would keep a part of each until the end.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(_ROW_GROUP, row_groups=[group]):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield number, row
     except (OSError, pyarrow.ArrowException) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from data_preprocess.collect.files import text_lines
 from data_preprocess.collect.tally import Tally
+from data_preprocess.row_writer import read_batches
 from data_preprocess.sources import InputError
 
 __all__ = ["CHEBI", "PUBCHEM", "IdKind", "IdList", "read_ids"]
@@ -149,7 +150,7 @@ def _parquet_cells(
     def cells() -> Iterator[tuple[str, object]]:
         number = 0
         with parquet:
-            for batch in parquet.iter_batches(columns=[name]):
+            for batch in read_batches(parquet, [name]):
                 for value in batch.column(0).to_pylist():
                     number += 1
                     yield f"row {number}", value

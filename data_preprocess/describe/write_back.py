@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 
 from data_preprocess.describe.journal import Journal
 from data_preprocess.describe.question import PictureDescription
+from data_preprocess.row_writer import read_batches
 
 __all__ = ["write_back"]
 
 _COLUMNS = ("visual_description", "visual_model")
-_ROWS = 2_000  # a row group, the most that is ever held in memory
 
 
 def write_back(file: Path, journal: Journal) -> int:
@@ -32,7 +32,7 @@ def write_back(file: Path, journal: Journal) -> int:
                 schema = schema.append(pa.field(name, pa.string()))
         try:
             with pq.ParquetWriter(temporary, schema, compression="zstd") as new:
-                for batch in old.iter_batches(_ROWS):
+                for batch in read_batches(old):
                     filled = _filled(pa.Table.from_batches([batch]), journal).cast(schema)
                     columns = [filled[name].to_pylist() for name in _COLUMNS]
                     before = [_column(batch, name) for name in _COLUMNS]

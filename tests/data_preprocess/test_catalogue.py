@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from data_preprocess.catalogue import (
     read_catalogue,
     read_file,
 )
+from data_preprocess.row_writer import ROW_GROUP
 from data_preprocess.sources import InputError
 
 _word = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -88,3 +90,17 @@ def test_pictures_are_read_from_the_folder_and_its_archives_only(tmp_path: Path)
             read_file(folder, outside)
     with pytest.raises(FileNotFoundError, match="no member"):
         read_file(folder, "all.zip!deep/c.tif")
+
+
+def test_reading_holds_a_few_row_groups_at_most(tmp_path: Path) -> None:
+    """One reader over all of them keeps a part of each: here the most part of the file at once."""
+    dice = random.Random(0)
+    texts = [dice.randbytes(800).hex() for _ in range(2_000)]
+    with CatalogueWriter(tmp_path) as catalogue:
+        for number in range(50_000):
+            catalogue.add(Compound(str(number), "a", "none", molfile=dice.choice(texts)))
+    held = 0
+    for number, _ in enumerate(read_catalogue(tmp_path)):
+        if number % ROW_GROUP == ROW_GROUP // 2:
+            held = max(held, pa.total_allocated_bytes())
+    assert held < 4 * ROW_GROUP * len(texts[0])
