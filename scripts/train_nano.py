@@ -171,9 +171,7 @@ def train(options: argparse.Namespace) -> None:
         f"{TRAINER}/train_sft.py", "--config", CONFIG, "--model_id", base, "--output_dir", output,
         "--data_options", json.dumps(rows), "--eval_path", valid, *words, *options.flags,
     )  # fmt: skip
-    folder = assemble(output, base, options.out / "nano", rows["side"])
-    write_json(folder / "training.json", [*pieces, piece_of(output, rows)])
-    write_checksums(folder)
+    folder = assemble(output, base, options.out / "nano", [*pieces, piece_of(output, rows)])
     if options.keep:
         pack(folder, options.keep)
     if options.ship:
@@ -337,21 +335,24 @@ def latest(output: Path) -> Path:
     return checkpoint
 
 
-def assemble(output: Path, base: Path, folder: Path, side: int) -> Path:
+def assemble(output: Path, base: Path, folder: Path, pieces: list[dict[str, Any]]) -> Path:
     """A model folder that needs nothing else: what the piece began with, its weights, its frame."""
     from eyesmol.answer import PROMPT_VERSION
 
     draft = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(base, draft, ignore=shutil.ignore_patterns(*_REMADE))
+    weights = latest(output)
     for name in ("model.safetensors", "preprocessor_config.json"):
-        shutil.copyfile(latest(output) / name, draft / name)
+        shutil.copyfile(weights / name, draft / name)
     info = {
-        "pixel_frame": square(side).to_dict(),
+        "pixel_frame": square(pieces[-1]["rows"]["side"]).to_dict(),
         "answer_form": "compact",
         "prompt_version": PROMPT_VERSION,
     }
     write_json(draft / "dataset_info.json", info)
+    write_json(draft / "training.json", pieces)
+    write_checksums(draft)
     shutil.rmtree(folder, ignore_errors=True)
     return draft.rename(folder)
 
