@@ -43,16 +43,17 @@ def main() -> int:
     for piece in pieces:
         rows = {**piece["rows"], "exclude": [str(path) for path in options.benchmarks]}
         with ProcessPoolExecutor(options.workers, initializer=begin, initargs=(rows,)) as pool:
-            starts = range(0, piece["pictures"], _CHUNK)
-            chunks = pool.map(partial(shown, end=piece["pictures"]), starts)
+            drawings = Drawings(**piece["rows"] | {"exclude": []}).drawings(piece["pictures"])
+            starts = range(0, drawings, _CHUNK)
+            chunks = pool.map(partial(shown, end=drawings), starts)
             for chunk in tqdm(chunks, total=len(starts), unit=f"{_CHUNK:,} rows"):
                 smiles |= chunk
-        pictures += piece["pictures"]
+        pictures += drawings
     known = read_excluded(options.benchmarks).keys
     keys = {skeleton(one) or one for one in tqdm(smiles, unit="molecule")}
     common = len(keys & known)
     kept = sum(split_of(key, piece["rows"]["held_out"], 0.0) != "train" for key in keys)
-    print(f"{pictures:,} pictures of {len(smiles):,} molecules ({len(keys):,} without stereo);")
+    print(f"{pictures:,} drawings of {len(smiles):,} molecules ({len(keys):,} without stereo);")
     print(f"{common} of them are among the {len(known):,} molecules of the benchmarks,")
     print(f"{kept} among those that are kept for scoring")
     return 1 if common or kept else 0
@@ -68,10 +69,10 @@ def begin(options: dict[str, Any]) -> None:
 
 
 def shown(start: int, end: int) -> set[str]:
-    """SMILES of the rows from `start` on; one in some hundred could not be drawn, and gave way to
-    another one, which is not counted."""
-    rows = range(start, min(start + _CHUNK, end))
-    return {next(_rows.molecules(index))[1] for index in rows}
+    """SMILES of the drawings from `start` on; one in some hundred could not be drawn, and gave way
+    to another one, which is not counted."""
+    numbers = range(start, min(start + _CHUNK, end))
+    return {next(_rows.molecules(number))[1] for number in numbers}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from functools import cache
 
 from rdkit import Chem, rdBase
 
-__all__ = ["Sizes", "invent", "invented"]
+__all__ = ["STEREO", "Sizes", "invent", "invented"]
+
+STEREO = 0.30  # share of the molecules whose stereo centres are drawn as such, near USPTO's
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,19 @@ def invented(seed: int = 0, sizes: Sizes | None = None, *, first: int = 0) -> It
         number += 1
 
 
-def invent(seed: int, number: int, sizes: Sizes | None = None) -> str:
-    """One molecule, as a canonical SMILES; the same `seed` and `number` give the same one.
+def invent(seed: int, number: int, sizes: Sizes | None = None, *, stereo: float = STEREO) -> str:
+    """One molecule, as a canonical SMILES; the same arguments give the same one.
 
     Args:
         seed: of the whole series.
         number: of the molecule in the series.
         sizes: USPTO's by default.
+        stereo: share of the molecules whose stereo centres are drawn as such.
     """
     rng = random.Random(f"{seed} {number}")
     target = (sizes or Sizes()).draw(rng)
     while True:  # one in a hundred has no sane valence, and is made anew
-        smiles = _finished(_assembled(target, rng), rng)
+        smiles = _finished(_assembled(target, rng), rng, stereo)
         if smiles is not None:
             return smiles
 
@@ -125,8 +128,7 @@ _IONS = ["Cl", "Br", "[Cl-].[Na+]", "OC(=O)C(F)(F)F", "O", "CS(=O)(=O)O", "OC(=O
 
 _RING_BY_LINKER = 0.72  # the rest is bound directly, as in biaryls
 _RING = 0.42  # where there is room for a ring or an end
-_CHIRAL = 0.30  # share of the molecules whose stereo centres are drawn as such
-_CENTRE = 0.9  # of these, how many of their centres
+_CENTRE = 0.9  # of the molecules with stereo, how many of their centres have it
 _SALT = 0.02
 _R_GROUP = 0.03
 _SMALLEST_RING = 6  # room that is left before a ring is worth a try
@@ -276,7 +278,7 @@ def _agree(one: Chem.Mol, first: int, other: Chem.Mol, second: int) -> bool:
     )
 
 
-def _finished(mol: Chem.RWMol, rng: random.Random) -> str | None:
+def _finished(mol: Chem.RWMol, rng: random.Random, stereo: float) -> str | None:
     """R groups, stereo, salts; None where RDKit finds the molecule insane."""
     if rng.random() < _R_GROUP:
         _add_r_group(mol, rng)
@@ -285,7 +287,7 @@ def _finished(mol: Chem.RWMol, rng: random.Random) -> str | None:
             Chem.SanitizeMol(mol)
         except Chem.MolSanitizeException:
             return None
-    if rng.random() < _CHIRAL:
+    if rng.random() < stereo:
         _set_stereo(mol, rng)
     smiles = Chem.MolToSmiles(mol)
     if rng.random() < _SALT:

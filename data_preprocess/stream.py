@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from data_preprocess.examples import Drop, Example, fitted
 from data_preprocess.exclude import read_excluded
-from data_preprocess.invented import Sizes, invent
+from data_preprocess.invented import STEREO, Sizes, invent
 from data_preprocess.render import RenderError, Style, StyleRange, render
 from data_preprocess.sources import InputError
 from data_preprocess.splits import number_of, skeleton, split_of
@@ -48,9 +49,14 @@ class Drawings:
         coloured: share of the clean pictures whose letters have the usual colours.
         least, most: heavy atoms.
         mean, spread: of their normal distribution; USPTO's by default.
+        stereo: share of the molecules whose stereo centres are drawn as such; USPTO's by default.
         grow: share of the rows in which `most` rises from `start` to its full value, so that small
             molecules come first; 0 for all sizes from the first row on.
         start: heavy atoms of the largest molecules at the beginning, with `grow`.
+        times: how often each drawing is shown; making them is then less of the time.
+        apart: rows from one showing of a drawing to the next; so many drawings are kept in memory.
+            A worker has them at hand where this is a multiple of the rows that all workers take
+            at a time, and else makes them again.
         alike: so many neighbouring rows have the same number of heavy atoms. With the batch size,
             answers of a batch are about equally long, and little of it is padding.
         form: of the answers.
@@ -78,25 +84,36 @@ class Drawings:
         most: int = 60,
         mean: float = Sizes.mean,
         spread: float = Sizes.spread,
+        stereo: float = STEREO,
         grow: float = 0.0,
         start: int = 8,
+        times: int = 1,
+        apart: int = 4_800,
         alike: int = 1,
         form: AnswerForm = "compact",
         held_out: float = 0.01,
         part: Literal["train", "held_out"] = "train",
         exclude: Sequence[str] = (),
     ) -> None:
-        if count < 1 or alike < 1:
-            raise InputError(f"count {count}, alike {alike}: expected at least 1 of each")
+        if min(count, alike, times, apart) < 1:
+            raise InputError(
+                f"count {count}, alike {alike}, times {times}, apart {apart}: expected at least 1 "
+                "of each"
+            )
+        if times > 1 and apart % alike:
+            raise InputError(f"apart {apart}: expected a multiple of alike, {alike}")
         if not 1 <= least <= (min(start, most) if grow else most):
             raise InputError(f"sizes from {least} to {most} atoms (at the start {start}): none fit")
         self.count, self.seed, self.side = count, seed, side
         self.varied, self.shrunk, self.oblong, self.coloured = varied, shrunk, oblong, coloured
         self.least, self.most, self.mean, self.spread = least, most, mean, spread
+        self.stereo = stereo
         self.grow, self.start, self.alike = grow, start, alike
+        self.times, self.apart = times, apart
         self.form: AnswerForm = form
         self.held_out, self.part = held_out, part
         self.frame = PixelFrame(side * side, side * side)
+        self._kept: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self._excluded = read_excluded([Path(path) for path in exclude]).keys
 
     def __len__(self) -> int:
@@ -111,8 +128,28 @@ class Drawings:
         """Row `index`, the same whenever it is asked for."""
         if not 0 <= index < self.count:
             raise IndexError(f"row {index} of {self.count}")
+        number = self.number(index)
+        if self.times == 1:
+            return self._made(number)
+        row = self._kept.pop(number, None) or self._made(number)
+        self._kept[number] = row
+        if len(self._kept) > self.apart:
+            self._kept.popitem(last=False)
+        return row
+
+    def number(self, index: int) -> int:
+        """Of the drawing that row `index` shows: `apart` drawings in order, `times` times over."""
+        turn, place = divmod(index, self.times * self.apart)
+        return turn * self.apart + place % self.apart
+
+    def drawings(self, rows: int) -> int:
+        """How many drawings the first `rows` rows show: those numbered from 0 on."""
+        turns, rest = divmod(rows, self.times * self.apart)
+        return turns * self.apart + min(rest, self.apart)
+
+    def _made(self, number: int) -> dict[str, Any]:
         # One in some hundred cannot be drawn.
-        tried = ((name, self._drawn(name, smiles)) for name, smiles in self.molecules(index))
+        tried = ((name, self._drawn(name, smiles)) for name, smiles in self.molecules(number))
         name, example = next((name, made) for name, made in tried if made is not None)
         assert example.graph is not None
         turn = cot_turn(example.graph, example.smiles, self.form)
@@ -127,12 +164,12 @@ class Drawings:
             "task": turn.task,
         }
 
-    def sizes(self, index: int) -> Sizes:
-        """How large the molecule of a row may be."""
-        block = index // self.alike
+    def sizes(self, number: int) -> Sizes:
+        """How large the molecule of a drawing may be."""
+        block = number // self.alike
         most = self.most
         if self.grow:
-            progress = min(1.0, block * self.alike / (self.grow * self.count))
+            progress = min(1.0, block * self.alike * self.times / (self.grow * self.count))
             most = round(self.start + progress * (self.most - self.start))
         sizes = Sizes(self.mean, self.spread, self.least, most)
         if self.alike == 1:
@@ -140,13 +177,13 @@ class Drawings:
         size = sizes.draw(random.Random(f"{self.seed} block {block}"))
         return Sizes(size, 0.0, size, size)
 
-    def molecules(self, index: int) -> Iterator[tuple[str, str]]:
-        """Ids and SMILES that row `index` may show, without end; it shows the first that can be
+    def molecules(self, number: int) -> Iterator[tuple[str, str]]:
+        """Ids and SMILES that a drawing may show, without end; it shows the first that can be
         drawn."""
-        sizes = self.sizes(index)
+        sizes = self.sizes(number)
         for attempt in itertools.count():
-            name = f"{self.seed}-{index}-{attempt}"
-            smiles = invent(self.seed, number_of(name), sizes)
+            name = f"{self.seed}-{number}-{attempt}"
+            smiles = invent(self.seed, number_of(name), sizes, stereo=self.stereo)
             key = skeleton(smiles) or smiles
             part = "train" if split_of(key, self.held_out, 0.0) == "train" else "held_out"
             if key not in self._excluded and part == self.part:

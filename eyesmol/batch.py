@@ -43,7 +43,7 @@ class Plan:
 
     Attributes:
         model: folder or hub name, as in `Recognizer.from_pretrained`.
-        form, device, calibration: as there.
+        form, device, calibration, looks: as there.
         options: of `Recognizer.recognize`.
         pages: what is given are pages, with structures to be found.
         v3000: write molblocks in V3000.
@@ -53,6 +53,7 @@ class Plan:
     form: AnswerForm | None = None
     device: str | None = None
     calibration: str | None = None
+    looks: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     pages: bool = False
     v3000: bool = False
@@ -124,7 +125,11 @@ class _Worker:
         torch.set_num_threads(self._threads)
         plan = self._plan
         return Recognizer.from_pretrained(
-            plan.model, form=plan.form, device=plan.device, calibration=plan.calibration
+            plan.model,
+            form=plan.form,
+            device=plan.device,
+            calibration=plan.calibration,
+            looks=plan.looks,
         )
 
 

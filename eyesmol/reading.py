@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from eyesmol.answer import PROMPT_VERSION, AnswerForm
 from eyesmol.confidence import Calibration, CalibrationError, TokenTrace
 from eyesmol.frame import PixelFrame
+from eyesmol.looks import MOST_LOOKS, Look, looks_at, vote
 from eyesmol.pages import Finder, find_structures, structures_on
 from eyesmol.pictures import Source, box_of, load_picture, page_of
 from eyesmol.recognition import Box, Recognition
@@ -54,19 +55,20 @@ class RecognizerError(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as the model sees it, and where it came from."""
+    """A picture as the model sees it, once or from several sides, and where it came from."""
 
     name: str
     size: tuple[int, int]
-    fitted: Image.Image
+    looks: tuple[Look, ...]
     page: int | None = None
     box: Box | None = None
 
     @property
     def expected_length(self) -> tuple[int, int]:
         """What the length of prompt and answer go by: pixels, then ink."""
-        grey = self.fitted.convert("L").histogram()
-        return self.fitted.width * self.fitted.height, sum(grey[:128])
+        fitted = self.looks[0].fitted
+        grey = fitted.convert("L").histogram()
+        return fitted.width * fitted.height, sum(grey[:128])
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,16 @@ class Reader(ABC):
         form: the form of answers that the model is asked for.
         frame: the pixel budget at which it sees pictures.
         calibration: makes a probability of the raw confidence; None leaves it raw.
+        looks: how often each picture is read, with other margins each time; the looks vote
+            (`eyesmol.looks`). A calibration holds for as many looks as it was learnt with.
     """
 
     def __init__(
-        self, form: AnswerForm, frame: PixelFrame, calibration: Calibration | None
+        self, form: AnswerForm, frame: PixelFrame, calibration: Calibration | None, looks: int = 1
     ) -> None:
-        self.form, self.frame, self.calibration = form, frame, calibration
+        if not 1 <= looks <= MOST_LOOKS:
+            raise ValueError(f"looks {looks}: expected 1 to {MOST_LOOKS}")
+        self.form, self.frame, self.calibration, self.looks = form, frame, calibration, looks
 
     @abstractmethod
     def recognize(
@@ -153,23 +159,32 @@ class Reader(ABC):
             if not any_picture and (reason := no_molecule(image)):
                 reason = f"no molecule: {reason}"
                 return Recognition(name, reason=reason, size=image.size, page=page, box=box)
-            return Picture(name, image.size, self.frame.fit(image), page, box)
+            looks = looks_at(image, self.frame, self.looks)
+            return Picture(name, image.size, looks, page, box)
         # Broken files make Pillow raise a dozen kinds of exception, and one bad picture must not
         # stop the others.
         except Exception as error:
             return Recognition(name, error=f"{name}: cannot be read as a picture: {_why(error)}")
 
-    def _recognition(self, picture: Picture, answer: Decoded, seconds: float) -> Recognition:
-        """What an answer says about a picture: its place on a page, its confidence calibrated."""
-        result = Recognition.from_answer(
-            picture.name,
-            answer.text,
-            size=picture.size,
-            frame_size=picture.fitted.size,
-            trace=answer.trace,
-            problems=answer.problems,
-            seconds=seconds,
-        )
+    def _recognition(
+        self, picture: Picture, answers: Sequence[Decoded], seconds: float
+    ) -> Recognition:
+        """What the answers to its looks say about a picture: its place on a page, its confidence
+        calibrated."""
+        readings = [
+            Recognition.from_answer(
+                picture.name,
+                answer.text,
+                size=picture.size,
+                frame_size=look.fitted.size,
+                shown=look.shown,
+                trace=answer.trace,
+                problems=answer.problems,
+                seconds=seconds,
+            )
+            for look, answer in zip(picture.looks, answers, strict=True)
+        ]
+        result = vote(readings)
         if self.calibration and result.raw_confidence is not None:
             result = replace(result, confidence=self.calibration(result.raw_confidence))
         return replace(result, page=picture.page, box=picture.box)
@@ -196,6 +211,7 @@ class Training:
     frame: PixelFrame
     calibration: Calibration | None
     cell: int
+    looks: int = 1
 
     @classmethod
     def of(
@@ -205,16 +221,19 @@ class Training:
         *,
         form: AnswerForm | None = None,
         calibration: Path | str | None = None,
+        looks: int | None = None,
     ) -> Training:
         """From the ``dataset_info.json`` and ``calibration.json`` of a model folder.
 
-        Without the first the frame is the image processor's and the form is ``json``.
+        Without the first the frame is the image processor's, the form is ``json``, and each picture
+        is looked at once.
 
         Args:
             name: a model folder, or a name of the Hugging Face hub.
             processor: the image processor's `size`, `patch_size` and `merge_size`.
             form: in place of the folder's.
             calibration: a file, in place of the folder's.
+            looks: in place of the folder's.
 
         Raises:
             RecognizerError: a file that cannot be read, or says what cannot be.
@@ -224,18 +243,23 @@ class Training:
         own = Path(name, _CALIBRATION)
         path = calibration or (own if own.is_file() else None)
         cell = int(processor["patch_size"]) * int(processor["merge_size"])
-        return cls(form or _form(name, info), frame, _calibration(path), cell)
+        known = _calibration(path)
+        return cls(form or _form(name, info), frame, known, cell, looks or _looks(name, info))
 
     @classmethod
     def named(
-        cls, form: AnswerForm, frame: PixelFrame, calibration: Path | str | None = None
+        cls,
+        form: AnswerForm,
+        frame: PixelFrame,
+        calibration: Path | str | None = None,
+        looks: int | None = None,
     ) -> Training:
         """Of a model whose folder is not at hand.
 
         Raises:
             RecognizerError: a calibration that cannot be read.
         """
-        return cls(form, frame, _calibration(calibration), frame.factor)
+        return cls(form, frame, _calibration(calibration), frame.factor, looks or 1)
 
 
 def _dataset_info(name: str) -> dict[str, Any]:
@@ -282,6 +306,15 @@ def _form(name: str, info: dict[str, Any]) -> AnswerForm:
             f"{', '.join(get_args(AnswerForm))}"
         )
     return cast(AnswerForm, form)
+
+
+def _looks(name: str, info: dict[str, Any]) -> int:
+    looks = info.get("looks", 1)
+    if looks not in range(1, MOST_LOOKS + 1):
+        raise RecognizerError(
+            f"{name}/dataset_info.json: looks {looks!r}; expected a number from 1 to {MOST_LOOKS}"
+        )
+    return int(looks)
 
 
 def _frame(name: str, info: dict[str, Any], processor: dict[str, Any]) -> PixelFrame:

@@ -281,6 +281,7 @@ class Recognition:
         *,
         size: tuple[int, int],
         frame_size: tuple[int, int],
+        shown: Box | None = None,
         trace: TokenTrace | None = None,
         problems: tuple[str, ...] = (),
         seconds: float = 0.0,
@@ -292,14 +293,18 @@ class Recognition:
             text: the answer, in either form.
             size: width and height of the original picture.
             frame_size: width and height at which the model saw it.
+            shown: the part of the original picture that the model saw; all of it by default.
             trace: the tokens that wrote the text, for the confidences.
             problems: what went wrong while decoding.
             seconds: see the class.
         """
         answer = read_answer(text)
         sure = Confidences.of(answer, text, trace) if trace else None
-        x_scale, y_scale = size[0] / frame_size[0], size[1] / frame_size[1]
-        graph = answer.graph.placed((a.x * x_scale, a.y * y_scale) for a in answer.graph.atoms)
+        left, top, right, bottom = shown or (0, 0, *size)
+        x_scale, y_scale = (right - left) / frame_size[0], (bottom - top) / frame_size[1]
+        graph = answer.graph.placed(
+            (left + a.x * x_scale, top + a.y * y_scale) for a in answer.graph.atoms
+        )
         # The original picture is not resized evenly: bonds and wedges must be read where drawn.
         answer = replace(answer, graph=graph, problems=(*problems, *answer.problems))
         outside = sum(not (0 <= a.x <= size[0] and 0 <= a.y <= size[1]) for a in graph.atoms)

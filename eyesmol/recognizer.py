@@ -67,6 +67,7 @@ class Recognizer(Reader):
         form: the form of answers that the model is asked for.
         frame: the pixel budget at which it sees pictures.
         calibration: makes a probability of the raw confidence; None leaves it raw.
+        looks: how often each picture is read, see `Reader`.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Recognizer(Reader):
         form: AnswerForm,
         frame: PixelFrame,
         calibration: Calibration | None = None,
+        looks: int = 1,
     ) -> None:
         """From parts already loaded; `from_pretrained` is the usual way.
 
@@ -88,8 +90,9 @@ class Recognizer(Reader):
             form: the answer form that it was trained on.
             frame: the pixel frame that it was trained in.
             calibration: learnt from this model's own answers.
+            looks: how often each picture is read.
         """
-        super().__init__(form, frame, calibration)
+        super().__init__(form, frame, calibration, looks)
         self._model, self._tokenizer, self._image_processor = (
             model.eval(),
             tokenizer,
@@ -129,11 +132,13 @@ class Recognizer(Reader):
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         calibration: Path | str | None = None,
+        looks: int | None = None,
     ) -> Recognizer:
         """Load a model folder, or a model of the Hugging Face hub by its name.
 
         A ``dataset_info.json`` in the folder says in which pixel frame and answer form the model
-        was trained; without one the frame is the image processor's and the form is ``json``.
+        was trained, and how often it looks at a picture; without one the frame is the image
+        processor's, the form is ``json``, and it looks once.
 
         Args:
             path_or_name: a merged model with its tokenizer and processor files; ``nano`` is the
@@ -143,6 +148,8 @@ class Recognizer(Reader):
             dtype: the checkpoint's own on a GPU, float32 on a CPU.
             calibration: a file of ``eyesmol calibrate``; the folder's ``calibration.json`` where
                 there is one.
+            looks: how often each picture is read, 1 to 7, whatever the folder says: more looks are
+                right more often and take longer.
 
         Raises:
             RecognizerError: no such model, or one that lacks a part; says which.
@@ -153,7 +160,7 @@ class Recognizer(Reader):
         tokenizer, image_processor = _load_processing(name)
         processor = {key: getattr(image_processor, key)
                      for key in ("size", "patch_size", "merge_size")}  # fmt: skip
-        known = Training.of(name, processor, form=form, calibration=calibration)
+        known = Training.of(name, processor, form=form, calibration=calibration, looks=looks)
         model = _load_model(name, dtype or ("auto" if device.type == "cuda" else torch.float32))
         return cls(
             model.to(device),
@@ -162,6 +169,7 @@ class Recognizer(Reader):
             form=known.form,
             frame=known.frame,
             calibration=known.calibration,
+            looks=known.looks,
         )
 
     def recognize(
@@ -177,8 +185,8 @@ class Recognizer(Reader):
         """Read pictures, as `Reader.recognize` says.
 
         Of eight batches at a time the emptiest pictures are read first, so that those of a batch
-        have answers of about the same length and few wait for the longest. The grammar also closes
-        an answer that would be cut off.
+        have answers of about the same length and few wait for the longest. All looks at a picture
+        are in its batch. The grammar also closes an answer that would be cut off.
         """
         limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
         if batch_size < 1 or limit < 1:
@@ -203,11 +211,12 @@ class Recognizer(Reader):
         self, pictures: list[Picture], limit: int, grammar: bool
     ) -> list[Recognition]:
         start = time.perf_counter()
-        decoded = self._decode([picture.fitted for picture in pictures], limit, grammar)
+        looks = [look.fitted for picture in pictures for look in picture.looks]
+        answers = iter(self._decode(looks, limit, grammar))
         seconds = (time.perf_counter() - start) / len(pictures)
         return [
-            self._recognition(picture, answer, seconds)
-            for picture, answer in zip(pictures, decoded, strict=True)
+            self._recognition(picture, list(itertools.islice(answers, self.looks)), seconds)
+            for picture in pictures
         ]
 
     def _decode(

@@ -55,6 +55,7 @@ from eyesmol.recognition import Recognition
 if TYPE_CHECKING:
     import httpx
     import tenacity
+    from PIL import Image
 
 __all__ = ["KEY_NAMES", "Patience", "RemoteRecognizer"]
 
@@ -142,7 +143,7 @@ class RemoteRecognizer(Reader):
 
     Attributes:
         model: its name on the server.
-        form, frame, calibration: see `Reader`.
+        form, frame, calibration, looks: see `Reader`.
     """
 
     def __init__(
@@ -155,7 +156,7 @@ class RemoteRecognizer(Reader):
         patience: Patience = Patience(),
     ) -> None:
         """Of a server that has been asked; `connect` is the usual way."""
-        super().__init__(training.form, training.frame, training.calibration)
+        super().__init__(training.form, training.frame, training.calibration, training.looks)
         self.model = served.name
         self._cell = training.cell
         self._url, self._served = url, served
@@ -174,6 +175,7 @@ class RemoteRecognizer(Reader):
         form: AnswerForm | None = None,
         frame: PixelFrame | None = None,
         calibration: Path | str | None = None,
+        looks: int | None = None,
         concurrency: int = 16,
         patience: Patience = Patience(),
     ) -> RemoteRecognizer:
@@ -187,6 +189,7 @@ class RemoteRecognizer(Reader):
                 looked for on this machine.
             form, frame: in place of what the folder says; both are needed where there is none.
             calibration: a file of ``eyesmol calibrate``, in place of the folder's own.
+            looks: how often each picture is read, 1 to 7, in place of what the folder says.
             concurrency: requests at a time. vLLM batches them; more than it holds wait there.
             patience: how long to try.
 
@@ -198,7 +201,7 @@ class RemoteRecognizer(Reader):
             raise ValueError(f"concurrency {concurrency}: expected at least 1")
         url = _checked_url(url)
         served = _chosen(url, _models(url), model)
-        training = _training(url, served, folder, form, frame, calibration)
+        training = _training(url, served, folder, form, frame, calibration, looks)
         return cls(url, served, training, concurrency=concurrency, patience=patience)
 
     def recognize(
@@ -249,26 +252,29 @@ class RemoteRecognizer(Reader):
     def _result(self, outcome: _Outcome, min_confidence: float) -> Recognition:
         if isinstance(outcome, Recognition):
             return outcome
-        picture, answer, seconds = outcome
-        return self._doubted(self._recognition(picture, answer, seconds), min_confidence)
+        picture, answers, seconds = outcome
+        return self._doubted(self._recognition(picture, answers, seconds), min_confidence)
 
     async def _read(
         self, session: _Session, source: Source, number: int, any_picture: bool
     ) -> _Outcome:
-        """One picture, from its file to its answer."""
+        """One picture, from its file to the answers to all looks at it."""
         from anyio.to_thread import run_sync
 
         picture = await run_sync(self._open, source, number, any_picture, limiter=session.openers)
         if isinstance(picture, Recognition):
             return picture
-        url = await run_sync(_data_url, picture, limiter=session.openers)
-        async with session.turns:
-            begun = time.perf_counter()
-            try:
-                answer = await self._answer(session, picture, url)
-            except _Refused as error:
-                return Recognition(picture.name, error=f"{picture.name}: {error}")
-            return picture, answer, time.perf_counter() - begun
+        answers, seconds = [], 0.0
+        for look in picture.looks:
+            url = await run_sync(_data_url, look.fitted, limiter=session.openers)
+            async with session.turns:
+                begun = time.perf_counter()
+                try:
+                    answers.append(await self._answer(session, look.fitted.size, url))
+                except _Refused as error:
+                    return Recognition(picture.name, error=f"{picture.name}: {error}")
+                seconds += time.perf_counter() - begun
+        return picture, answers, seconds
 
     # ---- one request ----
 
@@ -281,19 +287,19 @@ class RemoteRecognizer(Reader):
             limits=httpx.Limits(max_connections=at_a_time + 1),
         )
 
-    async def _answer(self, session: _Session, picture: Picture, url: str) -> Decoded:
+    async def _answer(self, session: _Session, size: tuple[int, int], url: str) -> Decoded:
         """The answer, asked for without what the server turns out not to know."""
         while True:
-            body = self._body(session, picture, url)
+            body = self._body(session, size, url)
             try:
                 reply = await self._asked(session.client, body)
             except _Refused as error:
                 if not self._asks_too_much(body, str(error)):
                     raise
                 continue
-            return self._decoded(reply, body, picture)
+            return self._decoded(reply, body, size)
 
-    def _body(self, session: _Session, picture: Picture, url: str) -> dict[str, Any]:
+    def _body(self, session: _Session, size: tuple[int, int], url: str) -> dict[str, Any]:
         content = [
             {"type": "image_url", "image_url": {"url": url}},
             {"type": "text", "text": prompt(self.form)},
@@ -303,7 +309,7 @@ class RemoteRecognizer(Reader):
             "messages": [{"role": "user", "content": content}],
             "temperature": 0,
             "top_p": 1,
-            "max_tokens": self._limit(session.limit, picture),
+            "max_tokens": self._limit(session.limit, size),
             "stop": _END_TOKENS,
         }
         if "logprobs" not in self._unwanted:
@@ -314,11 +320,11 @@ class RemoteRecognizer(Reader):
                 body |= _GUIDED[self._served.maker](answer_pattern(self.form))
         return body
 
-    def _limit(self, limit: int, picture: Picture) -> int:
+    def _limit(self, limit: int, size: tuple[int, int]) -> int:
         """Tokens for the answer: a server refuses a request that might not fit into its context."""
         if not self._served.longest:
             return limit
-        width, height = picture.fitted.size
+        width, height = size
         asked = width * height // self._cell**2 + len(prompt(self.form)) // 2 + 32
         return max(1, min(limit, self._served.longest - asked))
 
@@ -396,10 +402,12 @@ class RemoteRecognizer(Reader):
 
     # ---- one reply ----
 
-    def _decoded(self, reply: dict[str, Any], body: dict[str, Any], picture: Picture) -> Decoded:
+    def _decoded(
+        self, reply: dict[str, Any], body: dict[str, Any], size: tuple[int, int]
+    ) -> Decoded:
         choice = reply["choices"][0]
         text, reason = choice["message"].get("content") or "", choice.get("finish_reason")
-        self._check_size(reply.get("usage"), picture)
+        self._check_size(reply.get("usage"), size)
         trace = _trace(text, choice.get("logprobs"))
         if trace is None:
             self._say("the server gives no log-probabilities that fit its text: no confidences")
@@ -412,7 +420,7 @@ class RemoteRecognizer(Reader):
             self._say("the server does not heed the grammar: it may be too old (vLLM: 0.12)")
         return Decoded(text, trace, problems)
 
-    def _check_size(self, usage: Any, picture: Picture) -> None:
+    def _check_size(self, usage: Any, size: tuple[int, int]) -> None:
         """Notice a server that resizes: its tokens then do not go with the picture's size.
 
         All tokens but the picture's are those of the prompt, and always as many.
@@ -420,7 +428,7 @@ class RemoteRecognizer(Reader):
         total = usage.get("prompt_tokens") if isinstance(usage, dict) else None
         if not isinstance(total, int):
             return
-        width, height = picture.fitted.size
+        width, height = size
         text = total - width * height // self._cell**2
         first_text, first_total = self._text_tokens = self._text_tokens or (text, total)
         # A server that always counts as many leaves pictures out.
@@ -438,7 +446,7 @@ class RemoteRecognizer(Reader):
             warnings.warn(f"{self._url}: {what}", stacklevel=2)
 
 
-_Outcome = Recognition | tuple[Picture, Decoded, float]
+_Outcome = Recognition | tuple[Picture, list[Decoded], float]
 
 
 class _Session:
@@ -456,9 +464,9 @@ def _is_guided(body: dict[str, Any]) -> bool:
     return bool(body.keys() & {"structured_outputs", "regex"})
 
 
-def _data_url(picture: Picture) -> str:
+def _data_url(image: Image.Image) -> str:
     file = io.BytesIO()
-    picture.fitted.save(file, "PNG", compress_level=1)
+    image.save(file, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
@@ -616,6 +624,7 @@ def _training(
     form: AnswerForm | None,
     frame: PixelFrame | None,
     calibration: Path | str | None,
+    looks: int | None,
 ) -> Training:
     """Form and frame: as named, else as a model folder says that can be seen from here."""
     if folder is None:
@@ -629,14 +638,14 @@ def _training(
                 "--frame-from (dataset_info.json and preprocessor_config.json are enough), or give "
                 "--form, --min-pixels and --max-pixels"
             )
-        return Training.named(form, frame, calibration)
+        return Training.named(form, frame, calibration, looks)
     processor = _processor_settings(str(folder))
     if not processor:
         raise RecognizerError(
             f"--frame-from {folder}: found no preprocessor_config.json; expected the folder of the "
             "model that the server reads with"
         )
-    known = Training.of(str(folder), processor, form=form, calibration=calibration)
+    known = Training.of(str(folder), processor, form=form, calibration=calibration, looks=looks)
     return known if frame is None else replace(known, frame=frame)
 
 

@@ -37,6 +37,8 @@ _PART = 15_000_000  # bytes of a kept file: what is lent often takes no larger o
 _NAME = "nano.tar"
 _TEXTS = 2_000  # molecules whose SMILES the tokenizer learns from
 _WORDINGS = 5  # times the words of the questions beside them
+_LOOKS = 3  # at each picture when it reads
+_APART = 100  # steps from one showing of a drawing to the next
 _EVALUATED = 500  # at most so many held-out drawings; answers are generated for some of them
 
 
@@ -80,6 +82,7 @@ GPU = Plan(
         "start": 8,
         "varied": 0.4,
         "shrunk": 0.25,
+        "times": 1,  # sixteen cores draw as fast as it learns
     },
 )
 
@@ -215,7 +218,8 @@ def trainer_flags(options: argparse.Namespace, plan: Plan, pieces: int) -> dict[
     batch = flags.get("per_device_train_batch_size", config["per_device_train_batch_size"])
     batch *= processes(options.gpu)
     # Answers of a step are about equally long, so that no process waits for another.
-    rows = {**config["data_options"], **plan.options, "alike": batch, **options.rows}
+    kept = {"alike": batch, "apart": _APART * batch}
+    rows = {**config["data_options"], **plan.options, **kept, **options.rows}
     rows["count"] = steps * batch
     rows["seed"] = options.seed + 1 + pieces  # the tokenizer has had those of the seed itself
     if pieces:
@@ -279,7 +283,7 @@ def evaluation_rows(out: Path, rows: dict[str, Any]) -> Path:
         from data_preprocess.stream import Drawings, store
 
         count = min(max(rows["count"] // 1000, 10), _EVALUATED)
-        wanted = {**rows, "count": count, "part": "held_out", "grow": 0.0, "alike": 1}
+        wanted = {**rows, "count": count, "part": "held_out", "grow": 0.0, "alike": 1, "times": 1}
         store(Drawings(**wanted), file.parent, "valid")
     return file
 
@@ -349,6 +353,7 @@ def assemble(output: Path, base: Path, folder: Path, pieces: list[dict[str, Any]
         "pixel_frame": square(pieces[-1]["rows"]["side"]).to_dict(),
         "answer_form": "compact",
         "prompt_version": PROMPT_VERSION,
+        "looks": _LOOKS,
     }
     write_json(draft / "dataset_info.json", info)
     write_json(draft / "training.json", pieces)

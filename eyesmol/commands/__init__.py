@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["COMMANDS", "UsageError", "positive", "share"]
+__all__ = ["COMMANDS", "UsageError", "add_looks", "positive", "share"]
 
 COMMANDS = ("recognize", "evaluate", "calibrate", "serve")
 
@@ -32,3 +32,15 @@ def share(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a number from 0 to 1")
     return number
+
+
+def add_looks(parser: argparse.ArgumentParser) -> None:
+    """The option ``--looks``."""
+    parser.add_argument(
+        "--looks",
+        type=int,
+        choices=range(1, 8),
+        metavar="N",
+        help="read each picture so often, 1 to 7, with other margins each time, and take what most "
+        "looks say: right more often, and slower (as the model's folder says: nano 3, others 1)",
+    )

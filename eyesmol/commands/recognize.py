@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from eyesmol import __version__
-from eyesmol.commands import UsageError, positive, share
+from eyesmol.commands import UsageError, add_looks, positive, share
 from eyesmol.nano import NANO, model_folder
 from eyesmol.outputs import FORMATS, Journal, check_output
 
@@ -79,6 +79,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--form", choices=("json", "compact"), help="answer form, where the model does not say"
     )
+    add_looks(parser)
     parser.add_argument(
         "--no-grammar",
         dest="grammar",
@@ -205,6 +206,7 @@ def _on_ray(options: argparse.Namespace) -> None:
         options.form,
         options.device,
         options.calibration,
+        options.looks,
         {"batch_size": options.batch_size, **_reading(options)},
         pages=options.pages,
         v3000=options.v3000,
@@ -290,6 +292,7 @@ def _remote(options: argparse.Namespace) -> RemoteRecognizer:
         form=options.form,
         frame=frame,
         calibration=options.calibration,
+        looks=options.looks,
         concurrency=options.concurrency,
         patience=Patience(timeout=options.timeout),
     )
@@ -299,7 +302,11 @@ def _local(options: argparse.Namespace) -> Reader:
     from eyesmol.recognizer import Recognizer
 
     return Recognizer.from_pretrained(
-        options.model, form=options.form, device=options.device, calibration=options.calibration
+        options.model,
+        form=options.form,
+        device=options.device,
+        calibration=options.calibration,
+        looks=options.looks,
     )
 
 
@@ -342,6 +349,7 @@ def _settings(options: argparse.Namespace, server: RemoteRecognizer | None) -> d
         "version": __version__,
         **model,
         "max_new_tokens": options.max_new_tokens,
+        "looks": options.looks,
         "grammar": options.grammar,
         "v3000": options.v3000,
         "calibration": _content(options.calibration),

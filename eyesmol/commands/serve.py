@@ -7,7 +7,7 @@ import socket
 from importlib.util import find_spec
 from typing import Any
 
-from eyesmol.commands import UsageError, positive
+from eyesmol.commands import UsageError, add_looks, positive
 from eyesmol.nano import NANO
 
 _EXAMPLES = """examples:
@@ -54,6 +54,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--form", choices=("json", "compact"), help="answer form, where the model does not say"
     )
+    add_looks(parser)
     parser.add_argument(
         "--calibration",
         metavar="FILE",
@@ -82,7 +83,11 @@ def _serve(options: argparse.Namespace) -> None:
     from eyesmol.serve.uploads import Limits
 
     reader = Recognizer.from_pretrained(
-        options.model, form=options.form, device=options.device, calibration=options.calibration
+        options.model,
+        form=options.form,
+        device=options.device,
+        calibration=options.calibration,
+        looks=options.looks,
     )
     serve(
         reader,

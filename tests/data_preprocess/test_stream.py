@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,30 @@ def test_a_row_depends_on_seed_and_number_alone(index: int, seed: int) -> None:
         assert answer.smiles is not None
         assert found == canonical_smiles(answer.smiles)
     assert all(0 <= atom.x < width and 0 <= atom.y < height for atom in answer.graph.atoms)
+
+
+@given(st.integers(1, 4), st.integers(1, 7), st.integers(0, 200))
+def test_each_drawing_is_shown_so_often_and_so_far_apart(times: int, apart: int, rows: int) -> None:
+    made = Drawings(max(rows, 1), times=times, apart=apart, **SMALL)
+    numbers = [made.number(index) for index in range(rows)]
+    assert set(numbers) == set(range(made.drawings(rows)))
+    whole = rows // (times * apart) * times * apart
+    for number in set(numbers[:whole]):
+        at = [index for index in range(whole) if numbers[index] == number]
+        assert [b - a for a, b in itertools.pairwise(at)] == [apart] * (times - 1)
+
+
+def test_a_drawing_that_is_shown_again_is_kept_and_one_that_is_not_kept_is_made_again() -> None:
+    made = Drawings(40, times=2, apart=10, **SMALL)
+    first = [made[index] for index in range(10)]
+    assert all(made[index + 10] is row for index, row in enumerate(first))
+    again = Drawings(40, times=2, apart=10, **SMALL)[13]  # as a run that goes on there
+    assert again["image"].tobytes() == first[3]["image"].tobytes()
+    assert again["conversations"] == first[3]["conversations"]
+    assert made[20]["id"] != first[0]["id"]
+    assert len({id(made[index]) for index in range(20, 30)}) == 10
+    with pytest.raises(InputError, match="apart 10: expected a multiple of alike, 4"):
+        Drawings(40, times=2, apart=10, alike=4, **SMALL)
 
 
 def coloured(image: Image.Image) -> bool:

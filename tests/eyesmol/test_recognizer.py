@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from eyesmol.answer import read_answer
 from eyesmol.confidence import Calibration, TokenTrace
 from eyesmol.frame import PixelFrame
+from eyesmol.looks import looks_at
 from eyesmol.nano import create_nano
 from eyesmol.reading import Decoded, RecognizerError
 from eyesmol.recognizer import Recognizer
@@ -92,6 +93,23 @@ def test_places_come_back_in_the_original_picture(
     assert result.graph is not None
     assert [(a.x, a.y) for a in result.graph.atoms] == [(0, 0), (500, 200)]
     assert (result.smiles, result.problems) == ("CO", ())
+
+
+def test_looks_are_read_with_their_picture_and_the_folder_says_how_many(copy: Path) -> None:
+    pictures = [picture(100, 100), picture(300, 120, 5), picture(60, 200)]
+    (copy / "dataset_info.json").write_text('{"looks": 3, "answer_form": "compact"}')
+    reader = Recognizer.from_pretrained(copy)
+    assert (reader.looks, Recognizer.from_pretrained(copy, looks=2).looks) == (3, 2)
+    each = Recognizer.from_pretrained(copy, looks=1)
+    together = list(reader.recognize(pictures, batch_size=2, max_new_tokens=60))
+    for image, result in zip(pictures, together, strict=True):
+        looks = looks_at(image, reader.frame, 3)
+        alone = list(each.recognize([look.fitted for look in looks], max_new_tokens=60))
+        assert result.answer in {reading.answer for reading in alone}
+        assert result.size == image.size
+    (copy / "dataset_info.json").write_text('{"looks": 9}')
+    with pytest.raises(RecognizerError, match="looks 9; expected a number from 1 to 7"):
+        Recognizer.from_pretrained(copy)
 
 
 def test_a_runaway_answer_is_stopped(copy: Path) -> None:

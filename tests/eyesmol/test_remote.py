@@ -219,13 +219,15 @@ def picture(width: int, height: int, stroke: int = 3) -> Image.Image:
 PICTURES = [picture(100, 100), picture(300, 120, 5), picture(60, 200), picture(30, 30, 1)]
 
 
-@pytest.mark.parametrize("grammar", [True, False])
-def test_a_server_reads_as_the_model_here(server: Server, model: Path, grammar: bool) -> None:
-    local = Recognizer.from_pretrained(model)
+@pytest.mark.parametrize(("grammar", "looks"), [(True, 1), (False, 1), (True, 3)])
+def test_a_server_reads_as_the_model_here(
+    server: Server, model: Path, grammar: bool, looks: int
+) -> None:
+    local = Recognizer.from_pretrained(model, looks=looks)
     server.answer = by(local)
     options: dict[str, Any] = {"max_new_tokens": 100, "grammar": grammar}
     here = list(local.recognize(PICTURES, batch_size=1, **options))
-    there = list(remote(server, model).recognize(PICTURES, **options))
+    there = list(remote(server, model, looks=looks).recognize(PICTURES, **options))
     assert len({result.answer for result in here}) > 1
     for one, other in zip(here, there, strict=True):
         assert (one.answer, one.smiles, one.image) == (other.answer, other.smiles, other.image)
