@@ -1,14 +1,16 @@
 """The embedded reader, and how a small Qwen2.5-VL like it is made from its configuration.
 
 `NANO` names the model that comes with EyesMol: trained by ``scripts/train_nano.sh``, described in
-``docs/nano.md``. `create_nano` makes one with random weights, to train. Both are plain Hugging Face
-model folders (weights, tokenizer, processor, chat template) that stock transformers loads.
+``docs/nano.md``. `create_nano` makes one with random weights, to train, and `widen_nano` a wider
+one that says what a narrow one says. All are plain Hugging Face model folders (weights, tokenizer,
+processor, chat template) that stock transformers loads.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -17,9 +19,10 @@ from eyesmol.answer import BOND_SIGNS, AnswerForm, prompt
 from eyesmol.frame import PixelFrame
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase, Qwen2_5_VLConfig
 
-__all__ = ["NANO", "create_nano", "model_folder"]
+__all__ = ["NANO", "create_nano", "model_folder", "widen_nano"]
 
 NANO = "nano"
 
@@ -102,6 +105,71 @@ def create_nano(
     tokenizer.save_pretrained(folder)
     _write_image_processor(folder, frame)
     return folder
+
+
+def widen_nano(source: Path | str, folder: Path | str, width: int, *, seed: int = 0) -> Path:
+    """Write a wider model that answers just as a narrow one does, and has more to learn with.
+
+    What is new reads from everywhere, by random weights, and writes nothing yet: weights into the
+    residual stream are zero where they are new (after Net2Net, Chen et al., arXiv 1511.05641).
+
+    Args:
+        source: a folder of `create_nano`, trained or not.
+        folder: where to; made if need be.
+        width: a multiple of 32, more than the source's.
+        seed: of the random weights.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: a width that is not more.
+    """
+    import torch
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+    narrow = Qwen2_5_VLForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
+    text = narrow.config.get_text_config()
+    if width <= text.hidden_size:
+        raise ValueError(f"width {width}: {source} is {text.hidden_size} wide; expected more")
+    config = _config(AutoTokenizer.from_pretrained(source), width, text.num_hidden_layers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        wide = Qwen2_5_VLForConditionalGeneration(config)
+    weights = wide.state_dict()
+    for name, known in narrow.state_dict().items():
+        weights[name].copy_(_widened(name, known, weights[name]))
+    wide.generation_config = narrow.generation_config
+    shutil.copytree(
+        source, folder, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True
+    )
+    wide.save_pretrained(folder)
+    return Path(folder)
+
+
+_INTO_THE_STREAM = (
+    "embed_tokens", "o_proj", "down_proj", "attn.proj", "patch_embed.proj", "merger.mlp.2",
+)  # fmt: skip
+
+
+def _widened(name: str, known: Tensor, fresh: Tensor) -> Tensor:
+    """A weight of the wide model: the narrow one's in a corner of each of its blocks."""
+    if known.ndim == 1 and not name.endswith("bias"):  # of a norm, which divides by the mean square
+        wide = known.mean().expand(fresh.shape).clone()
+        wide[: len(known)] = known
+        return wide * math.sqrt(len(known) / len(fresh))
+    is_silent = name.endswith("bias") or any(part in name for part in _INTO_THE_STREAM)
+    wide = fresh.new_zeros(fresh.shape) if is_silent else fresh.clone()
+    rows = 3 if ".qkv." in name else 1  # queries, keys, values
+    columns = 4 if name.endswith("merger.mlp.0.weight") else 1  # the patches of an image token
+
+    def blocks(weight: Tensor) -> Tensor:
+        weight = weight.unflatten(0, (rows, -1))
+        return weight.unflatten(2, (columns, -1)) if weight.ndim > 2 else weight
+
+    inside = blocks(known)
+    blocks(wide)[tuple(slice(length) for length in inside.shape)] = inside
+    return wide
 
 
 def _config(tokenizer: PreTrainedTokenizerBase, width: int, layers: int) -> Qwen2_5_VLConfig:

@@ -132,8 +132,11 @@ def parse_options() -> argparse.Namespace:
                         help="options of the rows, in place of the plan's")  # fmt: skip
     parser.add_argument("--exclude", type=Path, nargs="+", default=[], metavar="FILE",
                         help="molecules that no row shows: as for build --exclude")  # fmt: skip
-    parser.add_argument("--width", type=int, help="of the model (the plan's)")
-    parser.add_argument("--layers", type=int, help="of each of its halves (the plan's)")
+    parser.add_argument("--width", type=int,
+                        help="of the model (the plan's); with --start, more than it has: it is "
+                        "made wider, and says the same to begin with")  # fmt: skip
+    parser.add_argument("--layers", type=int,
+                        help="of each of its halves (the plan's; not with --start)")  # fmt: skip
     parser.add_argument("--batch", type=int, metavar="N",
                         help="drawings that a process takes at a time (the plan's)")  # fmt: skip
     parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="of the trainer")
@@ -141,6 +144,8 @@ def parse_options() -> argparse.Namespace:
     for name in ("minutes", "steps", "decay", "batch"):
         if (value := getattr(options, name)) is not None and value <= 0:
             parser.error(f"--{name} {value:g}: expected more than 0")
+    if options.start and options.layers:
+        parser.error("--layers: those of --start stay as they are")
     for name in ("out", "start", "keep"):
         if (folder := getattr(options, name)) is not None:
             setattr(options, name, folder.resolve())
@@ -244,8 +249,24 @@ def beginning(options: argparse.Namespace, plan: Plan) -> Path:
             shutil.copytree(options.start, draft)
         else:
             unpack(options.start, draft)
+        if options.start and options.width:
+            widen(draft, options)
         draft.rename(folder)
     return folder
+
+
+def widen(folder: Path, options: argparse.Namespace) -> None:
+    """More width for a model that has learnt already."""
+    from eyesmol.nano import widen_nano
+
+    narrow = folder.with_name("narrow.tmp")
+    shutil.rmtree(narrow, ignore_errors=True)
+    folder.rename(narrow)
+    try:
+        widen_nano(narrow, folder, options.width, seed=options.seed)
+    except ValueError as error:
+        raise StageError(f"--start {options.start} --width {options.width}: {error}") from None
+    shutil.rmtree(narrow)
 
 
 def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
@@ -305,6 +326,7 @@ def piece_of(output: Path, rows: dict[str, Any]) -> dict[str, Any]:
     weights = latest(output)
     state = json.loads((weights / "trainer_state.json").read_text("utf-8"))
     record = json.loads((output / "run.json").read_text("utf-8"))
+    config = json.loads((weights / "config.json").read_text("utf-8"))
     log = state["log_history"]
     speeds = [(0, 0.0), *((e["step"], e["samples_per_second"]) for e in log if "loss" in e)]
     batch = state["train_batch_size"] * int(record["settings"]["processes"])
@@ -320,6 +342,7 @@ def piece_of(output: Path, rows: dict[str, Any]) -> dict[str, Any]:
         "minutes": round(seconds / 60, 1),
         "steps": state["global_step"],
         "pictures": state["global_step"] * batch,
+        "width": config["text_config"]["hidden_size"],
         "rows": {k: [Path(p).name for p in v] if k == "exclude" else v for k, v in rows.items()},
         "versions": record["versions"],
         "log": [{k: entry[k] for k in kept if k in entry} for entry in log],
