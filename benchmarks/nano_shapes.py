@@ -1,12 +1,13 @@
-"""Which shape of nano reads best for the same minutes of training.
+"""Which width of nano reads best after the same minutes of training.
 
-    python benchmarks/nano_shapes.py                               four shapes, 20 minutes in all
-    python benchmarks/nano_shapes.py --shapes 96x3 128x4 --minutes 20
+    python benchmarks/nano_shapes.py --widths 96 160                   from random weights
+    python benchmarks/nano_shapes.py --start nano --widths 96 160      from a model that can read
 
-Each shape (width x layers of both halves) begins with random weights and trains by
-``scripts/train_nano.sh``, one after the other on the same machine: two thirds of the minutes at the
-full rate, then half as many steps in which the rate falls. All read the same held-out drawings, and
-one by one for the seconds that a person waits. A run that is called again goes on.
+Each width trains by ``scripts/train_nano.sh``, one after the other on the same machine: two thirds
+of the minutes at the full rate, then half as many steps in which the rate falls. A trained model is
+made wider first, which changes nothing of what it says (`eyesmol.nano.widen_nano`). All read the
+same held-out drawings, and one by one for the seconds that a person waits. From random weights ten
+minutes on two cores are too few for any width to read; a run that is called again goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nano import drawn, exact, read
 from safetensors import safe_open
 from transformers.utils import logging
 
+from eyesmol.nano import model_folder
 from eyesmol.recognizer import Recognizer
 
 _ROOT = Path(__file__).parents[1]
@@ -32,46 +34,46 @@ _ROOT = Path(__file__).parents[1]
 def main() -> int:
     """Train, read, print; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument(
-        "--shapes", nargs="+", default=["64x3", "96x3", "96x6", "160x4"], help="WIDTHxLAYERS"
-    )
-    parser.add_argument("--minutes", type=float, default=5, help="of training, each (5)")
-    parser.add_argument("--most", type=int, default=7, help="heavy atoms (7)")
-    parser.add_argument("--side", type=int, default=112, help="of the pictures, in pixels (112)")
+    parser.add_argument("--widths", type=int, nargs="+", default=[96, 160], help="(96 160)")
+    parser.add_argument("--start", help="a model to go on from; nano is the one that is here")
+    parser.add_argument("--minutes", type=float, default=15, help="of training, each (15)")
+    parser.add_argument("--rows", type=json.loads, metavar="JSON", default={},
+                        help="options of the rows, as of train_nano.sh")  # fmt: skip
     parser.add_argument("--each", type=int, default=400, help="pictures to score on (400)")
+    parser.add_argument("--looks", type=int, default=1, help="at each of them (1)")
     parser.add_argument("--out", type=Path, default=Path("runs/nano_shapes"), help="a folder")
     options = parser.parse_args()
     logging.disable_progress_bar()
-    gold = drawn(options.out / "gold", options.each, (2, options.most), 0.0, options.side)
-    print(f"2 to {options.most} heavy atoms, {options.side} pixels, {options.minutes:g} minutes "
+    rows = options.rows = {"side": 112, "most": 10, "mean": 8, "grow": 0.0, **options.rows}
+    gold = drawn(options.out / "gold", options.each, (2, rows["most"]), 0.0, rows["side"])
+    print(f"2 to {rows['most']} heavy atoms, {rows['side']} pixels, {options.minutes:g} minutes "
           f"each, {options.each} drawings of unseen molecules\n")  # fmt: skip
     print(
-        "| shape | weights | pictures | a second | exact match (%, 95 % interval) | s a picture |"
+        "| width | weights | pictures | a second | exact match (%, 95 % interval) | s a picture |"
     )
     print("|---|---|---|---|---|---|", flush=True)
-    for shape in options.shapes:
-        model, pieces = trained(shape, options)
-        found, seconds = read(Recognizer.from_pretrained(model), gold, gold.parent)
+    for width in options.widths:
+        model, pieces = trained(width, options)
+        reader = Recognizer.from_pretrained(model, looks=options.looks)
+        found, seconds = read(reader, gold, gold.parent)
         pictures = sum(piece["pictures"] for piece in pieces)
         speed = pictures / sum(piece["minutes"] for piece in pieces) / 60
-        cells = [shape, f"{weights(model):,}", f"{pictures:,}", f"{speed:.0f}", exact(found)]
+        cells = [str(width), f"{weights(model):,}", f"{pictures:,}", f"{speed:.0f}", exact(found)]
         print(f"| {' | '.join(cells)} | {seconds:.3f} |", flush=True)
     return 0
 
 
-def trained(shape: str, options: argparse.Namespace) -> tuple[Path, list[dict[str, Any]]]:
-    """A model of this shape, and the record of its two pieces."""
-    width, layers = shape.split("x")
-    rows = {"side": options.side, "most": options.most, "mean": options.most - 1, "grow": 0.0}
-    high, falling = options.out / shape / "high", options.out / shape / "falling"
-    train(high, rows, "--width", width, "--layers", layers, "--more-follows",
+def trained(width: int, options: argparse.Namespace) -> tuple[Path, list[dict[str, Any]]]:
+    """A model of this width, and the record of the two pieces that were trained here."""
+    high, falling = (options.out / str(width) / name for name in ("high", "falling"))
+    start = ["--start", model_folder(options.start)] if options.start else []
+    is_wide_already = start and width == width_of(Path(start[1]))
+    wider = [] if is_wide_already else ["--width", str(width)]
+    train(high, options.rows, *start, *wider, "--more-follows",
           "--minutes", str(2 / 3 * options.minutes), "--steps", "1000000")  # fmt: skip
-    [first] = record(high)
-    steps = first["steps"] // 2
-    train(
-        falling, rows, "--start", str(high / "nano"), "--steps", str(steps), "--decay", str(steps)
-    )
-    return falling / "nano", record(falling)
+    steps = str(record(high)[-1]["steps"] // 2)
+    train(falling, options.rows, "--start", str(high / "nano"), "--steps", steps, "--decay", steps)
+    return falling / "nano", record(falling)[-2:]
 
 
 def train(out: Path, rows: dict[str, Any], *words: str) -> None:
@@ -83,12 +85,10 @@ def train(out: Path, rows: dict[str, Any], *words: str) -> None:
     valid = out.parents[1] / "valid"
     if valid.exists():
         shutil.copytree(valid, out / "valid", dirs_exist_ok=True)
-    command = ["bash", "scripts/train_nano.sh", "--out", out.resolve(), "--rows", json.dumps(rows)]
+    command = ["bash", "scripts/train_nano.sh", "--out", str(out.resolve())]
+    command += ["--rows", json.dumps(rows), *words, "--", "--eval_steps", "1000000"]
     with (out / "log.txt").open("a") as log:
-        ran = subprocess.run(
-            [*command, *words, "--", "--eval_steps", "1000000"],
-            cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
+        ran = subprocess.run(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
     if ran.returncode:
         raise SystemExit(f"{out / 'log.txt'} says why this piece ended with {ran.returncode}")
     shutil.copytree(out / "valid", valid, dirs_exist_ok=True)
@@ -98,6 +98,12 @@ def record(out: Path) -> list[dict[str, Any]]:
     """What the pieces so far were."""
     pieces: list[dict[str, Any]] = json.loads((out / "nano/training.json").read_text("utf-8"))
     return pieces
+
+
+def width_of(model: Path) -> int:
+    """Of a model folder."""
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    return int(config["text_config"]["hidden_size"])
 
 
 def weights(model: Path) -> int:

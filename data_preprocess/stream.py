@@ -30,7 +30,7 @@ from eyesmol.frame import PixelFrame
 
 __all__ = ["Drawings", "store"]
 
-_SMALLEST, _LARGEST = 0.8, 3.0  # times the side
+_SMALLEST = 0.8  # times the side
 _OBLONG = 2.0  # width to height, or height to width
 
 
@@ -42,8 +42,9 @@ class Drawings:
         seed: another one gives other molecules and other styles.
         side: width and height of the pictures, in pixels; the pixel frame is just this size.
         varied: share of the pictures in varied styles; the rest is clean.
-        shrunk: share of the pictures that are drawn larger, up to three times, or a little smaller,
-            as they come from other programs, and brought to their size by the pixel frame.
+        shrunk: share of the pictures that are drawn larger, or a little smaller, as they come from
+            other programs, and brought to their size by the pixel frame.
+        largest: how much larger; drawing takes longer with the square of it.
         oblong: share of the pictures that are drawn up to twice as wide as high, or as high as
             wide; the model sees them stretched, as it will see those of others.
         coloured: share of the clean pictures whose letters have the usual colours.
@@ -78,6 +79,7 @@ class Drawings:
         side: int = 224,
         varied: float = 0.5,
         shrunk: float = 0.5,
+        largest: float = 3.0,
         oblong: float = 0.5,
         coloured: float = 0.25,
         least: int = 3,
@@ -105,7 +107,8 @@ class Drawings:
         if not 1 <= least <= (min(start, most) if grow else most):
             raise InputError(f"sizes from {least} to {most} atoms (at the start {start}): none fit")
         self.count, self.seed, self.side = count, seed, side
-        self.varied, self.shrunk, self.oblong, self.coloured = varied, shrunk, oblong, coloured
+        self.varied, self.shrunk, self.largest = varied, shrunk, largest
+        self.oblong, self.coloured = oblong, coloured
         self.least, self.most, self.mean, self.spread = least, most, mean, spread
         self.stereo = stereo
         self.grow, self.start, self.alike = grow, start, alike
@@ -196,7 +199,7 @@ class Drawings:
             return share > 0 and rng.random() < share
 
         look: StyleRange = "varied" if rng.random() < self.varied else "clean"
-        scale = rng.uniform(_SMALLEST, _LARGEST) if rng.random() < self.shrunk else 1.0
+        scale = rng.uniform(_SMALLEST, self.largest) if rng.random() < self.shrunk else 1.0
         ratio = _OBLONG ** rng.uniform(-1, 1) if chance(self.oblong) else 1.0
         size = round(self.side * scale * ratio**0.5), round(self.side * scale / ratio**0.5)
         style = None
