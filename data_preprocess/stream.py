@@ -54,7 +54,8 @@ class Drawings:
         grow: share of the rows in which `most` rises from `start` to its full value, so that small
             molecules come first; 0 for all sizes from the first row on.
         start: heavy atoms of the largest molecules at the beginning, with `grow`.
-        times: how often each drawing is shown; making them is then less of the time.
+        times: how often each drawing is shown; making them is then less of the time, but a model
+            learns less from what it has seen a moment ago.
         apart: rows from one showing of a drawing to the next; so many drawings are kept in memory.
             A worker has them at hand where this is a multiple of the rows that all workers take
             at a time, and else makes them again.

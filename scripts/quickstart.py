@@ -27,6 +27,7 @@ NANO_FOLDER = ROOT / "eyesmol/weights/nano"
 TRAINER = "Qwen2-VL-Finetune/src"
 _TRIES = 150  # molecules invented for each that is to be read: one in a hundred was held out
 _STEP = 32  # rows that every training step sees, however many processes share them
+_LOOKS = 3  # at a picture, whoever reads it: as the folder of nano asks
 # LoRA on language and vision over frozen weights; the merger between the two in full.
 _LORA = (
     "--lora_enable true --vision_lora true "
@@ -197,7 +198,8 @@ def walk(road: Road, options: argparse.Namespace) -> None:
     systems = {"base" if options.model else "nano": base}
     systems |= {"instruction": str(folder / "merged_instruction"), "stack": str(folder / "merged")}
     pictures, found, longest = held_out / "images", folder / "predictions", longest_answer(options)
-    road.stage("read", lambda: read(systems, pictures, found, longest))
+    looks = 1 if options.model else _LOOKS
+    road.stage("read", lambda: read(systems, pictures, found, longest, looks))
     report(road, list(systems), held_out / "gold.json")
 
 
@@ -349,11 +351,12 @@ def longest_answer(options: argparse.Namespace) -> int:
     return 800 if options.images else 40 * options.max_atoms  # an atom takes 5, its SMILES 2
 
 
-def read(systems: dict[str, str], pictures: Path, out: Path, longest: int) -> None:
+def read(systems: dict[str, str], pictures: Path, out: Path, longest: int, looks: int = 1) -> None:
     """The held-out pictures, read by each system through the same command."""
     for name, model in systems.items():
         run("-m", "eyesmol", "recognize", pictures, "--model", model, "--batch-size", 32,
-            "--max-new-tokens", longest, "--out", out / f"{name}.jsonl")  # fmt: skip
+            "--max-new-tokens", longest, "--looks", looks,
+            "--out", out / f"{name}.jsonl")  # fmt: skip
 
 
 def report(road: Road, systems: list[str], gold_file: Path) -> None:

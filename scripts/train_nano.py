@@ -82,7 +82,6 @@ GPU = Plan(
         "start": 8,
         "varied": 0.4,
         "shrunk": 0.25,
-        "times": 1,  # sixteen cores draw as fast as it learns
     },
 )
 
