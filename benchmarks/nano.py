@@ -44,16 +44,18 @@ def main() -> int:
         "--each", type=int, default=200, help="pictures of each size and kind (200)"
     )
     parser.add_argument("--most", type=int, default=30, help="heavy atoms (30)")
+    parser.add_argument("--looks", type=int, help="at each picture (as the model's folder says)")
     parser.add_argument("--images", type=Path, help="a folder of real drawings")
     parser.add_argument("--gold", type=Path, help="their truth: as for eyesmol evaluate")
     parser.add_argument("--beside", type=Path, nargs="*", default=[], help="others' predictions")
     parser.add_argument("--out", type=Path, default=Path("runs/nano_scores"), help="a folder")
     options = parser.parse_args()
     logging.disable_progress_bar()
-    reader = Recognizer.from_pretrained(options.model)
+    reader = Recognizer.from_pretrained(options.model, looks=options.looks)
     side = math.isqrt(reader.frame.max_pixels)
     kinds = {"clean": 0.0, "RDKit's own": 0.0, "varied styles": 1.0}
-    print(f"exact match (%, 95 % interval) of {options.model}, {options.each} pictures each\n")
+    print(f"exact match (%, 95 % interval) of {options.model}, {options.each} pictures each, "
+          f"looked at {reader.looks} times\n")  # fmt: skip
     print(f"| heavy atoms | molecules | {' | '.join(kinds)} | seconds a picture |")
     print(f"|---|---|{'---|' * len(kinds)}---|", flush=True)
     for least, most in (size for size in SIZES if size[0] <= options.most):

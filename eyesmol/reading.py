@@ -243,8 +243,8 @@ class Training:
         own = Path(name, _CALIBRATION)
         path = calibration or (own if own.is_file() else None)
         cell = int(processor["patch_size"]) * int(processor["merge_size"])
-        known = _calibration(path)
-        return cls(form or _form(name, info), frame, known, cell, looks or _looks(name, info))
+        looks = _looks(name, info) if looks is None else looks
+        return cls(form or _form(name, info), frame, _calibration(path), cell, looks)
 
     @classmethod
     def named(
@@ -259,7 +259,9 @@ class Training:
         Raises:
             RecognizerError: a calibration that cannot be read.
         """
-        return cls(form, frame, _calibration(calibration), frame.factor, looks or 1)
+        return cls(
+            form, frame, _calibration(calibration), frame.factor, 1 if looks is None else looks
+        )
 
 
 def _dataset_info(name: str) -> dict[str, Any]:

@@ -153,6 +153,7 @@ class Recognizer(Reader):
 
         Raises:
             RecognizerError: no such model, or one that lacks a part; says which.
+            ValueError: a number of looks that there are not.
         """
         name = model_folder(path_or_name)
         check_folder(name)

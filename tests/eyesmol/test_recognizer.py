@@ -107,6 +107,8 @@ def test_looks_are_read_with_their_picture_and_the_folder_says_how_many(copy: Pa
         alone = list(each.recognize([look.fitted for look in looks], max_new_tokens=60))
         assert result.answer in {reading.answer for reading in alone}
         assert result.size == image.size
+    with pytest.raises(ValueError, match="looks 0: expected 1 to 7"):
+        Recognizer.from_pretrained(copy, looks=0)
     (copy / "dataset_info.json").write_text('{"looks": 9}')
     with pytest.raises(RecognizerError, match="looks 9; expected a number from 1 to 7"):
         Recognizer.from_pretrained(copy)
