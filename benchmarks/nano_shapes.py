@@ -67,9 +67,7 @@ def trained(width: int, options: argparse.Namespace) -> tuple[Path, list[dict[st
     """A model of this width, and the record of the two pieces that were trained here."""
     high, falling = (options.out / str(width) / name for name in ("high", "falling"))
     start = ["--start", model_folder(options.start)] if options.start else []
-    is_wide_already = start and width == width_of(Path(start[1]))
-    wider = [] if is_wide_already else ["--width", str(width)]
-    train(high, options.rows, *start, *wider, "--more-follows",
+    train(high, options.rows, *start, "--width", str(width), "--more-follows",
           "--minutes", str(2 / 3 * options.minutes), "--steps", "1000000")  # fmt: skip
     steps = str(record(high)[-1]["steps"] // 2)
     train(falling, options.rows, "--start", str(high / "nano"), "--steps", steps, "--decay", steps)
@@ -98,12 +96,6 @@ def record(out: Path) -> list[dict[str, Any]]:
     """What the pieces so far were."""
     pieces: list[dict[str, Any]] = json.loads((out / "nano/training.json").read_text("utf-8"))
     return pieces
-
-
-def width_of(model: Path) -> int:
-    """Of a model folder."""
-    config = json.loads((model / "config.json").read_text("utf-8"))
-    return int(config["text_config"]["hidden_size"])
 
 
 def weights(model: Path) -> int:

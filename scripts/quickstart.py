@@ -73,8 +73,8 @@ def parse_options() -> argparse.Namespace:
         description="Walk the whole road: build data, train a Qwen2.5-VL in two stacked LoRA "
         "steps, merge it, read held-out pictures, score them, write a report.",
         epilog="Without options it teaches nano, the small reader that comes with EyesMol and "
-        "knows clean drawings only, to read drawings from a scanner; it needs ten to fifteen minutes "
-        "on two CPU cores.",
+        "knows clean drawings only, to read drawings from a scanner; it needs ten to fifteen "
+        "minutes on two CPU cores.",
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="your own drawings")
     parser.add_argument("--molfiles", type=Path, metavar="DIR", help="a molfile for each drawing")

@@ -143,8 +143,6 @@ def parse_options() -> argparse.Namespace:
     for name in ("minutes", "steps", "decay", "batch"):
         if (value := getattr(options, name)) is not None and value <= 0:
             parser.error(f"--{name} {value:g}: expected more than 0")
-    if options.start and options.layers:
-        parser.error("--layers: those of --start stay as they are")
     for name in ("out", "start", "keep"):
         if (folder := getattr(options, name)) is not None:
             setattr(options, name, folder.resolve())
@@ -248,16 +246,24 @@ def beginning(options: argparse.Namespace, plan: Plan) -> Path:
             shutil.copytree(options.start, draft)
         else:
             unpack(options.start, draft)
-        if options.start and options.width:
+        if options.start:
             widen(draft, options)
         draft.rename(folder)
     return folder
 
 
 def widen(folder: Path, options: argparse.Namespace) -> None:
-    """More width for a model that has learnt already."""
+    """More width for a model that has learnt already, where it is asked for."""
     from eyesmol.nano import widen_nano
 
+    shape = json.loads((folder / "config.json").read_text("utf-8"))["text_config"]
+    if options.layers not in (None, shape["num_hidden_layers"]):
+        raise StageError(
+            f"--start {options.start} --layers {options.layers}: it has "
+            f"{shape['num_hidden_layers']} layers, and only its width can grow"
+        )
+    if options.width in (None, shape["hidden_size"]):
+        return
     narrow = folder.with_name("narrow.tmp")
     shutil.rmtree(narrow, ignore_errors=True)
     folder.rename(narrow)

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from data_preprocess.splits import skeleton, split_of
 from data_preprocess.stream import Drawings
 from eyesmol.answer import read_answer
-from eyesmol.nano import NANO, model_folder
+from eyesmol.nano import NANO, create_nano, model_folder
 from eyesmol.recognizer import Recognizer
 from eyesmol.scores import same_smiles
 
@@ -124,6 +124,23 @@ def test_torn_files_are_no_beginning(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "found 1 parts nano.tar.NNN that make no whole archive" in done.stderr
+
+
+def test_a_piece_can_be_wider_but_neither_narrower_nor_deeper(tmp_path: Path) -> None:
+    start = create_nano(tmp_path / "narrow", width=32, layers=1)
+    wide = train(tmp_path / "wide", "--start", start, "--width", "64", "--steps", "1")
+    assert Recognizer.from_pretrained(wide)._model.config.get_text_config().hidden_size == 64
+    assert json.loads((wide / "training.json").read_text("utf-8"))[0]["width"] == 64
+    for shape, message in (
+        (["--width", "32"], "is 64 wide; expected more"),
+        (["--layers", "2"], "it has 1 layers, and only its width can grow"),
+    ):
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts/train_nano.py", "--out", tmp_path / "out", "--start",
+             wide, *shape], capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert message in done.stderr
 
 
 @pytest.mark.parametrize("bad", [["--minutes", "0"], ["--steps", "0"], ["--rows", "{"]])
