@@ -85,6 +85,7 @@ def train(out: Path, rows: dict[str, Any], *words: str) -> None:
         shutil.copytree(valid, out / "valid", dirs_exist_ok=True)
     command = ["bash", "scripts/train_nano.sh", "--out", str(out.resolve())]
     command += ["--rows", json.dumps(rows), *words, "--", "--eval_steps", "1000000"]
+    command += ["--logging_steps", "10"]  # the speed is taken from the log
     with (out / "log.txt").open("a") as log:
         ran = subprocess.run(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
     if ran.returncode:
