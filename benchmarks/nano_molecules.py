@@ -39,7 +39,7 @@ def main() -> int:
     options = parser.parse_args()
     pieces = json.loads(Path(model_folder(options.model), "training.json").read_text("utf-8"))
     smiles: set[str] = set()
-    pictures = 0
+    total = 0
     for piece in pieces:
         rows = {**piece["rows"], "exclude": [str(path) for path in options.benchmarks]}
         with ProcessPoolExecutor(options.workers, initializer=begin, initargs=(rows,)) as pool:
@@ -48,12 +48,12 @@ def main() -> int:
             chunks = pool.map(partial(shown, end=drawings), starts)
             for chunk in tqdm(chunks, total=len(starts), unit=f"{_CHUNK:,} rows"):
                 smiles |= chunk
-        pictures += drawings
+        total += drawings
     known = read_excluded(options.benchmarks).keys
     keys = {skeleton(one) or one for one in tqdm(smiles, unit="molecule")}
     common = len(keys & known)
     kept = sum(split_of(key, piece["rows"]["held_out"], 0.0) != "train" for key in keys)
-    print(f"{pictures:,} drawings of {len(smiles):,} molecules ({len(keys):,} without stereo);")
+    print(f"{total:,} drawings of {len(smiles):,} molecules ({len(keys):,} without stereo);")
     print(f"{common} of them are among the {len(known):,} molecules of the benchmarks,")
     print(f"{kept} among those that are kept for scoring")
     return 1 if common or kept else 0

@@ -27,7 +27,6 @@ NANO_FOLDER = ROOT / "eyesmol/weights/nano"
 TRAINER = "Qwen2-VL-Finetune/src"
 _TRIES = 150  # molecules invented for each that is to be read: one in a hundred was held out
 _STEP = 32  # rows that every training step sees, however many processes share them
-_LOOKS = 3  # at a picture, whoever reads it: as the folder of nano asks
 # LoRA on language and vision over frozen weights; the merger between the two in full.
 _LORA = (
     "--lora_enable true --vision_lora true "
@@ -198,7 +197,8 @@ def walk(road: Road, options: argparse.Namespace) -> None:
     systems = {"base" if options.model else "nano": base}
     systems |= {"instruction": str(folder / "merged_instruction"), "stack": str(folder / "merged")}
     pictures, found, longest = held_out / "images", folder / "predictions", longest_answer(options)
-    looks = 1 if options.model else _LOOKS
+    # Whoever reads looks as often as nano's folder asks, so that all are compared alike.
+    looks = 1 if options.model else nano_info()["looks"]
     road.stage("read", lambda: read(systems, pictures, found, longest, looks))
     report(road, list(systems), held_out / "gold.json")
 
@@ -206,10 +206,15 @@ def walk(road: Road, options: argparse.Namespace) -> None:
 # --- data -----------------------------------------------------------------------------------------
 
 
+def nano_info() -> dict[str, Any]:
+    """How the embedded reader sees a picture, as its folder says."""
+    info: dict[str, Any] = json.loads((NANO_FOLDER / "dataset_info.json").read_text("utf-8"))
+    return info
+
+
 def nano_side() -> int:
     """Width and height, in pixels, at which the embedded reader sees a picture."""
-    info = json.loads((NANO_FOLDER / "dataset_info.json").read_text("utf-8"))
-    return math.isqrt(info["pixel_frame"]["max_pixels"])
+    return math.isqrt(nano_info()["pixel_frame"]["max_pixels"])
 
 
 def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
