@@ -6,8 +6,8 @@
 Each width trains by ``scripts/train_nano.sh``, one after the other on the same machine: two thirds
 of the minutes at the full rate, then half as many steps in which the rate falls. A trained model is
 made wider first, which changes nothing of what it says (`eyesmol.nano.widen_nano`). All read the
-same held-out drawings, and one by one for the seconds that a person waits. From random weights ten
-minutes on two cores are too few for any width to read; a run that is called again goes on.
+same held-out drawings, and one by one for the seconds that a person waits. From random weights five
+minutes on two cores were too few to read anything (64 wide); a run that is called again goes on.
 """
 
 from __future__ import annotations
