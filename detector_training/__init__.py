@@ -1,0 +1,1 @@
+"""The detector's training: random subjects, drawn on the spot, and the losses."""

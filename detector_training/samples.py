@@ -1,0 +1,201 @@
+"""Training samples: drawings made on the spot, brought to the network's scale, put into batches.
+
+Each sample depends on the seed and its number alone. Nothing is stored: a worker draws what the
+trainer is about to see.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from data_preprocess.drawing.clutter import blank
+from data_preprocess.drawing.pen import draw
+from data_preprocess.drawing.pen_style import PenStyle
+from data_preprocess.drawing.subject import Drawing
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from detector_training.subjects import label_sheet, subject
+from eyesmol.detector.ink import Ink, ink_of, padded, scaled
+from eyesmol.detector.network_shape import BOND, FINE, MULTIPLE
+from eyesmol.detector.vocabulary import bond_class
+
+__all__ = ["Batch", "Sample", "Samples", "sample"]
+
+_SHEETS, _BLANKS = 0.13, 0.03  # shares of label sheets and of images without a molecule
+_SCALE = (0.8, 1.5)  # of the network's favourite bond length
+_MARGIN = 16  # image pixels of paper round a drawing, as reading leaves
+_LARGEST = 500_000  # image pixels of a sample
+_GROUP = 48  # samples that are sorted by size before they are put into batches
+_STRIDE = 2  # grid pixels a cell of the heat map
+_SPREAD = 0.8  # cells: standard deviation of a junction's peak
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A drawing at the network's scale.
+
+    Attributes:
+        ink: (2H, 2W), 0 to 255.
+        places: (N, 2) junctions in grid pixels.
+        texts: N labels as `Atom.text` writes them.
+        bonds: (M, 3): first, second, `BondClass` seen from the first.
+        bond_length: median, grid pixels.
+    """
+
+    ink: Ink
+    places: NDArray[np.float32]
+    texts: tuple[str, ...]
+    bonds: NDArray[np.int64]
+    bond_length: float
+
+
+def sample(seed: int, number: int) -> Sample | None:
+    """Sample `number` of a series; None where the drawing failed or is too large."""
+    rng = random.Random(f"sample {seed} {number}")
+    kind = rng.random()
+    style = PenStyle.random(rng)
+    if kind < _BLANKS:
+        drawing: Drawing | None = blank(rng)
+    else:
+        shown = (label_sheet if kind < _BLANKS + _SHEETS else subject)(seed, number)
+        drawing = draw(shown, style, rng) if shown is not None else None
+    return None if drawing is None else _at_scale(drawing, rng)
+
+
+def _at_scale(drawing: Drawing, rng: random.Random) -> Sample | None:
+    low, high = map(math.log, _SCALE)
+    wanted = BOND * math.exp(rng.uniform(low, high))
+    factor = FINE * wanted / max(drawing.bond_length, 1.0)
+    height, width = drawing.image.shape
+    if height * width * factor * factor > _LARGEST:
+        return None
+    ink, fx, fy = scaled(ink_of(Image.fromarray(drawing.image)), factor)
+    atoms = drawing.graph.atoms
+    places = np.array([(a.x * fx / FINE, a.y * fy / FINE) for a in atoms], np.float32)
+    bonds = [(b.begin, b.end, int(bond_class(b.order))) for b in drawing.graph.bonds]
+    return Sample(
+        ink,
+        places.reshape(-1, 2),
+        tuple(a.text for a in atoms),
+        np.array(bonds, np.int64).reshape(-1, 3),
+        drawing.bond_length * fx / FINE,
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples put together.
+
+    Attributes:
+        image: (B, 1, 2H, 2W) ink from 0 to 1.
+        heat: (B, H/2, W/2): 1 at junctions, falling off round them.
+        of: (N,) image of each junction.
+        places: (N, 2) grid pixels.
+        texts: N labels.
+        bonds: (M, 3) as of a sample, junctions counted through the batch.
+        bond_length: (B,) grid pixels.
+        group: which group of samples it is from.
+    """
+
+    image: Tensor
+    heat: Tensor
+    of: Tensor
+    places: Tensor
+    texts: tuple[str, ...]
+    bonds: Tensor
+    bond_length: Tensor
+    group: int
+
+
+def batch_of(samples: Sequence[Sample], rng: random.Random, group: int = 0) -> Batch:
+    """Put samples on paper of one size, each at a random place."""
+    sizes = [_paper_size(s) for s in samples]
+    height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
+    image = np.zeros((len(samples), 1, height, width), np.float32)
+    heat = np.zeros((len(samples), height // FINE // _STRIDE, width // FINE // _STRIDE), np.float32)
+    of, places, texts, bonds = [], [], [], []
+    first = 0
+    for k, s in enumerate(samples):
+        top = _MARGIN + rng.randint(0, min(height - s.ink.shape[0] - 2 * _MARGIN, 24))
+        left = _MARGIN + rng.randint(0, min(width - s.ink.shape[1] - 2 * _MARGIN, 24))
+        image[k, 0] = padded(s.ink, left, top, height, width)
+        moved = s.places + np.array([left / FINE, top / FINE], np.float32)
+        _add_peaks(heat[k], moved)
+        of += [k] * len(moved)
+        places.append(moved)
+        texts += s.texts
+        bonds.append(s.bonds + np.array([first, first, 0]))
+        first += len(moved)
+    return Batch(
+        torch.from_numpy(image).div_(255),
+        torch.from_numpy(heat),
+        torch.tensor(of, dtype=torch.long),
+        torch.from_numpy(np.concatenate(places)),
+        tuple(texts),
+        torch.from_numpy(np.concatenate(bonds)),
+        torch.tensor([s.bond_length for s in samples], dtype=torch.float32),
+        group,
+    )
+
+
+def _paper_size(s: Sample) -> tuple[int, int]:
+    height, width = (-(-(side + 2 * _MARGIN) // MULTIPLE) * MULTIPLE for side in s.ink.shape)
+    return height, width
+
+
+def _add_peaks(heat: NDArray[np.float32], places: NDArray[np.float32]) -> None:
+    rows, columns = heat.shape
+    cells = np.round(places / _STRIDE - 0.5).astype(int)
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            x, y = cells[:, 0] + dx, cells[:, 1] + dy
+            inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+            value = np.float32(math.exp(-(dx * dx + dy * dy) / (2 * _SPREAD**2)))
+            np.maximum.at(heat, (y[inside], x[inside]), value)
+
+
+class Samples(IterableDataset[Batch]):
+    """Batches without end; each worker draws every N-th group of samples.
+
+    Args:
+        seed: of the series.
+        first_group: where a run that resumes begins.
+        area: image pixels of a batch, paper included.
+    """
+
+    def __init__(self, seed: int, first_group: int = 0, area: int = 1_200_000) -> None:
+        super().__init__()
+        self.seed, self.first_group, self.area = seed, first_group, area
+
+    def __iter__(self) -> Iterator[Batch]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        torch.set_num_threads(1)
+        group = self.first_group + worker
+        while True:
+            yield from self.group(group)
+            group += workers
+
+    def group(self, number: int) -> list[Batch]:
+        """The batches of one group, in random order."""
+        rng = random.Random(f"group {self.seed} {number}")
+        drawn = [sample(self.seed, n) for n in range(number * _GROUP, (number + 1) * _GROUP)]
+        found = [s for s in drawn if s is not None]
+        found.sort(key=lambda s: (_paper_size(s)[0] // 128, _paper_size(s)[1], rng.random()))
+        batches: list[list[Sample]] = [[]]
+        for s in found:
+            sizes = [_paper_size(t) for t in (*batches[-1], s)]
+            area = max(h for h, _ in sizes) * max(w for _, w in sizes) * len(sizes)
+            if batches[-1] and area > self.area:
+                batches.append([])
+            batches[-1].append(s)
+        rng.shuffle(batches)
+        return [batch_of(samples, rng, number) for samples in batches if samples]

@@ -1,0 +1,281 @@
+"""What the network sees in one image at one scale, and several such views put together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.distance import cdist
+
+from eyesmol.detector.candidates import candidate_pairs
+from eyesmol.detector.engine import Engine, FloatArray, View
+from eyesmol.detector.ink import Ink, padded, scaled
+from eyesmol.detector.network_shape import FINE, MULTIPLE
+from eyesmol.detector.vocabulary import CARBON, LABELS, NONE, SPELT, BondClass
+
+__all__ = ["Detection", "detect", "fused"]
+
+_MARGIN = 16  # image pixels of paper round the drawing
+_CELL = 2  # grid pixels
+_FAINT, _SURE = 0.12, 0.5  # heat of a junction that is asked about; that blocks lines over it
+_MOST = 400  # junctions
+_APART = 0.3  # of a bond: nearer to each other, two peaks are one
+_REACH = 3.2  # median bonds: the longest bond
+_CERTAIN = 0.985  # a label less certain is spelt, too
+_GONE = 0.9  # probability of no atom from which a junction no longer blocks lines
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Junctions, labels and bonds with their probabilities; places in the image's own pixels.
+
+    Attributes:
+        places: (N, 2).
+        labels: N dictionaries, text as `Atom.text` writes it -> probability; the rest is that no
+            atom is there.
+        pairs: (M, 2) junctions i < j.
+        bonds: (M, number of `BondClass`).
+        bond_length: median, image pixels.
+        factor: scale of the view: image pixels of the network for a pixel of the image.
+    """
+
+    places: FloatArray
+    labels: tuple[dict[str, float], ...]
+    pairs: NDArray[np.int64]
+    bonds: FloatArray
+    bond_length: float
+    factor: float
+
+    @property
+    def existence(self) -> FloatArray:
+        """(N,) probability that an atom is there."""
+        return np.array([sum(options.values()) for options in self.labels], np.float32)
+
+    @property
+    def certainty(self) -> float:
+        """How sure and how connected the view is, 0 to 1, whatever its size.
+
+        The mean of the logarithms of what was decided about junctions and bonds, times the root of
+        the largest connected part's share.
+        """
+        real = self.existence > 0.5
+        bonded = (self.bonds[:, BondClass.NONE] < 0.5) & real[self.pairs].all(1)
+        if not bonded.any():
+            return 0.0
+        count = int(real.sum())
+        best = np.array([max(o.values()) for o, r in zip(self.labels, real, strict=True) if r])
+        doubt = -np.log(np.maximum(best, 0.01)).sum()
+        doubt += -np.log(np.maximum(self.bonds.max(1), 0.01)).sum()
+        near = self.existence
+        doubt += -np.log(np.maximum(np.maximum(near, 1 - near), 0.01)).sum()
+        largest = _largest_part(len(self.places), self.pairs[bonded]) / count
+        return math.exp(-doubt / count) * largest**0.5 * min(1.0, (count / 6) ** 0.25)
+
+    def median_bond(self) -> float | None:
+        """Median length of the bonds that are likelier there than not; None without any."""
+        real = self.existence > 0.5
+        bonded = (self.bonds[:, BondClass.NONE] < 0.5) & real[self.pairs].all(1)
+        if not bonded.any():
+            return None
+        ends = self.places[self.pairs[bonded]]
+        return float(np.median(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)))
+
+
+def _largest_part(count: int, pairs: NDArray[np.int64]) -> int:
+    root = list(range(count))
+
+    def find(a: int) -> int:
+        while root[a] != a:
+            root[a] = root[root[a]]
+            a = root[a]
+        return a
+
+    for a, b in pairs.tolist():
+        root[find(a)] = find(b)
+    sizes = np.bincount([find(a) for a in range(count)], minlength=1)
+    return int(sizes.max())
+
+
+def detect(engine: Engine, ink: Ink, factor: float, *, spell: bool = True) -> Detection:
+    """Look at an image at one scale.
+
+    Args:
+        engine: runs the network.
+        ink: of the whole image.
+        factor: image pixels of the network for a pixel of the image; a bond should come out about
+            `FINE * BOND` long.
+        spell: read labels that have no class of their own; without, they are ``*``.
+    """
+    small, fx, fy = scaled(ink, factor)
+    sides = [-(-(side + 2 * _MARGIN) // MULTIPLE) * MULTIPLE for side in small.shape]
+    view = engine.look(padded(small, _MARGIN, _MARGIN, sides[0], sides[1]))
+    places, heat = _peaks(view.heat)
+    scale = _spacing(places[heat > _SURE])
+    places, heat = _thinned(places, heat, _APART * scale)
+    pairs = candidate_pairs(places, heat > _SURE, scale, reach=_REACH)
+    labels, bonds = view.decide(places, pairs, scale)
+    gone = labels[:, NONE] > _GONE
+    if (gone & (heat > _SURE)).any():  # what blocked lines was no atom: look at those lines, too
+        kept = ~gone
+        places, heat = places[kept], heat[kept]
+        pairs = candidate_pairs(places, heat > _SURE, scale, reach=_REACH)
+        labels, bonds = view.decide(places, pairs, scale)
+    texts = _texts(view, places, labels, spell)
+    in_image = (places * FINE - _MARGIN) / np.array([fx, fy], np.float32)
+    length = scale * FINE / fx
+    return Detection(in_image.astype(np.float32), texts, pairs, bonds, length, factor)
+
+
+def _peaks(heat: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Places in grid pixels and heat of the junctions, the hottest first."""
+    probability = heat[0]
+    highest = ndimage.maximum_filter(probability, 3, mode="constant")
+    y, x = np.nonzero((probability >= highest) & (probability > _FAINT))
+    order = np.argsort(-probability[y, x], kind="stable")[:_MOST]
+    y, x = y[order], x[order]
+    offset = np.clip(heat[1:, y, x], -1.2, 1.2).T
+    places = (np.stack([x, y], 1) + 0.5 + offset) * _CELL
+    return places.astype(np.float32), probability[y, x]
+
+
+def _spacing(places: FloatArray) -> float:
+    """Median distance to the nearest junction, in grid pixels, within what the network knows."""
+    if len(places) < 2:
+        return 16.0
+    apart = cdist(places, places)
+    np.fill_diagonal(apart, np.inf)
+    return float(np.clip(np.median(apart.min(1)), 6.0, 48.0))
+
+
+def _thinned(places: FloatArray, heat: FloatArray, apart: float) -> tuple[FloatArray, FloatArray]:
+    """Without the cooler of two peaks that are too near to each other."""
+    kept: list[int] = []
+    for index, place in enumerate(places):
+        if all(math.dist(place, places[other]) > apart for other in kept):
+            kept.append(index)
+    return places[kept], heat[kept]
+
+
+def _texts(
+    view: View, places: FloatArray, labels: FloatArray, spell: bool
+) -> tuple[dict[str, float], ...]:
+    """Texts of each junction with their probabilities."""
+    options = [
+        {text: float(p) for text, p in zip(LABELS, row, strict=False) if p > 1e-4} for row in labels
+    ]
+    if not spell:
+        for row, found in zip(labels, options, strict=True):
+            found["*"] = float(row[SPELT])
+        return tuple(options)
+    real = labels[:, NONE] < 0.95
+    doubtful = (labels[:, CARBON] < 0.5) & (labels[:, : len(LABELS)].max(1) < _CERTAIN)
+    asked = np.nonzero(real & (doubtful | (labels[:, SPELT] > 0.02)))[0]
+    for index, (text, sure) in zip(asked.tolist(), view.spell(places[asked]), strict=True):
+        _add_spelling(options[index], text, sure, float(labels[index, SPELT]))
+    return tuple(options)
+
+
+def _add_spelling(options: dict[str, float], text: str, sure: float, spelt: float) -> None:
+    """Share a junction's probability between its classes and how it is spelt.
+
+    A spelling that is a class (O) speaks for that class; the two opinions are averaged by how sure
+    the speller is. What was to be spelt and was not surely is a label nobody knows.
+    """
+    bracketed = text if text in LABELS else f"[{text}]" if text else "*"
+    if f"[{text}]" in LABELS:
+        bracketed = f"[{text}]"
+    existing = sum(options.values()) + spelt
+    if bracketed in LABELS:
+        weight = 0.5 * sure
+        for other in options:
+            options[other] *= 1 - weight
+        options[bracketed] = options.get(bracketed, 0.0) + weight * existing + (1 - weight) * spelt
+    else:
+        options[bracketed] = spelt * (0.3 + 0.7 * sure)
+        options["*"] = options.get("*", 0.0) + spelt * 0.7 * (1 - sure)
+
+
+def fused(views: Sequence[Detection]) -> Detection:
+    """Several views of one image as one: junctions matched by place, probabilities averaged.
+
+    A junction that a view lacks counts there as no atom, a bond whose ends it has and which it did
+    not ask about as none.
+    """
+    if len(views) == 1:
+        return views[0]
+    first = views[0]
+    length = first.bond_length
+    centres: list[NDArray[np.float32]] = []
+    members: list[dict[int, int]] = []  # view -> its junction
+    for number, view in enumerate(views):
+        _match(centres, members, number, view, _APART * 0.95 * length)
+    places = np.array(
+        [np.mean([views[v].places[j] for v, j in m.items()], axis=0) for m in members], np.float32
+    ).reshape(-1, 2)
+    labels = []
+    for member in members:
+        merged: dict[str, float] = {}
+        for view, junction in member.items():
+            for text, p in views[view].labels[junction].items():
+                merged[text] = merged.get(text, 0.0) + p / len(views)
+        labels.append(merged)
+    pairs, bonds = _fused_bonds(views, members)
+    return replace(first, places=places, labels=tuple(labels), pairs=pairs, bonds=bonds)
+
+
+def _match(
+    centres: list[NDArray[np.float32]],
+    members: list[dict[int, int]],
+    number: int,
+    view: Detection,
+    apart: float,
+) -> None:
+    """Put a view's junctions to those that are known, nearest pairs first, or beside them."""
+    free = set(range(len(view.places)))
+    if centres and len(view.places):
+        away = cdist(np.array(centres), view.places)
+        for a, j in zip(*np.unravel_index(np.argsort(away, axis=None), away.shape), strict=True):
+            if away[a, j] > apart:
+                break
+            if j in free and number not in members[a]:
+                members[a][number] = int(j)
+                free.discard(int(j))
+    for j in sorted(free):
+        centres.append(view.places[j])
+        members.append({number: j})
+
+
+def _fused_bonds(
+    views: Sequence[Detection], members: list[dict[int, int]]
+) -> tuple[NDArray[np.int64], FloatArray]:
+    merged_of = [{j: m for m, member in enumerate(members) if (j := member.get(v)) is not None}
+                 for v in range(len(views))]  # fmt: skip
+    known: list[dict[tuple[int, int], FloatArray]] = []
+    for view, merged in zip(views, merged_of, strict=True):
+        table: dict[tuple[int, int], FloatArray] = {}
+        for (i, j), row in zip(view.pairs.tolist(), view.bonds, strict=True):
+            a, b = merged[i], merged[j]
+            table[(a, b) if a < b else (b, a)] = row if a < b else row[_SWAP]
+        known.append(table)
+    nothing = np.zeros(len(BondClass), np.float32)
+    nothing[BondClass.NONE] = 1
+    pairs = sorted(set().union(*known))
+    bonds = []
+    for a, b in pairs:
+        rows = [
+            table.get((a, b), nothing)
+            for v, table in enumerate(known)
+            if v in members[a] and v in members[b]
+        ]
+        bonds.append(np.mean(rows, axis=0))
+    return (
+        np.array(pairs, np.int64).reshape(-1, 2),
+        np.array(bonds, np.float32).reshape(-1, len(BondClass)),
+    )
+
+
+_SWAP = [int(kind.reverse) for kind in BondClass]
