@@ -47,7 +47,7 @@ class Losses:
 
 
 def losses(network: Network, batch: Batch, generator: torch.Generator) -> Losses:
-    """Losses of a batch; the network is called here, as what it is asked depends on its heat map."""
+    """Losses of a batch. The network is called in here: its heat map decides what it is asked."""
     features = network.features(batch.image)
     heat, offset = _heat_losses(features.heat, batch)
     nodes = _nodes(features.heat, batch, generator)

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 __all__ = ["Muon", "optimizers"]
 
+# Parts of the names of weights that are tables or last layers.
+_NO_MATRICES = ("character", "seen_at", "place", ".label.", ".order.", ".out.", "heat.1")
+
 
 class Muon(torch.optim.Optimizer):
     """Stochastic gradient descent along the orthogonal matrix nearest to the momentum.
@@ -71,10 +74,7 @@ def optimizers(network: nn.Module, lr: float, muon_lr: float) -> tuple[Muon, tor
     """
     matrices, others = [], []
     for name, weight in network.named_parameters():
-        plain = weight.ndim < 2 or any(
-            part in name
-            for part in ("character", "seen_at", "place", ".label.", ".order.", ".out.", "heat.1")
-        )
+        plain = weight.ndim < 2 or any(part in name for part in _NO_MATRICES)
         (others if plain else matrices).append(weight)
     adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.99), weight_decay=0.0)
     return Muon(matrices, lr=muon_lr), adam

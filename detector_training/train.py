@@ -68,7 +68,7 @@ class Run:
         if state.exists():
             self.progress = Progress(**json.loads(state.read_text(encoding="utf-8")))
         torch.manual_seed(self.progress.seed)
-        self.network = Network(_shape(self.progress.shape))
+        self.network = Network(Shape.from_dict(self.progress.shape))
         self.average = copy.deepcopy(self.network)
         self.optimizers = optimizers(self.network, lr, muon_lr)
         self.rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
@@ -131,10 +131,6 @@ class Run:
             whole = optimizer.state_dict()
             whole["state"] = state
             optimizer.load_state_dict(whole)
-
-
-def _shape(values: dict[str, Any]) -> Shape:
-    return Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """From an image file's pixels to ink: what the network takes, at whatever scale it is asked for.
 
-Training and reading go through the same two functions, so the network meets in use what it has seen.
+Training and reading go through the same functions: the network meets in use what it has seen.
 """
 
 from __future__ import annotations

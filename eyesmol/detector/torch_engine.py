@@ -22,10 +22,8 @@ __all__ = ["TorchEngine", "load_network"]
 def load_network(path: Path) -> Network:
     """The network of a weights file: safetensors whose metadata names its shape."""
     with safe_open(path, "pt") as file:
-        shape = json.loads(file.metadata()["shape"])
-    network = Network(
-        Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in shape.items()})
-    )
+        shape = Shape.from_dict(json.loads(file.metadata()["shape"]))
+    network = Network(shape)
     network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     return network.eval()
 
