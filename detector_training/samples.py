@@ -17,6 +17,7 @@ from data_preprocess.drawing.clutter import blank
 from data_preprocess.drawing.pen import draw
 from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.subject import Drawing
+from data_preprocess.invented import Sizes
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -30,7 +31,8 @@ from eyesmol.detector.vocabulary import bond_class
 __all__ = ["Batch", "Sample", "Samples", "sample"]
 
 _SHEETS, _BLANKS = 0.13, 0.03  # shares of label sheets and of images without a molecule
-_SCALE = (0.8, 1.5)  # of the network's favourite bond length
+_SCALE = (0.75, 1.3)  # of the network's favourite bond length
+_SIZES = Sizes(mean=24.0, spread=10.0, most=70)  # heavy atoms: a little smaller than USPTO's
 _MARGIN = 16  # image pixels of paper round a drawing, as reading leaves
 _LARGEST = 500_000  # image pixels of a sample
 _GROUP = 48  # samples that are sorted by size before they are put into batches
@@ -65,7 +67,8 @@ def sample(seed: int, number: int) -> Sample | None:
     if kind < _BLANKS:
         drawing: Drawing | None = blank(rng)
     else:
-        shown = (label_sheet if kind < _BLANKS + _SHEETS else subject)(seed, number)
+        sheet = kind < _BLANKS + _SHEETS
+        shown = label_sheet(seed, number) if sheet else subject(seed, number, _SIZES)
         drawing = draw(shown, style, rng) if shown is not None else None
     return None if drawing is None else _at_scale(drawing, rng)
 

@@ -114,6 +114,8 @@ def detect(engine: Engine, ink: Ink, factor: float, *, spell: bool = True) -> De
     sides = [-(-(side + 2 * _MARGIN) // MULTIPLE) * MULTIPLE for side in small.shape]
     view = engine.look(padded(small, _MARGIN, _MARGIN, sides[0], sides[1]))
     places, heat = _peaks(view.heat)
+    if len(places) == 0:
+        return _nothing(factor)
     scale = _spacing(places[heat > _SURE])
     places, heat = _thinned(places, heat, _APART * scale)
     pairs = candidate_pairs(places, heat > _SURE, scale, reach=_REACH)
@@ -121,6 +123,8 @@ def detect(engine: Engine, ink: Ink, factor: float, *, spell: bool = True) -> De
     gone = labels[:, NONE] > _GONE
     if (gone & (heat > _SURE)).any():  # what blocked lines was no atom: look at those lines, too
         kept = ~gone
+        if not kept.any():
+            return _nothing(factor)
         places, heat = places[kept], heat[kept]
         pairs = candidate_pairs(places, heat > _SURE, scale, reach=_REACH)
         labels, bonds = view.decide(places, pairs, scale)
@@ -128,6 +132,11 @@ def detect(engine: Engine, ink: Ink, factor: float, *, spell: bool = True) -> De
     in_image = (places * FINE - _MARGIN) / np.array([fx, fy], np.float32)
     length = scale * FINE / fx
     return Detection(in_image.astype(np.float32), texts, pairs, bonds, length, factor)
+
+
+def _nothing(factor: float) -> Detection:
+    pairs, bonds = np.zeros((0, 2), np.int64), np.zeros((0, len(BondClass)), np.float32)
+    return Detection(np.zeros((0, 2), np.float32), (), pairs, bonds, 0.0, factor)
 
 
 def _peaks(heat: FloatArray) -> tuple[FloatArray, FloatArray]:

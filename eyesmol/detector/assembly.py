@@ -1,0 +1,436 @@
+"""From probabilities to a molecule: the likeliest, changed at the least cost until it is valid.
+
+Labels, bonds and whether there is an atom at all are decided together: where a valence,
+a label's number of bonds or a wedge is impossible, the cheapest change nearby is made, and said.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eyesmol.chemistry import graph_to_smiles
+from eyesmol.detector.detection import Detection
+from eyesmol.detector.vocabulary import BondClass
+from eyesmol.expansion import read_label
+from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+
+__all__ = ["Assembly", "assembled"]
+
+_LEAST = 1e-5  # probability of what nobody saw
+_MOST_CHANGES = 16
+_JOIN = 0.06  # probability of a bond that is taken where it joins two parts of the drawing
+_DUBIOUS_ATOMS = 4  # a part of so few atoms has to be sure, where there is a larger one
+_LONE_SURE = 0.5  # existence of a label without bonds
+_STRAIGHT = -0.965  # cosine between the halves of a line that goes on
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A molecule put together.
+
+    Attributes:
+        graph: places in the image's pixels.
+        smiles: canonical; None where no valid molecule was found.
+        atom_confidence, bond_confidence: probability of each choice.
+        changes: what was not the likeliest reading, one sentence each.
+        log_probability: of all choices together.
+    """
+
+    graph: MolGraph
+    smiles: str | None
+    atom_confidence: tuple[float, ...] = ()
+    bond_confidence: tuple[float, ...] = ()
+    changes: tuple[str, ...] = ()
+    log_probability: float = -math.inf
+
+
+def assembled(detection: Detection) -> Assembly:
+    """The likeliest valid molecule of a detection."""
+    draft = _Draft(detection)
+    draft.uncross()
+    draft.join_parts()
+    draft.settle_parts()
+    draft.turn_wedges()
+    draft.make_valid()
+    graph, kept = draft.graph()
+    smiles, problems = graph_to_smiles(graph) if graph.atoms else (None, [])
+    while smiles is None and graph.atoms and draft.repair_what_rdkit_refuses(problems, kept):
+        graph, kept = draft.graph()
+        smiles, problems = graph_to_smiles(graph)
+    return draft.assembly(graph, kept, smiles)
+
+
+# The most that an element binds, by charge; those that are not here are free.
+_MOST_BONDS = {
+    ("C", 0): 4, ("C", 1): 3, ("C", -1): 3, ("N", 0): 3, ("N", 1): 4, ("N", -1): 2,
+    ("O", 0): 2, ("O", -1): 1, ("O", 1): 3, ("S", 0): 6, ("S", 1): 5, ("S", -1): 1,
+    ("F", 0): 1, ("Cl", 0): 1, ("Br", 0): 1, ("I", 0): 5, ("H", 0): 1, ("P", 0): 5, ("P", 1): 4,
+    ("B", 0): 3, ("B", -1): 4, ("Si", 0): 4, ("Se", 0): 6,
+}  # fmt: skip
+_VALENCE = {
+    BondClass.NONE: 0.0, BondClass.DOUBLE: 2.0, BondClass.CROSSED: 2.0, BondClass.TRIPLE: 3.0,
+    BondClass.AROMATIC: 1.5,
+}  # fmt: skip
+_STEREO = (BondClass.WEDGE, BondClass.WEDGE_BACK, BondClass.HASH, BondClass.HASH_BACK)
+
+
+@lru_cache(maxsize=4096)
+def _atom(text: str) -> Atom:
+    return Atom.from_text(text)
+
+
+@lru_cache(maxsize=4096)
+def _reads(text: str, orders: tuple[int, ...]) -> bool:
+    atom = _atom(text)
+    sign = ("+" if atom.charge > 0 else "-") * abs(atom.charge)
+    return read_label(atom.label + sign, orders) is not None
+
+
+def _excess(text: str, kinds: tuple[BondClass, ...]) -> float:
+    """How much more an atom binds than it can; 0 where all is well."""
+    atom = _atom(text)
+    bound = sum(_VALENCE.get(kind, 1.0) for kind in kinds)
+    if kinds.count(BondClass.AROMATIC) == 3:
+        bound = 4.0  # a fused ring: one of three is double
+    if atom.is_element:
+        most = _MOST_BONDS.get((atom.label, atom.charge))
+        return max(0.0, math.floor(bound) - most) if most is not None else 0.0
+    if len(kinds) < 2 or text == "*" or not text.startswith("["):
+        return 0.0
+    orders = tuple(int(_VALENCE.get(kind, 1.0)) for kind in kinds)
+    return float(len(kinds) - 1) if not _reads(text, orders) and _reads(text, (1,)) else 0.0
+
+
+@dataclass
+class _Change:
+    """One choice made otherwise: its cost in log probability, and how it is made."""
+
+    cost: float
+    atom: int | None = None
+    text: str | None = None
+    pair: int | None = None
+    kind: BondClass = BondClass.NONE
+
+
+class _Draft:
+    """Choices about a detection: `texts` (None: no atom) and `kinds` of the pairs."""
+
+    def __init__(self, detection: Detection) -> None:
+        self.detection = detection
+        self.places = detection.places
+        self.pairs = [(int(a), int(b)) for a, b in detection.pairs]
+        self.probability = detection.bonds
+        self.texts: list[str | None] = [_likeliest(options) for options in detection.labels]
+        self.kinds = [_kind(row) for row in detection.bonds]
+        self.changes: list[str] = []
+        self.tried: set[tuple[object, ...]] = set()
+        self._index()
+
+    def _index(self) -> None:
+        self.at: list[list[int]] = [[] for _ in self.texts]
+        for number, (a, b) in enumerate(self.pairs):
+            self.at[a].append(number)
+            self.at[b].append(number)
+
+    # What is there
+
+    def bonded(self, atom: int) -> list[int]:
+        """Pairs at an atom that are bonds between atoms that are there."""
+        return [n for n in self.at[atom] if self.is_bond(n)]
+
+    def is_bond(self, number: int) -> bool:
+        """True where both ends are there and a bond is chosen."""
+        a, b = self.pairs[number]
+        return (
+            self.kinds[number] != BondClass.NONE
+            and self.texts[a] is not None
+            and self.texts[b] is not None
+        )
+
+    def other(self, number: int, atom: int) -> int:
+        """The other end of a pair."""
+        a, b = self.pairs[number]
+        return b if a == atom else a
+
+    def _parts(self) -> list[list[int]]:
+        """Atoms that are there, by connected part, the largest first."""
+        seen: set[int] = set()
+        parts = []
+        for start, text in enumerate(self.texts):
+            if text is None or start in seen:
+                continue
+            part, waiting = [], [start]
+            seen.add(start)
+            while waiting:
+                atom = waiting.pop()
+                part.append(atom)
+                for number in self.bonded(atom):
+                    neighbour = self.other(number, atom)
+                    if neighbour not in seen:
+                        seen.add(neighbour)
+                        waiting.append(neighbour)
+            parts.append(sorted(part))
+        return sorted(parts, key=len, reverse=True)
+
+    # Geometry and parts
+
+    def uncross(self) -> None:
+        """A bare carbon of four bonds, two by two in line with short halves: lines that cross."""
+        lengths = [self._length(n) for n in range(len(self.pairs)) if self.is_bond(n)]
+        if len(lengths) < 6:
+            return
+        median = float(np.median(lengths))
+        for atom, text in enumerate(self.texts):
+            if text == "C" and len(bonds := self.bonded(atom)) == 4:
+                for crossing in self._crossings(atom, bonds, median):
+                    self._remove_crossing(atom, crossing)
+                    break
+
+    def _length(self, number: int) -> float:
+        a, b = self.pairs[number]
+        return float(np.linalg.norm(self.places[a] - self.places[b]))
+
+    def _crossings(
+        self, atom: int, bonds: list[int], median: float
+    ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+        ends = [self.other(n, atom) for n in bonds]
+        ways = [self.places[e] - self.places[atom] for e in ends]
+        sizes = [float(np.linalg.norm(w)) for w in ways]
+        for a, b, c, d in ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2)):
+            straight = all(
+                float(ways[p] @ ways[q]) / (sizes[p] * sizes[q]) < _STRAIGHT
+                for p, q in ((a, b), (c, d))
+            )
+            short, long = sorted((sizes[a] + sizes[b], sizes[c] + sizes[d]))
+            if straight and short < 1.68 * median and long < 2.1 * median:
+                yield (ends[a], ends[b]), (ends[c], ends[d])
+
+    def _remove_crossing(self, atom: int, lines: tuple[tuple[int, int], tuple[int, int]]) -> None:
+        self.texts[atom] = None
+        for a, b in lines:
+            pair = (min(a, b), max(a, b))
+            if pair in self.pairs:
+                number = self.pairs.index(pair)
+                if self.kinds[number] == BondClass.NONE:
+                    row = self.probability[number].copy()
+                    row[BondClass.NONE] = 0
+                    self.kinds[number] = BondClass(int(row.argmax()))
+            else:
+                row = np.full(len(BondClass), _LEAST, np.float32)
+                row[BondClass.SINGLE], row[BondClass.NONE] = 0.9, 0.1
+                self.pairs.append(pair)
+                self.probability = np.vstack([self.probability, row])
+                self.kinds.append(BondClass.SINGLE)
+        self._index()
+        self.changes.append("a corner of four bonds was read as two lines that cross")
+
+    def join_parts(self) -> None:
+        """Take the likeliest bond between two parts of the drawing where it is likely at all."""
+        while len(parts := [p for p in self._parts() if len(p) > 1]) > 1:
+            part_of = {atom: k for k, part in enumerate(parts) for atom in part}
+            best, chosen = _JOIN, None
+            for number, (a, b) in enumerate(self.pairs):
+                if a in part_of and b in part_of and part_of[a] != part_of[b]:
+                    likely = 1 - float(self.probability[number, BondClass.NONE])
+                    if likely > best:
+                        best, chosen = likely, number
+            if chosen is None:
+                return
+            row = self.probability[chosen].copy()
+            row[BondClass.NONE] = 0
+            self.kinds[chosen] = BondClass(int(row.argmax()))
+            self.changes.append(f"a faint bond (probability {best:.2f}) was taken: it joins parts")
+
+    def settle_parts(self) -> None:
+        """Drop small parts that are not sure, and labels without bonds that mean nothing."""
+        parts = self._parts()
+        bonded = [p for p in parts if len(p) > 1]
+        for part in bonded[1:]:
+            if len(part) <= _DUBIOUS_ATOMS and len(part) < len(bonded[0]) and self._dubious(part):
+                for atom in part:
+                    self.texts[atom] = None
+        charge = sum(_atom(self.texts[a] or "C").charge for p in bonded for a in p)
+        for part in parts:
+            if len(part) == 1 and not self._means_something(part[0], charge, bool(bonded)):
+                self.texts[part[0]] = None
+
+    def _dubious(self, part: list[int]) -> bool:
+        sure = [self._sure(atom) for atom in part]
+        sure += [float(self.probability[n].max()) for a in part for n in self.bonded(a)]
+        return min(sure) < 0.6 or float(np.mean(sure)) < 0.75
+
+    def _sure(self, atom: int) -> float:
+        text = self.texts[atom]
+        return self.detection.labels[atom].get(text, 0.0) if text is not None else 0.0
+
+    def _means_something(self, atom: int, charge: int, bonded: bool) -> bool:
+        """Whether a label without bonds is a species: HCl, Na+ beside an anion, 2 H2O."""
+        text = self.texts[atom]
+        sure = self._sure(atom)
+        if text is None or text == "*" or (bonded and sure < _LONE_SURE):
+            return False
+        one = _atom(text)
+        if one.is_element and not one.charge:
+            return one.label in ("Cl", "Br", "I") and sure > 0.8 and bonded
+        if not _reads(text, ()):
+            return False
+        if one.charge and bonded:
+            return charge * one.charge < 0
+        return True
+
+    def turn_wedges(self) -> None:
+        """A wedge whose narrow end is a lone end is meant from its other end."""
+        for number, kind in enumerate(self.kinds):
+            if kind in _STEREO and self.is_bond(number):
+                a, b = self.pairs[number]
+                narrow, wide = (b, a) if kind.begins_at_second else (a, b)
+                if len(self.bonded(narrow)) == 1 and len(self.bonded(wide)) > 2:
+                    self.kinds[number] = kind.reverse
+                    self.changes.append("a wedge was turned round: its narrow end was a lone end")
+
+    # Validity
+
+    def make_valid(self) -> None:
+        """The cheapest changes until no atom binds more than it can."""
+        for _ in range(_MOST_CHANGES):
+            wrong = [a for a in range(len(self.texts)) if self._excess_of(a) > 0]
+            if not wrong:
+                return
+            changes = [c for a in wrong for c in self._changes_at(a) if self._helps(c)]
+            if not changes:
+                return
+            self._make(min(changes, key=lambda c: c.cost), "an impossible valence")
+
+    def _excess_of(self, atom: int) -> float:
+        text = self.texts[atom]
+        if text is None:
+            return 0.0
+        return _excess(text, tuple(self.kinds[n] for n in self.bonded(atom)))
+
+    def _changes_at(self, atom: int) -> Iterator[_Change]:
+        text = self.texts[atom]
+        options = self.detection.labels[atom]
+        now = math.log(max(options.get(text or "", 0.0), _LEAST))
+        for other, p in options.items():
+            if other != text and other != "*" and p > _LEAST:
+                yield _Change(now - math.log(p), atom=atom, text=other)
+        absent = max(1 - sum(options.values()), _LEAST)
+        yield _Change(now - math.log(absent), atom=atom, text=None)
+        for number in self.bonded(atom):
+            row = np.maximum(self.probability[number], _LEAST)
+            kind = self.kinds[number]
+            for lower in BondClass:
+                if _VALENCE.get(lower, 1.0) < _VALENCE.get(kind, 1.0):
+                    yield _Change(math.log(row[kind] / row[lower]), pair=number, kind=lower)
+
+    def _helps(self, change: _Change) -> bool:
+        """True where a change lessens what is wrong, all atoms that it touches taken together."""
+        if (change.atom, change.text, change.pair, change.kind) in self.tried:
+            return False
+        touched = {change.atom} if change.atom is not None else set(self.pairs[change.pair or 0])
+        if change.atom is not None:
+            touched |= {self.other(n, change.atom) for n in self.bonded(change.atom)}
+        before = sum(self._excess_of(a) for a in touched if a is not None)
+        undo = self._apply(change)
+        after = sum(self._excess_of(a) for a in touched if a is not None)
+        self._apply(undo)
+        return after < before
+
+    def _apply(self, change: _Change) -> _Change:
+        """Make a change; the change that undoes it."""
+        if change.atom is not None:
+            undo = _Change(0.0, atom=change.atom, text=self.texts[change.atom])
+            self.texts[change.atom] = change.text
+            return undo
+        assert change.pair is not None
+        undo = _Change(0.0, pair=change.pair, kind=self.kinds[change.pair])
+        self.kinds[change.pair] = change.kind
+        return undo
+
+    def _make(self, change: _Change, reason: str) -> None:
+        undo = self._apply(change)
+        self.tried.add((undo.atom, undo.text, undo.pair, undo.kind))
+        if change.atom is not None:
+            what = f"{undo.text} was read as {change.text or 'no atom'}"
+        else:
+            what = f"a {undo.kind.name.lower()} bond was read as {change.kind.name.lower()}"
+        self.changes.append(f"{what}: {reason} (cost {change.cost:.1f})")
+
+    def repair_what_rdkit_refuses(self, problems: list[str], kept: list[int]) -> bool:
+        """One change at the atom that RDKit names; False where nothing is left to try."""
+        if len(self.changes) > _MOST_CHANGES:
+            return False
+        named = [int(n) for n in re.findall(r"atom # (\d+)", problems[-1])] if problems else []
+        named += [
+            int(n)
+            for match in re.findall(r"Unkekulized atoms:((?: \d+)+)", " ".join(problems))
+            for n in match.split()
+        ]
+        atoms = [kept[n] for n in named if n < len(kept)]
+        changes = [
+            c for a in atoms for c in self._changes_at(a)
+            if (c.atom, c.text, c.pair, c.kind) not in self.tried
+        ]  # fmt: skip
+        if not changes:
+            return False
+        self._make(min(changes, key=lambda c: c.cost), "RDKit refused the molecule")
+        return True
+
+    # The result
+
+    def graph(self) -> tuple[MolGraph, list[int]]:
+        """The graph of what is chosen, and the junction of each of its atoms."""
+        kept = [a for a, text in enumerate(self.texts) if text is not None]
+        new = {old: index for index, old in enumerate(kept)}
+        atoms = tuple(
+            Atom.from_text(self.texts[a] or "*", float(self.places[a][0]), float(self.places[a][1]))
+            for a in kept
+        )
+        bonds = []
+        for number in self._bonds():
+            kind, (a, b) = self.kinds[number], self.pairs[number]
+            begin, end = (b, a) if kind.begins_at_second else (a, b)
+            order = kind.order
+            assert order is not None
+            if order == BondOrder.WAVY and len(self.bonded(begin)) < len(self.bonded(end)):
+                begin, end = end, begin
+            bonds.append(Bond(new[begin], new[end], order))
+        return MolGraph(atoms, tuple(bonds)), kept
+
+    def _bonds(self) -> list[int]:
+        return [n for n in range(len(self.pairs)) if self.is_bond(n)]
+
+    def assembly(self, graph: MolGraph, kept: list[int], smiles: str | None) -> Assembly:
+        """All of it, with probabilities."""
+        atoms = tuple(self._sure(a) for a in kept)
+        bonds = tuple(float(self.probability[n, self.kinds[n]]) for n in self._bonds())
+        doubt = sum(math.log(max(p, _LEAST)) for p in atoms + bonds)
+        there = set(kept)
+        for number, (a, b) in enumerate(self.pairs):
+            if a in there and b in there and not self.is_bond(number):
+                doubt += math.log(max(float(self.probability[number, BondClass.NONE]), _LEAST))
+        for atom, text in enumerate(self.texts):
+            if text is None:
+                absent = 1 - sum(self.detection.labels[atom].values())
+                doubt += math.log(max(absent, _LEAST))
+        return Assembly(graph, smiles, atoms, bonds, tuple(self.changes), doubt)
+
+
+def _likeliest(options: dict[str, float]) -> str | None:
+    existing = sum(options.values())
+    if existing < 0.5 or not options:
+        return None
+    return max(options, key=lambda text: options[text])
+
+
+def _kind(row: NDArray[np.float32]) -> BondClass:
+    if row[BondClass.NONE] > 0.5:
+        return BondClass.NONE
+    return BondClass(1 + int(row[1:].argmax()))

@@ -1,0 +1,121 @@
+"""Reads an image: the scale is searched, three views are put together, a molecule assembled."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from PIL import Image
+
+from eyesmol.detector.assembly import Assembly, assembled
+from eyesmol.detector.detection import Detection, detect, fused
+from eyesmol.detector.engine import Engine
+from eyesmol.detector.ink import Ink, ink_of
+from eyesmol.detector.network_shape import BOND, FINE
+from eyesmol.graph import MolGraph
+
+__all__ = ["ReadOptions", "Reading", "read"]
+
+# Median bonds, in pixels, that are tried first: 300 dpi, then smaller and larger drawings.
+_GUESSES = (62.0, 38.0, 24.0, 100.0, 160.0, 14.0, 250.0)
+_KNOWN = (0.66, 1.45)  # of the favourite bond length: where a view can be trusted
+_GOOD = 0.8  # certainty that ends the search
+_LARGEST_SEARCH = 1_600_000  # image pixels of a view while the scale is searched
+_LARGEST = 5_000_000  # of a view that is read
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How an image is read.
+
+    Attributes:
+        scales: of the views, over that at which bonds have the network's favourite length.
+        enough: probability of the whole first view from which no other is taken.
+        bond: favourite bond length, grid pixels.
+    """
+
+    scales: tuple[float, ...] = (1.0, 0.88, 1.13)
+    enough: float = 0.6
+    bond: float = BOND
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read.
+
+    Attributes:
+        assembly: the molecule.
+        agreement: share of the views that give the same molecule, each read by itself.
+        views: how many were taken.
+        bond_length: median, pixels of the image.
+    """
+
+    assembly: Assembly
+    agreement: float
+    views: int
+    bond_length: float
+
+
+def read(engine: Engine, image: Image.Image, options: ReadOptions | None = None) -> Reading:
+    """Read the molecule of an image.
+
+    Args:
+        engine: runs the network.
+        image: of any size and mode.
+        options: see `ReadOptions`.
+    """
+    options = options or ReadOptions()
+    ink = ink_of(image)
+    factor = _scale(engine, ink, options)
+    if factor is None:
+        return Reading(Assembly(MolGraph(), None), 1.0, 0, 0.0)
+    views: list[Detection] = []
+    single: list[Assembly] = []
+    for scale in options.scales:
+        if views and _pixels(ink, factor * scale) > _LARGEST:
+            continue
+        views.append(detect(engine, ink, factor * scale))
+        single.append(assembled(views[-1]))
+        if _is_enough(single[0], options):
+            break
+    together = assembled(fused(views)) if len(views) > 1 else single[0]
+    if together.smiles is None:
+        together = max(single, key=lambda a: (a.smiles is not None, a.log_probability))
+    same = sum(a.smiles == together.smiles for a in single) / len(single)
+    return Reading(together, same, len(views), views[0].bond_length)
+
+
+def _is_enough(first: Assembly, options: ReadOptions) -> bool:
+    return (
+        first.smiles is not None
+        and not first.changes
+        and first.log_probability > math.log(options.enough)
+    )
+
+
+def _scale(engine: Engine, ink: Ink, options: ReadOptions) -> float | None:
+    """The factor at which bonds have the favourite length; None where no bond was seen."""
+    wanted = FINE * options.bond
+    best: tuple[float, float, float] | None = None  # certainty, factor, median bond in the image
+    for guess in _GUESSES:
+        factor = wanted / guess
+        if best and _pixels(ink, factor) > _LARGEST_SEARCH:
+            continue
+        if _pixels(ink, factor) > _LARGEST or (best and min(ink.shape) * factor < 2 * wanted * 0.5):
+            continue
+        view = detect(engine, ink, factor, spell=False)
+        bond = view.median_bond()
+        if bond is None:
+            continue
+        seen = bond * factor / wanted
+        low, high = _KNOWN
+        sure = view.certainty * min(1.0, seen / low, high / seen)
+        if best is None or sure > best[0]:
+            best = sure, factor, bond
+        if low < seen < high and sure > _GOOD:
+            break
+    return None if best is None else wanted / best[2]
+
+
+def _pixels(ink: Ink, factor: float) -> float:
+    return float(ink.size) * factor * factor
