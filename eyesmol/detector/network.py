@@ -169,7 +169,7 @@ def _at(
     x = (places[..., 0] / stride).floor().long().clamp(0, width - 1)
     y = (places[..., 1] / stride).floor().long().clamp(0, height - 1)
     index = (image[:, None] * height + y) * width + x
-    return flat.index_select(0, index.reshape(-1)).reshape(*index.shape, -1)
+    return flat.index_select(0, index.reshape(-1)).reshape(*index.shape, flat.shape[1])
 
 
 _LINE_POINTS = 12  # along a bond
