@@ -239,7 +239,7 @@ def _is_backward(label: str, mol_atom: Chem.Atom, directions: Sequence[Point]) -
 
 
 def placed_letters(lettering: Lettering, at: Point, style: PenStyle, em: float) -> list[Letter]:
-    """Each run at its place, in the unit of `at` and `em`; the bonded letter's middle is at `at`."""
+    """Each run at its place, the bonded letter's middle at `at`; lengths are in pixels."""
     setter = _Setter(style, em)
     cap = cap_height(style.font) * em
     base = at[1] + cap / 2

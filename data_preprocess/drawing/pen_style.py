@@ -74,6 +74,7 @@ class PenStyle:
         stretch: factor on x.
         wobble: amplitude of a trembling hand along the lines.
         margin: least and greatest white beyond the ink, on any side.
+        shelf: the fonts that captions and salts may be written with.
         clutter: what stands beside the molecule.
         wear: what printer, scanner and file format did to the drawing.
     """
@@ -126,6 +127,7 @@ class PenStyle:
     stretch: float = 1.0
     wobble: float = 0.0
     margin: tuple[float, float] = (0.0, 0.5)
+    shelf: FontShelf = field(default_factory=lambda: font_shelf(packaged=True), repr=False)
     clutter: Clutter = field(default_factory=Clutter)
     wear: Wear = field(default_factory=Wear)
 
@@ -139,7 +141,16 @@ class PenStyle:
         """
         names = list(FAMILIES)
         name = rng.choices(names, [FAMILIES[n][1] for n in names])[0]
-        return FAMILIES[name][0](rng, shelf or font_shelf())
+        return cls.of_family(name, rng, shelf)
+
+    @classmethod
+    def of_family(cls, name: str, rng: Random, shelf: FontShelf | None = None) -> PenStyle:
+        """A style of the family of that name (`FAMILIES`)."""
+        shelf = shelf or font_shelf()
+        style = replace(FAMILIES[name][0](rng, shelf), shelf=shelf)
+        if style.wear.bilevel:  # a threshold would take the greys away
+            return replace(style, label_shade=0, element_shades=False, half_bonds=False)
+        return style
 
 
 def _plain(rng: Random) -> PenStyle:
@@ -284,7 +295,7 @@ def _jp_patent(rng: Random, shelf: FontShelf) -> PenStyle:
         family="jp_patent",
         bond_length=bond,
         font=_any_font(rng, shelf, weights),
-        em=max(rng.triangular(0.32, 0.95, 0.6), 7.5 / bond),
+        em=max(rng.triangular(0.32, 0.95, 0.6), 9.0 / bond),
         line_width=width,
         double_gap=max(rng.uniform(0.08, 0.34), width + max(0.06, 1.6 / bond)),
         letter_gap=rng.uniform(0.05, 0.4)
