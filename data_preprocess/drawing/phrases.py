@@ -105,7 +105,7 @@ def _heading(rng: Random) -> str:
     return rng.choice(
         (
             f"Compound {number}", f"Example {number}", f"Formula {roman}", f"Formula ({roman})",
-            f"Intermediate {number}", "Chemical formula:", f"Chemical Formula: {_formula(number)}",
+            f"Intermediate {number}", "Chemical formula:", f"Formula: {_formula(number)}",
             f"FIG. {number % 20 + 1}A", f"Fig. {number % 20 + 1}", f"Entry {number % 12 + 1}",
             f"[{number:04d}]", f"Cpd. No. {number}",
         )
@@ -184,8 +184,8 @@ def japanese(rng: Random) -> str:
 def formula_number(rng: Random) -> str:
     """As it stands at the right of Japanese formulas."""
     number = rng.randrange(1, 99)
-    inner = rng.choice((f"{number}", f"{number}", rng.choice("IVXAB"),
-                        f"{rng.choice('IVX')}-{number}", f"{number}{rng.choice('abc')}"))  # fmt: skip
+    plain, letter, roman = f"{number}", rng.choice("abc"), rng.choice("IVXAB")
+    inner = rng.choice((plain, plain, roman, f"{roman}-{number}", f"{number}{letter}"))
     return rng.choice(
         (
             full_width(f"({inner})"), f"({inner})", f"\u2026\u2026({inner})", f"[{inner}]",
