@@ -40,6 +40,7 @@ class Clutter:
         arrows: arrows and plus signs beside the molecule.
         frame: a frame, the lines of a table, or a line beneath.
         brackets: round all, with n, 2 or a charge.
+        bond_brackets: across two bonds, with n: a repeat unit.
         neighbour: what the crop leaves of another drawing.
         stains: blots, staple marks, page edges.
     """
@@ -53,6 +54,7 @@ class Clutter:
     arrows: float = 0.0
     frame: float = 0.0
     brackets: float = 0.0
+    bond_brackets: float = 0.0
     neighbour: float = 0.0
     stains: float = 0.0
 
@@ -60,15 +62,15 @@ class Clutter:
     def of_patent(cls, rng: Random) -> Clutter:
         """US patents: captions, now and then a salt or a number at atoms."""
         return cls(salts=0.1, captions=0.2, number_right=0.04, atom_numbers=0.03,
-                   stereo_marks=0.03, arrows=0.03, frame=0.04, brackets=0.02, neighbour=0.08,
-                   stains=0.04)  # fmt: skip
+                   stereo_marks=0.03, arrows=0.03, frame=0.04, brackets=0.02, bond_brackets=0.02,
+                   neighbour=0.08, stains=0.04)  # fmt: skip
 
     @classmethod
     def of_jp_patent(cls, rng: Random) -> Clutter:
         """Japanese patents: formula numbers far right, names above or below."""
         return cls(salts=0.08, captions=0.25, number_right=0.3, japanese=0.6, atom_numbers=0.02,
-                   stereo_marks=0.02, arrows=0.03, frame=0.05, brackets=0.03, neighbour=0.06,
-                   stains=0.06)  # fmt: skip
+                   stereo_marks=0.02, arrows=0.03, frame=0.05, brackets=0.03, bond_brackets=0.03,
+                   neighbour=0.06, stains=0.06)  # fmt: skip
 
     @classmethod
     def of_dictionary(cls, rng: Random) -> Clutter:
@@ -150,6 +152,8 @@ def surround(scene: Scene) -> list[Atom]:
         if likely(what.salts):
             for _ in range(scene.rng.choice((1, 1, 1, 2, 3))):
                 atoms += _salt(scene)
+    if likely(what.bond_brackets):
+        _bond_brackets(scene)
     if likely(what.atom_numbers):
         _at_atoms(scene, [str(k + scene.rng.choice((0, 1, 4))) for k in range(len(scene.points))])
     if likely(what.stereo_marks):
@@ -349,6 +353,36 @@ def _brackets(scene: Scene) -> None:
     if words is not None:
         base = top + words.cap / 2 if "+" in mark else bottom + words.cap / 2
         _put(scene, words, right + 0.1 * unit, base)
+
+
+def _bond_brackets(scene: Scene) -> None:
+    """Two brackets across bonds of the chain, the right one with a number."""
+    rng, unit = scene.rng, scene.unit
+    rings = scene.subject.mol.GetRingInfo()
+    free = [
+        bond
+        for bond in scene.subject.graph.bonds
+        if bond.order == 1 and not rings.AreAtomsInSameRing(bond.begin, bond.end)
+    ]
+    if len(free) < 2:
+        return
+    chosen = rng.sample(free, 2)
+    middles = sorted(tuple(scene.points[[b.begin, b.end]].mean(axis=0)) for b in chosen)
+    half, lip = rng.uniform(0.3, 0.55) * unit, rng.uniform(0.08, 0.2) * unit
+    is_round = rng.random() < 0.5
+    for (x, y), inwards in zip(middles, (lip, -lip), strict=True):
+        ends = [(x + inwards, y - half), (x, y - half), (x, y + half), (x + inwards, y + half)]
+        if is_round:
+            ends = [
+                (x + inwards * (1 - math.cos(t)), y + half * math.sin(t))
+                for t in np.linspace(-math.pi / 2, math.pi / 2, 13)
+            ]
+        scene.sheet.path(ends, scene.style.line_width * unit)
+    words = _words(scene, [(rng.choice(("n", "m", "x", "2", "3", "4", "p", "q")), 0)],
+                   scene.style.font, 0.75 * scene.style.em * unit)  # fmt: skip
+    if words is not None:
+        x, y = middles[1]
+        _put(scene, words, x + 0.08 * unit, y + half + 0.5 * words.cap)
 
 
 def _arrow_or_plus(scene: Scene) -> None:

@@ -300,6 +300,8 @@ class _Setter:
     ) -> float:
         """Add pieces from x on; where they end."""
         for text, level in pieces:
+            if level and letters:
+                x += self.style.script_gap * self.em
             rise = (-self.style.script_drop, 0.0, self.style.script_rise)[level + 1] * self.cap
             self._add(letters, text, x, base - rise, self._size(level))
             x += self._advance(text, level)

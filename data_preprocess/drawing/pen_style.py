@@ -61,6 +61,7 @@ class PenStyle:
         sign_circled: share of the charges in a circle.
         minus: the character.
         letter_gap: extra room between letters, in em; negative where they touch.
+        script_gap: extra room before numbers, in em.
         row_gap: from base line to base line of stacked letters, in cap heights.
         stack: share of the labels within a chain (SO2, CO, NMe) that are stacked.
         hydrogen_stack: hydrogens stand above or below where both sides are taken.
@@ -114,6 +115,7 @@ class PenStyle:
     sign_circled: float = 0.0
     minus: str = "\u2212"
     letter_gap: float = 0.0
+    script_gap: float = 0.0
     row_gap: float = 1.15
     stack: float = 0.0
     hydrogen_stack: bool = True
@@ -175,7 +177,7 @@ def _plain(rng: Random) -> PenStyle:
         dash_space=rng.uniform(0.05, 0.12),
         wave_step=rng.uniform(0.14, 0.28),
         wave_height=rng.uniform(0.05, 0.12),
-        label_margin=rng.triangular(0.01, 0.14, 0.05),
+        label_margin=rng.triangular(-0.02, 0.14, 0.05),
         round_ends=rng.random() < 0.3,
         crossing_gap=rng.uniform(0.04, 0.12) if rng.random() < 0.5 else 0.0,
         circle=rng.uniform(0.5, 0.66),
@@ -233,7 +235,7 @@ def _us_patent(rng: Random, shelf: FontShelf) -> PenStyle:
         style,
         family="us_patent",
         font=_any_font(rng, shelf, weights),
-        label_margin=rng.triangular(0.01, 0.1, 0.04),
+        label_margin=rng.triangular(-0.01, 0.1, 0.04),
         line_width=rng.triangular(0.02, 0.07, 0.036),
         methyl=rng.random() < 0.3,
         clutter=Clutter.of_patent(rng),
@@ -303,6 +305,7 @@ def _jp_patent(rng: Random, shelf: FontShelf) -> PenStyle:
         else -rng.uniform(0.02, 0.12)
         if gap > 0.85
         else 0.0,
+        script_gap=rng.uniform(0.1, 0.5) if rng.random() < 0.12 else 0.0,
         script_size=rng.choice((1.0, rng.uniform(0.6, 0.85), rng.uniform(0.6, 0.85))),
         methyl=rng.random() < 0.4,
         written=rng.choice((0.0, 0.0, 0.0, 0.05, 0.3)),

@@ -140,6 +140,7 @@ class Wear:
             bilevel=rng.random() < 0.2,
             paper=rng.randint(225, 255) if rng.random() < 0.1 else 255,
             ink=rng.randint(0, 110) if rng.random() < 0.15 else 0,
+            shade=rng.uniform(10, 70) if rng.random() < 0.04 else 0.0,  # slides
             jpeg=rng.randint(25, 92) if rng.random() < 0.3 else 0,
             inverted=rng.random() < 0.02,
         )
@@ -202,12 +203,12 @@ def apply(
     if wear.tilt:
         image, points = _tilted(image, points, wear.tilt)
     if wear.swell > 0 and print_.letter >= 18 and print_.gap - line >= 4:
-        image = image.filter(ImageFilter.MinFilter(3))
+        image = _grown(image, np.minimum)
     elif wear.swell < 0 and line >= 3.2:
-        image = image.filter(ImageFilter.MaxFilter(3))
+        image = _grown(image, np.maximum)
     least = print_.least_resolution(bilevel=wear.bilevel)
     if wear.coarse < 1:
-        image = _coarsened(image, max(wear.coarse, least), wear)
+        image = _coarsened(image, max(wear.coarse, least), wear, line)
     if wear.scale != 1:
         scale = max(wear.scale, least)
         image, points = _scaled(image, points, scale, wear.scaling)
@@ -222,6 +223,17 @@ def apply(
     if wear.inverted:
         pixels = 255 - pixels
     return np.ascontiguousarray(pixels), points
+
+
+def _grown(image: Image.Image, extreme: np.ufunc) -> Image.Image:
+    """Each pixel the least or greatest of those beside, above and below it."""
+    pixels = np.asarray(image)
+    grown = pixels.copy()
+    extreme(grown[1:], pixels[:-1], out=grown[1:])
+    extreme(grown[:-1], pixels[1:], out=grown[:-1])
+    extreme(grown[:, 1:], pixels[:, :-1], out=grown[:, 1:])
+    extreme(grown[:, :-1], pixels[:, 1:], out=grown[:, :-1])
+    return Image.fromarray(grown)
 
 
 def _tilted(
@@ -239,17 +251,17 @@ def _tilted(
     return turned, points
 
 
-def _coarsened(image: Image.Image, resolution: float, wear: Wear) -> Image.Image:
+def _coarsened(image: Image.Image, resolution: float, wear: Wear, line: float) -> Image.Image:
     if resolution >= 1:
         return image
     size = max(1, round(image.width * resolution)), max(1, round(image.height * resolution))
     small = image.resize(size, Image.Resampling.BOX)
     if wear.bilevel:
-        small = small.point(_step(wear.threshold))
+        small = small.point(_step(_threshold(wear, line * resolution)))
     return small.resize(image.size, _RESAMPLING[wear.refined])
 
 
-def _step(threshold: int) -> list[int]:
+def _step(threshold: float) -> list[int]:
     return [0 if value < threshold else 255 for value in range(256)]
 
 
@@ -325,10 +337,11 @@ def _threshold(wear: Wear, line: float) -> float:
 
 def _rough(pixels: NDArray[np.uint8], sigma: float, dice: np.random.Generator) -> NDArray[np.uint8]:
     """Noise where ink meets paper, for a threshold to make ragged edges of."""
-    grey = np.asarray(Image.fromarray(pixels).filter(ImageFilter.BoxBlur(1)), dtype=np.float32)
-    on_edge = grey * (255 - grey) * (4 / 255**2)
-    noisy = grey + sigma * on_edge * _small_field(pixels.shape, 2, dice)
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    grey = pixels.astype(np.float32)
+    grey[1:-1] = (grey[:-2] + 2 * grey[1:-1] + grey[2:]) / 4
+    grey[:, 1:-1] = (grey[:, :-2] + 2 * grey[:, 1:-1] + grey[:, 2:]) / 4
+    grey += (sigma * 4 / 255**2) * grey * (255 - grey) * _small_field(pixels.shape, 2, dice)
+    return np.clip(grey, 0, 255).astype(np.uint8)
 
 
 def _with_specks(
