@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from data_preprocess.drawing.fonts import font_shelf
 from data_preprocess.drawing.ink import Box, Sheet, cap_height, measure, writable
-from data_preprocess.drawing.phrases import caption, japanese, salt
+from data_preprocess.drawing.phrases import caption, formula_number, japanese, salt
 from data_preprocess.drawing.subject import Subject
 from eyesmol.graph import Atom
 
@@ -41,6 +40,7 @@ class Clutter:
         arrows: arrows and plus signs beside the molecule.
         frame: a frame, the lines of a table, or a line beneath.
         brackets: round all, with n, 2 or a charge.
+        bond_brackets: across two bonds, with n: a repeat unit.
         neighbour: what the crop leaves of another drawing.
         stains: blots, staple marks, page edges.
     """
@@ -54,6 +54,7 @@ class Clutter:
     arrows: float = 0.0
     frame: float = 0.0
     brackets: float = 0.0
+    bond_brackets: float = 0.0
     neighbour: float = 0.0
     stains: float = 0.0
 
@@ -61,15 +62,15 @@ class Clutter:
     def of_patent(cls, rng: Random) -> Clutter:
         """US patents: captions, now and then a salt or a number at atoms."""
         return cls(salts=0.1, captions=0.2, number_right=0.04, atom_numbers=0.03,
-                   stereo_marks=0.03, arrows=0.03, frame=0.04, brackets=0.02, neighbour=0.08,
-                   stains=0.04)  # fmt: skip
+                   stereo_marks=0.03, arrows=0.03, frame=0.04, brackets=0.02, bond_brackets=0.02,
+                   neighbour=0.08, stains=0.04)  # fmt: skip
 
     @classmethod
     def of_jp_patent(cls, rng: Random) -> Clutter:
         """Japanese patents: formula numbers far right, names above or below."""
         return cls(salts=0.08, captions=0.25, number_right=0.3, japanese=0.6, atom_numbers=0.02,
-                   stereo_marks=0.02, arrows=0.03, frame=0.05, brackets=0.03, neighbour=0.06,
-                   stains=0.06)  # fmt: skip
+                   stereo_marks=0.02, arrows=0.03, frame=0.05, brackets=0.03, bond_brackets=0.03,
+                   neighbour=0.06, stains=0.06)  # fmt: skip
 
     @classmethod
     def of_dictionary(cls, rng: Random) -> Clutter:
@@ -151,6 +152,8 @@ def surround(scene: Scene) -> list[Atom]:
         if likely(what.salts):
             for _ in range(scene.rng.choice((1, 1, 1, 2, 3))):
                 atoms += _salt(scene)
+    if likely(what.bond_brackets):
+        _bond_brackets(scene)
     if likely(what.atom_numbers):
         _at_atoms(scene, [str(k + scene.rng.choice((0, 1, 4))) for k in range(len(scene.points))])
     if likely(what.stereo_marks):
@@ -255,7 +258,7 @@ def _salt(scene: Scene) -> list[Atom]:
     em = style.em * scene.unit * rng.choice((1.0, 1.0, rng.uniform(0.75, 1.5)))
     font = style.font
     if rng.random() < 0.4:
-        font = rng.choice(font_shelf().of(rng.choice(("sans", "serif"))))
+        font = rng.choice(style.shelf.of(rng.choice(("sans", "serif"))))
     minus = style.minus if rng.random() < 0.8 else "-"
     runs, anchor = parts.runs(rng, minus)
     words = _words(scene, runs, font, em)
@@ -273,7 +276,7 @@ def _salt(scene: Scene) -> list[Atom]:
 def _caption(scene: Scene) -> None:
     rng, style = scene.rng, scene.style
     is_japanese = rng.random() < style.clutter.japanese
-    shelf = font_shelf()
+    shelf = style.shelf
     font = style.font if rng.random() < 0.4 else rng.choice(shelf.of(rng.choice(("sans", "serif"))))
     text = caption(rng)
     if is_japanese:
@@ -291,15 +294,11 @@ def _caption(scene: Scene) -> None:
 
 def _number_far_right(scene: Scene) -> None:
     rng, style = scene.rng, scene.style
-    font = rng.choice(font_shelf().of(rng.choice(("gothic", "mincho", "mincho", "serif"))))
-    inner = rng.choice((str(rng.randrange(1, 99)), rng.choice("IVXAB"), f"{rng.choice('IVX')}-{rng.randrange(1, 40)}",
-                        f"{rng.randrange(1, 60)}{rng.choice('abc')}"))  # fmt: skip
-    wide = "".join(chr(ord(c) + 0xFEE0) if c.isalnum() else c for c in inner)
-    text = rng.choice((f"\uff08{wide}\uff09", f"\uff08{inner}\uff09", f"({inner})", f"\u2026\u2026({inner})",
-                       f"[{inner}]", f"\u3010\u5316{wide}\u3011"))  # fmt: skip
-    words = _words(scene, [(text, 0)], font, style.em * scene.unit * rng.uniform(0.8, 1.5))
+    font = rng.choice(style.shelf.of(rng.choice(("gothic", "mincho", "mincho", "serif"))))
+    em = style.em * scene.unit * rng.uniform(0.8, 1.5)
+    words = _words(scene, [(formula_number(rng), 0)], font, em)
     if words is not None:
-        left, top, right, bottom = scene.sheet.box
+        _, top, right, bottom = scene.sheet.box
         x = right + rng.uniform(1, 9) * scene.unit
         _put(scene, words, x, rng.choice(((top + bottom) / 2, bottom, rng.uniform(top, bottom))))
 
@@ -356,6 +355,36 @@ def _brackets(scene: Scene) -> None:
         _put(scene, words, right + 0.1 * unit, base)
 
 
+def _bond_brackets(scene: Scene) -> None:
+    """Two brackets across bonds of the chain, the right one with a number."""
+    rng, unit = scene.rng, scene.unit
+    rings = scene.subject.mol.GetRingInfo()
+    free = [
+        bond
+        for bond in scene.subject.graph.bonds
+        if bond.order == 1 and not rings.AreAtomsInSameRing(bond.begin, bond.end)
+    ]
+    if len(free) < 2:
+        return
+    chosen = rng.sample(free, 2)
+    middles = sorted(tuple(scene.points[[b.begin, b.end]].mean(axis=0)) for b in chosen)
+    half, lip = rng.uniform(0.3, 0.55) * unit, rng.uniform(0.08, 0.2) * unit
+    is_round = rng.random() < 0.5
+    for (x, y), inwards in zip(middles, (lip, -lip), strict=True):
+        ends = [(x + inwards, y - half), (x, y - half), (x, y + half), (x + inwards, y + half)]
+        if is_round:
+            ends = [
+                (x + inwards * (1 - math.cos(t)), y + half * math.sin(t))
+                for t in np.linspace(-math.pi / 2, math.pi / 2, 13)
+            ]
+        scene.sheet.path(ends, scene.style.line_width * unit)
+    words = _words(scene, [(rng.choice(("n", "m", "x", "2", "3", "4", "p", "q")), 0)],
+                   scene.style.font, 0.75 * scene.style.em * unit)  # fmt: skip
+    if words is not None:
+        x, y = middles[1]
+        _put(scene, words, x + 0.08 * unit, y + half + 0.5 * words.cap)
+
+
 def _arrow_or_plus(scene: Scene) -> None:
     rng, unit = scene.rng, scene.unit
     left, top, right, bottom = scene.sheet.box
@@ -401,36 +430,71 @@ def _frame(scene: Scene) -> None:
 
 
 def _neighbour(scene: Scene) -> None:
-    """A piece of another drawing whose greater part lies beyond the edge."""
+    """A piece of another drawing, cut by the edge: a ring, a chain, or letters."""
     rng, unit = scene.rng, scene.unit
-    left, top, right, bottom = scene.sheet.box
-    width = scene.style.line_width * unit
-    seen, gap = rng.uniform(0.1, 0.8) * unit, rng.uniform(0.4, 1.5) * unit
+    box = scene.sheet.box
     side = rng.randrange(4)
-    along = rng.uniform(top, bottom) if side < 2 else rng.uniform(left, right)
-    edge = {0: right + gap + seen, 1: left - gap - seen, 2: bottom + gap + seen,
-            3: top - gap - seen}[side]  # fmt: skip
-    outwards = 1 if side in (0, 2) else -1
-
-    def at(u: float, v: float) -> tuple[float, float]:
-        """From the edge outwards, and along it."""
-        a, b = edge + outwards * u, along + v
-        return (a, b) if side < 2 else (b, a)
-
-    # Lines from inside the edge to the edge: what lies beyond is cut away.
-    turn = rng.uniform(-1, 1)
-    tip = at(-seen, turn * seen)
+    outwards = -1 if side < 2 else 1
+    across = side % 2  # 0: the cut side is left or right; 1: above or below
+    edge = box[side] + outwards * rng.uniform(0.4, 1.5) * unit
+    along = rng.uniform(box[1 - across], box[3 - across])
+    seen = rng.uniform(0.1, 0.8) * unit
     kind = rng.random()
-    if kind < 0.6:
-        scene.sheet.line(at(0, -rng.uniform(0.2, 1.4) * seen), tip, width)
-        if kind < 0.4:
-            scene.sheet.line(tip, at(0, rng.uniform(0.4, 1.6) * seen), width)
+    if kind < 0.75:
+        reach = unit if kind < 0.5 else 0.5 * unit
+        far = edge + outwards * reach
+        centre = (far, along) if across == 0 else (along, far)
+        (_ring_piece if kind < 0.5 else _chain_piece)(scene, centre)
+        seen = min(seen, reach)
     else:
-        letter = rng.choice(("O", "N", "H", "Cl", "CH3", "R1", "F", "1", "and"))
-        words = _words(scene, [(letter, 0)], scene.style.font, scene.style.em * unit)
-        if words is not None:
-            x, y = at(0, 0)
-            _put(scene, words, x - (words.width if side == 0 else 0), y + words.cap / 2)
+        text = rng.choice(("OH", "N", "NH2", "Cl", "CH3", "R1", "F", "12", "and", "HO", "(3)"))
+        words = _words(scene, [(text, 0)], scene.style.font, scene.style.em * unit)
+        if words is None:
+            return
+        seen = rng.uniform(0.3, 0.8) * (words.width if across == 0 else words.cap)
+        x = along if across else edge - (words.width if side == 0 else 0)
+        _put(
+            scene,
+            words,
+            x,
+            along + words.cap / 2 if across == 0 else edge + words.cap * (side == 3),
+        )
+    others = list(box)
+    scene.sheet.left, scene.sheet.top, scene.sheet.right, scene.sheet.bottom = others
+    scene.sheet.cut_at(side, edge + outwards * seen)
+
+
+def _ring_piece(scene: Scene, centre: tuple[float, float]) -> None:
+    """A six-ring with bonds that leave it."""
+    rng, unit = scene.rng, scene.unit
+    turn, width = rng.choice((0.0, math.pi / 6, rng.uniform(0, 1))), scene.style.line_width * unit
+    x, y = centre
+
+    def corner(k: int, radius: float) -> tuple[float, float]:
+        angle = turn + k * math.pi / 3
+        return x + radius * math.cos(angle), y + radius * math.sin(angle)
+
+    inner = unit * (1 - 1.1 * scene.style.double_gap)
+    is_aromatic = rng.random() < 0.6
+    for k in range(6):
+        scene.sheet.line(corner(k, unit), corner(k + 1, unit), width)
+        if is_aromatic and k % 2:
+            scene.sheet.line(corner(k, inner), corner(k + 1, inner), width)
+        if rng.random() < 0.3:
+            scene.sheet.line(corner(k, unit), corner(k, 2 * unit), width)
+
+
+def _chain_piece(scene: Scene, centre: tuple[float, float]) -> None:
+    """A zigzag chain."""
+    rng, unit = scene.rng, scene.unit
+    x, y = centre
+    turn = rng.uniform(0, 2 * math.pi)
+    points = [(x, y)]
+    for k in range(rng.choice((2, 3, 4))):
+        angle = turn + (math.pi / 6 if k % 2 else -math.pi / 6)
+        x, y = x + unit * math.cos(angle), y + unit * math.sin(angle)
+        points.append((x, y))
+    scene.sheet.path(points, scene.style.line_width * unit)
 
 
 def _stain(scene: Scene) -> None:
@@ -442,10 +506,13 @@ def _stain(scene: Scene) -> None:
         if not scene.is_free((x - size, y - size, x + size, y + size), 0.15 * unit):
             continue
         if rng.random() < 0.6:
-            corners = sorted(rng.uniform(0, 2 * math.pi) for _ in range(7))
-            scene.sheet.polygon([(x + size * rng.uniform(0.5, 1) * math.cos(t),
-                                  y + size * rng.uniform(0.5, 1) * math.sin(t)) for t in corners])  # fmt: skip
+            angles = sorted(rng.uniform(0, 2 * math.pi) for _ in range(7))
+            radii = [size * rng.uniform(0.5, 1) for _ in angles]
+            scene.sheet.polygon(
+                [(x + r * math.cos(t), y + r * math.sin(t))
+                 for t, r in zip(angles, radii, strict=True)]
+            )  # fmt: skip
         else:  # a staple
             t = rng.uniform(0, math.pi)
-            scene.sheet.line((x - size * math.cos(t), y - size * math.sin(t)),
-                             (x + size * math.cos(t), y + size * math.sin(t)), 0.05 * unit)  # fmt: skip
+            dx, dy = size * math.cos(t), size * math.sin(t)
+            scene.sheet.line((x - dx, y - dy), (x + dx, y + dy), 0.05 * unit)

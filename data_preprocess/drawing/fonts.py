@@ -44,7 +44,7 @@ _NAMES: dict[FontKind, str] = {
     "DejaVuSerifCondensed texgyrepagella-regular texgyrebonum-regular texgyreschola-regular",
     "mono": "DejaVuSansMono LiberationMono-Regular NimbusMonoPS-Regular FreeMono CourierPrime "
     "lmmono10-regular VeraMono texgyrecursor-regular NotoMono-Regular",
-    "gothic": "ipag ipagp ipaexg DroidSansFallbackFull NotoSansCJK-Regular",
+    "gothic": "ipag ipagp ipaexg NotoSansCJK-Regular",
     "mincho": "ipam ipamp ipaexm NotoSerifCJK-Regular",
     "bitmap": "unifont unifont_jp",
     "bold_sans": "LiberationSans-Bold NimbusSans-Bold FreeSansBold texgyreheros-bold "

@@ -79,6 +79,7 @@ class Sheet:
     def __init__(self, trembling: tuple[Random, float, float] | None = None) -> None:
         self._strokes: list[Callable[[ImageDraw.ImageDraw, float, float, float], None]] = []
         self._trembling = trembling
+        self.cut_sides: set[int] = set()  # 0 left, 1 top, 2 right, 3 bottom: ink runs on beyond
         self.left = self.top = math.inf
         self.right = self.bottom = -math.inf
 
@@ -96,6 +97,18 @@ class Sheet:
         """Make room for this box too."""
         self.left, self.top = min(self.left, left), min(self.top, top)
         self.right, self.bottom = max(self.right, right), max(self.bottom, bottom)
+
+    def cut_at(self, side: int, place: float) -> None:
+        """End the sheet here at one side, whatever ink there is beyond."""
+        self.cut_sides.add(side)
+        if side == 0:
+            self.left = place
+        elif side == 1:
+            self.top = place
+        elif side == 2:
+            self.right = place
+        else:
+            self.bottom = place
 
     def polygon(self, points: Sequence[Point], shade: int = 0) -> None:
         """A filled polygon; 255 is white."""
@@ -202,12 +215,13 @@ class Sheet:
         length = math.hypot(q[0] - p[0], q[1] - p[1])
         count = max(2, round(length / step))
         bow = rng.gauss(0, amplitude)
+        ux, uy = (q[0] - p[0]) / max(length, 1e-6), (q[1] - p[1]) / max(length, 1e-6)
         points = []
         for k in range(count + 1):
             t = k / count
             off = bow * 4 * t * (1 - t) + rng.gauss(0, amplitude * 0.3)
-            points.append((p[0] + (q[0] - p[0]) * t - (q[1] - p[1]) / max(length, 1e-6) * off,
-                           p[1] + (q[1] - p[1]) * t + (q[0] - p[0]) / max(length, 1e-6) * off))  # fmt: skip
+            x, y = p[0] + (q[0] - p[0]) * t, p[1] + (q[1] - p[1]) * t
+            points.append((x - uy * off, y + ux * off))
         return points
 
     def raster(self, box: tuple[int, int, int, int], fineness: int) -> Image.Image:

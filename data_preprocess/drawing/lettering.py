@@ -239,7 +239,7 @@ def _is_backward(label: str, mol_atom: Chem.Atom, directions: Sequence[Point]) -
 
 
 def placed_letters(lettering: Lettering, at: Point, style: PenStyle, em: float) -> list[Letter]:
-    """Each run at its place, in the unit of `at` and `em`; the bonded letter's middle is at `at`."""
+    """Each run at its place, the bonded letter's middle at `at`; lengths are in pixels."""
     setter = _Setter(style, em)
     cap = cap_height(style.font) * em
     base = at[1] + cap / 2
@@ -300,6 +300,8 @@ class _Setter:
     ) -> float:
         """Add pieces from x on; where they end."""
         for text, level in pieces:
+            if level and letters:
+                x += self.style.script_gap * self.em
             rise = (-self.style.script_drop, 0.0, self.style.script_rise)[level + 1] * self.cap
             self._add(letters, text, x, base - rise, self._size(level))
             x += self._advance(text, level)

@@ -135,7 +135,7 @@ def _spelt(
                 style,
                 rng,
                 written=index in subject.written,
-            )  # fmt: skip
+            )
         )
     return spelling
 
@@ -146,8 +146,7 @@ def _typeset(
     """The labels as large as the style says, or smaller where they collide; else None."""
     for factor in _SHRINKING:
         em = style.em * style.bond_length * factor
-        set_ = _set(points, spelling, style, em)
-        set_ = _with_seen_bonds(subject, set_, spelling, style, em)
+        set_ = _with_seen_bonds(subject, _set(points, spelling, style, em), spelling, style, em)
         if set_ is not None and not _collide(subject, set_):
             return set_
     return None
@@ -278,7 +277,9 @@ def _on_paper(
     rng: Random,
 ) -> Drawing | None:
     unit = style.bond_length
-    sides = [rng.uniform(*style.margin) * unit for _ in range(4)]
+    sides = [
+        0.0 if side in sheet.cut_sides else rng.uniform(*style.margin) * unit for side in range(4)
+    ]
     left, top = math.floor(sheet.left - sides[0]), math.floor(sheet.top - sides[1])
     right, bottom = math.ceil(sheet.right + sides[2]), math.ceil(sheet.bottom + sides[3])
     if (right - left) * (bottom - top) > _LARGEST:
@@ -286,9 +287,9 @@ def _on_paper(
     fineness = max(1, min(4, round(_FINE / unit)))
     image = sheet.raster((left, top, right, bottom), fineness)
     places = [(float(x), float(y)) for x, y in points] + [(a.x, a.y) for a in extra]
-    worn, places = wear.apply(
-        image, [(x - left, y - top) for x, y in places], style.wear, unit, style.line_width, rng
-    )
+    print_ = wear.Print(unit, style.line_width * unit, style.em * unit, style.double_gap * unit)
+    shifted = [(x - left, y - top) for x, y in places]
+    worn, places = wear.apply(image, shifted, style.wear, print_, rng)
     atoms = [
         replace(atom, x=x, y=y)
         for atom, (x, y) in zip((*subject.graph.atoms, *extra), places, strict=True)

@@ -61,6 +61,7 @@ class PenStyle:
         sign_circled: share of the charges in a circle.
         minus: the character.
         letter_gap: extra room between letters, in em; negative where they touch.
+        script_gap: extra room before numbers, in em.
         row_gap: from base line to base line of stacked letters, in cap heights.
         stack: share of the labels within a chain (SO2, CO, NMe) that are stacked.
         hydrogen_stack: hydrogens stand above or below where both sides are taken.
@@ -74,6 +75,7 @@ class PenStyle:
         stretch: factor on x.
         wobble: amplitude of a trembling hand along the lines.
         margin: least and greatest white beyond the ink, on any side.
+        shelf: the fonts that captions and salts may be written with.
         clutter: what stands beside the molecule.
         wear: what printer, scanner and file format did to the drawing.
     """
@@ -113,6 +115,7 @@ class PenStyle:
     sign_circled: float = 0.0
     minus: str = "\u2212"
     letter_gap: float = 0.0
+    script_gap: float = 0.0
     row_gap: float = 1.15
     stack: float = 0.0
     hydrogen_stack: bool = True
@@ -126,6 +129,7 @@ class PenStyle:
     stretch: float = 1.0
     wobble: float = 0.0
     margin: tuple[float, float] = (0.0, 0.5)
+    shelf: FontShelf = field(default_factory=lambda: font_shelf(packaged=True), repr=False)
     clutter: Clutter = field(default_factory=Clutter)
     wear: Wear = field(default_factory=Wear)
 
@@ -139,7 +143,16 @@ class PenStyle:
         """
         names = list(FAMILIES)
         name = rng.choices(names, [FAMILIES[n][1] for n in names])[0]
-        return FAMILIES[name][0](rng, shelf or font_shelf())
+        return cls.of_family(name, rng, shelf)
+
+    @classmethod
+    def of_family(cls, name: str, rng: Random, shelf: FontShelf | None = None) -> PenStyle:
+        """A style of the family of that name (`FAMILIES`)."""
+        shelf = shelf or font_shelf()
+        style = replace(FAMILIES[name][0](rng, shelf), shelf=shelf)
+        if style.wear.bilevel:  # a threshold would take the greys away
+            return replace(style, label_shade=0, element_shades=False, half_bonds=False)
+        return style
 
 
 def _plain(rng: Random) -> PenStyle:
@@ -164,7 +177,7 @@ def _plain(rng: Random) -> PenStyle:
         dash_space=rng.uniform(0.05, 0.12),
         wave_step=rng.uniform(0.14, 0.28),
         wave_height=rng.uniform(0.05, 0.12),
-        label_margin=rng.triangular(0.01, 0.14, 0.05),
+        label_margin=rng.triangular(-0.02, 0.14, 0.05),
         round_ends=rng.random() < 0.3,
         crossing_gap=rng.uniform(0.04, 0.12) if rng.random() < 0.5 else 0.0,
         circle=rng.uniform(0.5, 0.66),
@@ -222,7 +235,7 @@ def _us_patent(rng: Random, shelf: FontShelf) -> PenStyle:
         style,
         family="us_patent",
         font=_any_font(rng, shelf, weights),
-        label_margin=rng.triangular(0.01, 0.1, 0.04),
+        label_margin=rng.triangular(-0.01, 0.1, 0.04),
         line_width=rng.triangular(0.02, 0.07, 0.036),
         methyl=rng.random() < 0.3,
         clutter=Clutter.of_patent(rng),
@@ -284,7 +297,7 @@ def _jp_patent(rng: Random, shelf: FontShelf) -> PenStyle:
         family="jp_patent",
         bond_length=bond,
         font=_any_font(rng, shelf, weights),
-        em=max(rng.triangular(0.32, 0.95, 0.6), 7.5 / bond),
+        em=max(rng.triangular(0.32, 0.95, 0.6), 9.0 / bond),
         line_width=width,
         double_gap=max(rng.uniform(0.08, 0.34), width + max(0.06, 1.6 / bond)),
         letter_gap=rng.uniform(0.05, 0.4)
@@ -292,6 +305,7 @@ def _jp_patent(rng: Random, shelf: FontShelf) -> PenStyle:
         else -rng.uniform(0.02, 0.12)
         if gap > 0.85
         else 0.0,
+        script_gap=rng.uniform(0.1, 0.5) if rng.random() < 0.12 else 0.0,
         script_size=rng.choice((1.0, rng.uniform(0.6, 0.85), rng.uniform(0.6, 0.85))),
         methyl=rng.random() < 0.4,
         written=rng.choice((0.0, 0.0, 0.0, 0.05, 0.3)),

@@ -1,4 +1,4 @@
-"""What the detector's training data hand from one piece to the next: a subject, then its drawing."""
+"""What the detector's data pass from one piece to the next: a subject, then its drawing."""
 
 from __future__ import annotations
 

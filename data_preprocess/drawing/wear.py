@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-__all__ = ["Wear", "apply"]
+__all__ = ["Print", "Wear", "apply"]
 
 Point = tuple[float, float]
 Filter = Literal["nearest", "box", "bilinear", "lanczos"]
@@ -28,8 +28,34 @@ _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_LEAST_UNIT = 13.0  # pixels a bond; no coarser
-_LEAST_LINE = 0.8  # pixels; a line that is made thinner would be lost
+# At the lowest resolution, in pixels.
+_LEAST_UNIT = 13.0  # a bond
+_LEAST_LINE = 0.7  # a line; thinner, it is no darker than dirt
+_LEAST_LETTER = 8.5  # size of the font; below, N and H are the same
+_LEAST_BILEVEL_LETTER = 12.0  # without greys, letters close up sooner
+
+
+@dataclass(frozen=True)
+class Print:
+    """What is on the paper, in pixels.
+
+    Attributes:
+        unit: a bond length.
+        line: width of the thinnest lines.
+        letter: size of the font.
+        gap: from line to line of a double bond.
+    """
+
+    unit: float
+    line: float
+    letter: float
+    gap: float
+
+    def least_resolution(self, *, bilevel: bool) -> float:
+        """The share of its pixels that the drawing needs to stay readable, at most 1."""
+        letter = _LEAST_BILEVEL_LETTER if bilevel else _LEAST_LETTER
+        needed = max(_LEAST_UNIT / self.unit, _LEAST_LINE / self.line, letter / self.letter)
+        return min(1.0, needed)
 
 
 @dataclass(frozen=True)
@@ -95,7 +121,7 @@ class Wear:
             bilevel=rng.random() < 0.88,
             threshold=rng.randint(90, 180),
             broken=often(0.05, 0.005, 0.03),
-            specks=often(0.12, 0.05, 1.5),
+            specks=0.05 * 20 ** rng.random() if rng.random() < 0.1 else 0.0,
             fax=rng.randint(1, 4) if rng.random() < 0.02 else 0,
             jpeg=0,
             inverted=rng.random() < 0.004,
@@ -114,6 +140,7 @@ class Wear:
             bilevel=rng.random() < 0.2,
             paper=rng.randint(225, 255) if rng.random() < 0.1 else 255,
             ink=rng.randint(0, 110) if rng.random() < 0.15 else 0,
+            shade=rng.uniform(10, 70) if rng.random() < 0.04 else 0.0,  # slides
             jpeg=rng.randint(25, 92) if rng.random() < 0.3 else 0,
             inverted=rng.random() < 0.02,
         )
@@ -141,7 +168,7 @@ class Wear:
             bilevel=bilevel,
             threshold=rng.randint(90, 180),
             broken=often(0.15, 0.005, 0.05),
-            specks=often(0.35, 0.1, 4),
+            specks=0.08 * 30 ** rng.random() if rng.random() < 0.3 else 0.0,
             fax=rng.randint(1, 6) if rng.random() < 0.06 else 0,
             jpeg=0 if bilevel else round(often(0.5, 20, 90)),
         )
@@ -158,8 +185,7 @@ def apply(
     image: Image.Image,
     places: Sequence[Point],
     wear: Wear,
-    unit: float,
-    line_width: float,
+    print_: Print,
     rng: Random,
 ) -> tuple[NDArray[np.uint8], list[Point]]:
     """The worn image, and where the places lie in it.
@@ -168,24 +194,25 @@ def apply(
         image: mode L, black on white.
         places: in its pixels.
         wear: what happens.
-        unit: a bond length in pixels.
-        line_width: in bond lengths.
+        print_: sizes of what is on it, which some steps must not wipe out.
         rng: for dirt and noise.
     """
     dice = np.random.Generator(np.random.SFC64(rng.getrandbits(64)))
-    line = line_width * unit
+    line = print_.line
     points = list(places)
     if wear.tilt:
         image, points = _tilted(image, points, wear.tilt)
-    if wear.swell > 0 and line >= 1.4 and unit >= 25:
-        image = image.filter(ImageFilter.MinFilter(3))
+    if wear.swell > 0 and print_.letter >= 18 and print_.gap - line >= 4:
+        image = _grown(image, np.minimum)
     elif wear.swell < 0 and line >= 3.2:
-        image = image.filter(ImageFilter.MaxFilter(3))
+        image = _grown(image, np.maximum)
+    least = print_.least_resolution(bilevel=wear.bilevel)
     if wear.coarse < 1:
-        image = _coarsened(image, max(wear.coarse, _LEAST_UNIT / unit, _LEAST_LINE / line), wear)
+        image = _coarsened(image, max(wear.coarse, least), wear, line)
     if wear.scale != 1:
-        scale = max(wear.scale, _LEAST_UNIT / unit, _LEAST_LINE / line)
+        scale = max(wear.scale, least)
         image, points = _scaled(image, points, scale, wear.scaling)
+        line *= scale
     if wear.blur:
         image = image.filter(ImageFilter.GaussianBlur(wear.blur * max(line, 1.0)))
     pixels = _developed(np.asarray(image), wear, line, dice)
@@ -196,6 +223,17 @@ def apply(
     if wear.inverted:
         pixels = 255 - pixels
     return np.ascontiguousarray(pixels), points
+
+
+def _grown(image: Image.Image, extreme: np.ufunc) -> Image.Image:
+    """Each pixel the least or greatest of those beside, above and below it."""
+    pixels = np.asarray(image)
+    grown = pixels.copy()
+    extreme(grown[1:], pixels[:-1], out=grown[1:])
+    extreme(grown[:-1], pixels[1:], out=grown[:-1])
+    extreme(grown[:, 1:], pixels[:, :-1], out=grown[:, 1:])
+    extreme(grown[:, :-1], pixels[:, 1:], out=grown[:, :-1])
+    return Image.fromarray(grown)
 
 
 def _tilted(
@@ -213,17 +251,17 @@ def _tilted(
     return turned, points
 
 
-def _coarsened(image: Image.Image, resolution: float, wear: Wear) -> Image.Image:
+def _coarsened(image: Image.Image, resolution: float, wear: Wear, line: float) -> Image.Image:
     if resolution >= 1:
         return image
     size = max(1, round(image.width * resolution)), max(1, round(image.height * resolution))
     small = image.resize(size, Image.Resampling.BOX)
     if wear.bilevel:
-        small = small.point(_step(wear.threshold))
+        small = small.point(_step(_threshold(wear, line * resolution)))
     return small.resize(image.size, _RESAMPLING[wear.refined])
 
 
-def _step(threshold: int) -> list[int]:
+def _step(threshold: float) -> list[int]:
     return [0 if value < threshold else 255 for value in range(256)]
 
 
@@ -249,13 +287,13 @@ def _developed(
             grey = grey - wear.shade * _slope(pixels.shape, dice)
         pixels = np.clip(grey, 0, 255).astype(np.uint8)
     sigma = wear.edge if wear.bilevel else wear.noise
-    if sigma:
-        pixels = _grainy(pixels, sigma, coarse=wear.bilevel, dice=dice)
+    if sigma and wear.bilevel:
+        pixels = _rough(pixels, sigma * min(1.0, line / 3), dice)
+    elif sigma:
+        noise = sigma * dice.standard_normal(pixels.shape, dtype=np.float32)
+        pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
     if wear.bilevel:
-        threshold = wear.ink + (wear.threshold / 255) * (wear.paper - wear.ink)
-        if line < 1.6:  # thin lines are grey all through
-            threshold = max(threshold, 170)
-        pixels = np.where(pixels < threshold, 0, 255).astype(np.uint8)
+        pixels = np.where(pixels < _threshold(wear, line), 0, 255).astype(np.uint8)
     if wear.specks:
         pixels = _with_specks(pixels, wear.specks, wear.ink, dice)
     if wear.fax:
@@ -283,16 +321,27 @@ def _without_toner(
     return np.where(field > bound, 255, pixels).astype(np.uint8)
 
 
-def _grainy(
-    pixels: NDArray[np.uint8], sigma: float, *, coarse: bool, dice: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Noise over all, or, for bilevel images, where ink meets paper."""
-    if coarse:
-        grey = np.asarray(Image.fromarray(pixels).filter(ImageFilter.BoxBlur(1)))
-        noisy = grey + sigma * _small_field(pixels.shape, 2, dice)
-    else:
-        noisy = pixels + sigma * dice.standard_normal(pixels.shape, dtype=np.float32)
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+def _threshold(wear: Wear, line: float) -> float:
+    """The wear's, or as much more as the thinnest lines need, which blur leaves grey."""
+    darkness = min(1.0, line)
+    if wear.blur:
+        darkness *= math.erf(min(1.0, line) / (2 * math.sqrt(2) * wear.blur))
+    if wear.edge:
+        darkness *= min(1.0, line / 3) ** 0.5
+    faintest = 255 * (1 - darkness)
+    threshold = min(max(float(wear.threshold), 0.45 * faintest + 0.55 * 255), 235.0)
+    if darkness > 0.9:
+        threshold = float(wear.threshold)
+    return wear.ink + (threshold / 255) * (wear.paper - wear.ink)
+
+
+def _rough(pixels: NDArray[np.uint8], sigma: float, dice: np.random.Generator) -> NDArray[np.uint8]:
+    """Noise where ink meets paper, for a threshold to make ragged edges of."""
+    grey = pixels.astype(np.float32)
+    grey[1:-1] = (grey[:-2] + 2 * grey[1:-1] + grey[2:]) / 4
+    grey[:, 1:-1] = (grey[:, :-2] + 2 * grey[:, 1:-1] + grey[:, 2:]) / 4
+    grey += (sigma * 4 / 255**2) * grey * (255 - grey) * _small_field(pixels.shape, 2, dice)
+    return np.clip(grey, 0, 255).astype(np.uint8)
 
 
 def _with_specks(
