@@ -1,0 +1,1 @@
+"""The detector's training: what it sees, and how it learns. Imports eyesmol and data_preprocess."""
