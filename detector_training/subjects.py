@@ -1,0 +1,213 @@
+"""What the detector is shown: random molecules whose labels say anything, and sheets of words.
+
+`subject` takes one of the project's random molecules, or one of a rare kind, lays it out and then
+changes what is drawn, whatever the chemistry: the detector learns what is written. Everything
+depends on the seed and the number alone.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+from rdkit import Chem, rdBase
+
+from data_preprocess.drawing.sketch import RenderError, sketch
+from data_preprocess.drawing.style import Style
+from data_preprocess.drawing.subject import Subject
+from data_preprocess.invented import Sizes, invent
+from detector_training import changes
+from detector_training.draft import LETTER, Draft, Node, element_of
+from detector_training.rare import companion, enriched, rare_molecule
+from detector_training.words import Word, balanced_word, condensed, link, word
+from eyesmol.graph import Atom, Bond, BondOrder
+
+__all__ = ["Shares", "label_sheet", "subject"]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the subjects.
+
+    Attributes:
+        rare: whole molecules of a rare kind.
+        enriched: of the others, those that get one or two rare groups.
+        companions: with an acid, a base, an ion or a solvent drawn beside.
+        small, large: of the random molecules, those of 2 to 7 and of 60 to 90 atoms.
+    """
+
+    rare: float = 0.18
+    enriched: float = 0.4
+    companions: float = 0.07
+    small: float = 0.08
+    large: float = 0.03
+
+
+_SMALL = Sizes(mean=5, spread=2, least=2, most=7)
+_LARGE = Sizes(mean=70, spread=9, least=60, most=90)
+_STEREO = 0.5
+_CHANGES = (
+    (changes.new_labels, 0.72),
+    (changes.other_elements, 0.12),
+    (changes.hydrogens, 0.12),
+    (changes.hetero_hydrogens, 0.08),
+    (changes.stereo_bonds, 0.14),
+    (changes.unsure_bonds, 0.05),
+    (changes.crossing_bonds, 0.08),
+    (changes.cut_lines, 0.07),
+    (changes.uneven_bonds, 0.06),
+    (changes.written_carbons, 0.2),
+)
+
+
+def subject(
+    seed: int, number: int, sizes: Sizes | None = None, shares: Shares | None = None
+) -> Subject | None:
+    """One random drawing, not yet drawn; the same arguments give the same one.
+
+    Args:
+        seed: of the whole series.
+        number: of the subject in the series.
+        sizes: heavy atoms of the random molecules; None for those of patents, with some very small
+            and some large ones.
+        shares: how much of what is rare.
+
+    Returns:
+        None where atoms lie upon each other in the layout.
+    """
+    rng = random.Random(f"subject {seed} {number}")
+    mol = _molecule(seed, number, sizes, shares or Shares(), rng)
+    try:
+        with rdBase.BlockLogs():
+            draft = Draft.of(sketch(mol, _style(rng), rng))
+    except RenderError:
+        return None
+    for change, share in _CHANGES:
+        if rng.random() < share:
+            change(draft, rng)
+    return draft.subject()
+
+
+def _molecule(
+    seed: int, number: int, sizes: Sizes | None, shares: Shares, rng: random.Random
+) -> Chem.Mol:
+    mol = rare_molecule(rng) if rng.random() < shares.rare else None
+    if mol is None:
+        if sizes is None:
+            sizes = rng.choices(
+                (_SMALL, _LARGE, None),
+                (shares.small, shares.large, 1 - shares.small - shares.large),
+            )[0]
+        mol = Chem.MolFromSmiles(invent(seed, number, sizes, stereo=_STEREO))
+        if rng.random() < shares.enriched:
+            mol = enriched(mol, rng)
+    if rng.random() < shares.companions:
+        for _ in range(rng.choice((1, 1, 2))):
+            mol = Chem.CombineMols(mol, companion(rng))
+        Chem.SanitizeMol(mol)
+    return mol
+
+
+def _style(rng: random.Random) -> Style:
+    """How it is laid out; what lines and letters look like is chosen by who draws."""
+
+    def mostly_none(chance: float) -> float:
+        return rng.random() if rng.random() < chance else 0.0
+
+    return Style(
+        rotation=rng.randrange(12) * 30 if rng.random() < 0.88 else rng.uniform(0, 360),
+        mirror=rng.random() < 0.5,
+        layout="coordgen" if rng.random() < 0.3 else "rdkit",
+        straight=rng.random() < 0.85,
+        circles=rng.random() < 0.06,
+        abbreviations=mostly_none(0.3),
+        r_groups=rng.choice((1, 1, 2, 2, 3, 4)) if rng.random() < 0.12 else 0,
+        r_labels=True,
+        hydrogens=mostly_none(0.15),
+        carbons=mostly_none(0.04),
+        open_stereo=mostly_none(0.3),
+        legible=True,
+    )
+
+
+def label_sheet(seed: int, number: int) -> Subject:
+    """A sheet of short fragments that end in words, densely packed; it teaches spelling.
+
+    Every second sheet draws its words so that all characters occur alike.
+    """
+    rng = random.Random(f"sheet {seed} {number}")
+    make = balanced_word if number % 2 else rng.choice((word, word, word, condensed))
+    draft = Draft()
+    spacing = rng.uniform(1.5, 2.4)
+    for row in range(rng.choice((4, 5, 6, 7))):
+        x = rng.uniform(0.0, 0.8)
+        while x < 8.5:
+            y = row * spacing + rng.uniform(-0.15, 0.15)
+            x = _fragment(draft, x, y, make(rng), rng) + rng.uniform(0.35, 0.8)
+    return draft.subject(sheet=True)
+
+
+_SHEET_ORDERS = (
+    *(BondOrder.SINGLE,) * 10,
+    BondOrder.DOUBLE,
+    BondOrder.SOLID_WEDGE,
+    BondOrder.DASHED_WEDGE,
+    BondOrder.DASHED_WEDGE,
+)
+
+
+def _fragment(draft: Draft, x: float, y: float, chosen: Word, rng: random.Random) -> float:
+    """A word on a bond, from `x` on towards the right; returns where it ends."""
+    if rng.random() < 0.15:
+        return _linked_fragment(draft, x, y, rng)
+    backward = rng.random() < 0.45
+    text = chosen.backward if backward else chosen.forward
+    width = LETTER * len(text)
+    steep = math.radians(rng.choice((0, 30, -30, 60, -60, rng.uniform(-65, 65))))
+    if not backward and rng.random() < 0.15:
+        steep = math.radians(rng.choice((90, -90)))
+    run, rise = math.cos(steep), math.sin(steep)
+    label_x = x + width if backward else x + run
+    end_x = label_x + run if backward else x
+    label = len(draft.nodes)
+    draft.nodes.append(Node(Atom("*"), label_x, y))
+    draft.write(label, chosen.forward if _is_element(chosen) else text, chosen)
+    carbon = Node(Atom("C"), end_x, y + rise, 3)
+    draft.nodes.append(carbon)
+    order = rng.choice(_SHEET_ORDERS)
+    ends = (
+        (label + 1, label)
+        if rng.random() < 0.6 or order == BondOrder.DOUBLE
+        else (label, label + 1)
+    )
+    draft.bonds.append(Bond(*ends, order))
+    reached = max(label_x + (0 if backward else width), end_x)
+    for _ in range(rng.choice((0, 0, 1, 2))):  # a little more of a chain
+        angle = rng.choice((-1, 1)) * math.pi / 3 + (0 if backward else math.pi)
+        nx, ny = carbon.x + math.cos(angle), carbon.y + math.sin(angle)
+        if draft.is_free(nx, ny) and (backward or nx > x - 0.6):
+            draft.add(
+                Node(Atom("C"), nx, ny, 3),
+                label + 1,
+                rng.choice((BondOrder.SINGLE, BondOrder.DOUBLE)),
+            )
+            reached = max(reached, nx)
+    return reached
+
+
+def _is_element(chosen: Word) -> bool:
+    return element_of(chosen.forward) is not None
+
+
+def _linked_fragment(draft: Draft, x: float, y: float, rng: random.Random) -> float:
+    """A word between two bonds."""
+    text = link(rng)
+    width = LETTER * len(text)
+    first = len(draft.nodes)
+    rise = rng.choice((0.0, 0.0, 0.5, -0.5))
+    draft.nodes.append(Node(Atom("C"), x, y + rise, 3))
+    draft.add(Node(Atom("*"), x + 0.9, y), first)
+    draft.write(first + 1, text)
+    draft.add(Node(Atom("C"), x + 0.9 + width + 0.6, y + rng.choice((rise, -rise)), 3), first + 1)
+    return x + 1.5 + width
