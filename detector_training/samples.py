@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from data_preprocess.drawing.clutter import blank
+from data_preprocess.drawing.blank import blank
 from data_preprocess.drawing.pen import draw
 from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.subject import Drawing
