@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from detector_training.draft import LETTER, Draft, Node, element_of
+from detector_training.draft import LETTER, Draft, Node, element_of, ring_nodes
 from detector_training.words import (
     Word,
     balanced_word,
@@ -54,8 +54,10 @@ def new_labels(draft: Draft, rng: random.Random) -> None:
     ends, links = rng.choice((0.25, 0.5, 1.0)), rng.choice((0.0, 0.1, 0.3))
     rings = 0.1 if rng.random() < 0.1 else 0.0
     doubles = 0.4 if rng.random() < 0.08 else 0.0
+    if rng.random() < 0.4:
+        _add_ends(draft, rng.choice((1, 2, 3, 4)), rng)
     table = draft.neighbours()
-    in_ring = _ring_nodes(draft)
+    in_ring = ring_nodes(draft)
     for index, bonded in enumerate(table):
         node = draft.nodes[index]
         if node.word is not None and not node.word.forward.startswith("R"):
@@ -74,6 +76,24 @@ def new_labels(draft: Draft, rng: random.Random) -> None:
             elif rng.random() < rings:
                 text = rng.choice(("X", "Y", "Z", "A", "Q", "W", "X1", "Y1", "NR", "E", "G", "L"))
                 draft.write(index, text)
+
+
+def _add_ends(draft: Draft, count: int, rng: random.Random) -> None:
+    """Carbons on new bonds, where a carbon of two bonds has a hydrogen and room."""
+    table = draft.neighbours()
+    places = [
+        index
+        for index, node in enumerate(draft.nodes)
+        if node.is_bare_carbon and node.hydrogens and len(table[index]) == 2
+    ]
+    for index in rng.sample(places, min(count, len(places))):
+        here, angle = draft.nodes[index], _free_angle(draft, index, rng, spread=0.0)
+        if angle is None:
+            continue
+        x, y = here.x + math.cos(angle), here.y + math.sin(angle)
+        if draft.is_free(x, y, (index,), 0.7):
+            here.hydrogens -= 1
+            draft.add(Node(Atom("C"), x, y, 3), index)
 
 
 def _double_word(rng: random.Random) -> Word:
@@ -123,41 +143,6 @@ def _write_link(draft: Draft, index: int, one: int, two: int, rng: random.Random
         elif not draft.room(index, width, backward=False):
             return
     draft.write(index, text)
-
-
-def _ring_nodes(draft: Draft) -> set[int]:
-    """Nodes of rings: what is left when ends are taken away again and again, but for chains
-    between rings, which are told by a bridge test."""
-    table = draft.neighbours()
-    order: dict[int, int] = {}
-    low: dict[int, int] = {}
-    bridges: set[frozenset[int]] = set()
-    for start in range(len(table)):
-        if start in order:
-            continue
-        order[start] = low[start] = len(order)
-        stack = [(start, -1, iter(table[start]))]
-        while stack:
-            here, parent, rest = stack[-1]
-            for other, _ in rest:
-                if other not in order:
-                    order[other] = low[other] = len(order)
-                    stack.append((other, here, iter(table[other])))
-                    break
-                if other != parent:
-                    low[here] = min(low[here], order[other])
-            else:
-                stack.pop()
-                if parent >= 0:
-                    low[parent] = min(low[parent], low[here])
-                    if low[here] > order[parent]:
-                        bridges.add(frozenset((parent, here)))
-    return {
-        end
-        for bond in draft.bonds
-        if frozenset((bond.begin, bond.end)) not in bridges
-        for end in (bond.begin, bond.end)
-    }
 
 
 _SWAPPED = ("S", "P", "B", "Si", "F", "Cl", "Br", "I", "N", "O", "Se", "H")
@@ -229,7 +214,7 @@ def _add_hydrogen(
         draft.add(Node(Atom("H"), x, y), index, order)
 
 
-def _free_angle(draft: Draft, index: int, rng: random.Random) -> float | None:
+def _free_angle(draft: Draft, index: int, rng: random.Random, spread: float = 0.08) -> float | None:
     """The middle, or so, of the widest gap between the bonds of a node."""
     here = draft.nodes[index]
     angles = sorted(
@@ -244,7 +229,7 @@ def _free_angle(draft: Draft, index: int, rng: random.Random) -> float | None:
         return None
     if len(angles) == 1:  # a bent bond
         return begin + gap * rng.choice((1 / 3, 2 / 3))
-    return begin + gap * rng.uniform(0.42, 0.58)
+    return begin + gap * rng.uniform(0.5 - spread, 0.5 + spread)
 
 
 def stereo_bonds(draft: Draft, rng: random.Random) -> None:
@@ -277,7 +262,7 @@ def _may_be_centre(draft: Draft, index: int, table: list[list[tuple[int, Bond]]]
 
 def unsure_bonds(draft: Draft, rng: random.Random) -> None:
     """Wavy bonds to ends, and double bonds of chains crossed."""
-    in_ring = _ring_nodes(draft)
+    in_ring = ring_nodes(draft)
     table = draft.neighbours()
     for number, bond in enumerate(draft.bonds):
         inside = bond.begin in in_ring and bond.end in in_ring
@@ -307,7 +292,6 @@ def crossing_bonds(draft: Draft, rng: random.Random) -> None:
             begin, end = rng.sample(carbons, 2)
             if _may_bridge(draft, begin, end, rng):
                 draft.bonds.append(Bond(begin, end))
-                draft.crossing.add((begin, end))
                 for index in (begin, end):
                     draft.nodes[index].hydrogens = max(0, draft.nodes[index].hydrogens - 1)
                 break
@@ -367,7 +351,7 @@ def cut_lines(draft: Draft, rng: random.Random) -> None:
 def uneven_bonds(draft: Draft, rng: random.Random) -> None:
     """Bonds of chains that are longer or shorter than the others; ends that are mere stubs."""
     share = rng.choice((0.1, 0.3, 0.6))
-    in_ring = _ring_nodes(draft)
+    in_ring = ring_nodes(draft)
     for bond in draft.bonds:
         if (bond.begin in in_ring and bond.end in in_ring) or rng.random() >= share:
             continue
@@ -382,7 +366,7 @@ def uneven_bonds(draft: Draft, rng: random.Random) -> None:
 def written_carbons(draft: Draft, rng: random.Random) -> None:
     """Carbons written out: ends, single ones, whole chains, or (seldom) those of rings too."""
     style = rng.choices(("ends", "single", "chains", "all"), (45, 20, 25, 4))[0]
-    table, in_ring = draft.neighbours(), _ring_nodes(draft)
+    table, in_ring = draft.neighbours(), ring_nodes(draft)
     for index, node in enumerate(draft.nodes):
         if not node.is_bare_carbon:
             continue

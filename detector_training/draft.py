@@ -16,7 +16,15 @@ from data_preprocess.drawing.subject import Subject
 from detector_training.words import Word
 from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 
-__all__ = ["CUT_LINE", "LETTER", "Draft", "Node", "element_of"]
+__all__ = [
+    "CUT_LINE",
+    "HYDROGENS_RIGHT",
+    "LETTER",
+    "Draft",
+    "Node",
+    "element_of",
+    "ring_nodes",
+]
 
 LETTER = 0.36  # width of a letter, in bond lengths
 _BACKWARD = 0.342  # a label whose bond points further right than this is written towards the left
@@ -24,6 +32,8 @@ _NEAR = 0.42  # of a bond length: nodes nearer to each other cannot be told apar
 
 # A bond's property: half of a cut line, drawn "straight", "dashed" or "curved" by whoever draws.
 CUT_LINE = "_cutLine"
+# An atom's property: its hydrogens stand at its right even where a bond does, in a row of letters.
+HYDROGENS_RIGHT = "_hydrogensRight"
 
 # Symbols that a drawing means as elements; Ac, Pr, Ts, Y, W, V, U and others are words here.
 _ELEMENTS = frozenset(
@@ -57,6 +67,7 @@ class Node:
         hydrogens: that are not nodes.
         word: both texts of a label; None for an element.
         written: a carbon that is written out.
+        hydrogens_right: its hydrogens stand at its right though a bond does too.
     """
 
     atom: Atom
@@ -65,6 +76,7 @@ class Node:
     hydrogens: int = 0
     word: Word | None = None
     written: bool = False
+    hydrogens_right: bool = False
 
     @property
     def is_bare_carbon(self) -> bool:
@@ -153,10 +165,26 @@ class Draft:
         """(N, 2) places."""
         return np.array([(node.x, node.y) for node in self.nodes]).reshape(-1, 2)
 
-    def is_free(self, x: float, y: float, besides: tuple[int, ...] = ()) -> bool:
+    def mark_crossings(self) -> None:
+        """Of two bonds that cross, name the later one as the one that may be drawn in front."""
+        if len(self.bonds) < 2:
+            return
+        points = self.points()
+        ends = np.array([(bond.begin, bond.end) for bond in self.bonds])
+        p, q = points[ends[:, 0]], points[ends[:, 1]]
+        begins = _turns(p[:, None], q[:, None], p[None])
+        stops = _turns(p[:, None], q[:, None], q[None])
+        apart = begins * stops < -1e-6  # the other bond's ends lie on both sides of this bond
+        for first, second in np.argwhere(np.triu(apart & apart.T)):
+            if not set(ends[first].tolist()) & set(ends[second].tolist()):
+                self.crossing.add((self.bonds[second].begin, self.bonds[second].end))
+
+    def is_free(
+        self, x: float, y: float, besides: tuple[int, ...] = (), distance: float = _NEAR
+    ) -> bool:
         """Whether a node could stand there, apart from all others but those named."""
         return not any(
-            index not in besides and math.hypot(node.x - x, node.y - y) < _NEAR
+            index not in besides and math.hypot(node.x - x, node.y - y) < distance
             for index, node in enumerate(self.nodes)
         )
 
@@ -238,6 +266,14 @@ class Draft:
         return True
 
 
+def _turns(
+    a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Twice the signed areas of the triangles abc."""
+    ab, ac = b - a, c - a
+    return np.asarray(ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0])
+
+
 _BOND_TYPES = {
     BondOrder.DOUBLE: Chem.BondType.DOUBLE,
     BondOrder.CROSSED_DOUBLE: Chem.BondType.DOUBLE,
@@ -257,4 +293,40 @@ def _chem_atom(node: Node) -> Chem.Atom:
     atom.SetIsotope(node.atom.isotope)
     atom.SetNoImplicit(True)
     atom.SetNumExplicitHs(node.hydrogens)
+    if node.hydrogens_right:
+        atom.SetBoolProp(HYDROGENS_RIGHT, True)
     return atom
+
+
+def ring_nodes(draft: Draft) -> set[int]:
+    """Nodes of rings: the ends of all bonds that are no bridges (Tarjan's test)."""
+    table = draft.neighbours()
+    order: dict[int, int] = {}
+    low: dict[int, int] = {}
+    bridges: set[frozenset[int]] = set()
+    for start in range(len(table)):
+        if start in order:
+            continue
+        order[start] = low[start] = len(order)
+        stack = [(start, -1, iter(table[start]))]
+        while stack:
+            here, parent, rest = stack[-1]
+            for other, _ in rest:
+                if other not in order:
+                    order[other] = low[other] = len(order)
+                    stack.append((other, here, iter(table[other])))
+                    break
+                if other != parent:
+                    low[here] = min(low[here], order[other])
+            else:
+                stack.pop()
+                if parent >= 0:
+                    low[parent] = min(low[parent], low[here])
+                    if low[here] > order[parent]:
+                        bridges.add(frozenset((parent, here)))
+    return {
+        end
+        for bond in draft.bonds
+        if frozenset((bond.begin, bond.end)) not in bridges
+        for end in (bond.begin, bond.end)
+    }

@@ -7,7 +7,6 @@ depends on the seed and the number alone.
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass
 
@@ -18,10 +17,10 @@ from data_preprocess.drawing.style import Style
 from data_preprocess.drawing.subject import Subject
 from data_preprocess.invented import Sizes, invent
 from detector_training import changes
-from detector_training.draft import LETTER, Draft, Node, element_of
+from detector_training.draft import Draft
+from detector_training.letter_rows import letter_rows
 from detector_training.rare import companion, enriched, rare_molecule
-from detector_training.words import Word, balanced_word, condensed, link, word
-from eyesmol.graph import Atom, Bond, BondOrder
+from detector_training.sheets import label_sheet
 
 __all__ = ["Shares", "label_sheet", "subject"]
 
@@ -57,7 +56,8 @@ _CHANGES = (
     (changes.crossing_bonds, 0.08),
     (changes.cut_lines, 0.07),
     (changes.uneven_bonds, 0.06),
-    (changes.written_carbons, 0.2),
+    (changes.written_carbons, 0.17),
+    (letter_rows, 0.07),
 )
 
 
@@ -86,6 +86,7 @@ def subject(
     for change, share in _CHANGES:
         if rng.random() < share:
             change(draft, rng)
+    draft.mark_crossings()
     return draft.subject()
 
 
@@ -118,10 +119,10 @@ def _style(rng: random.Random) -> Style:
     return Style(
         rotation=rng.randrange(12) * 30 if rng.random() < 0.88 else rng.uniform(0, 360),
         mirror=rng.random() < 0.5,
-        layout="coordgen" if rng.random() < 0.3 else "rdkit",
+        layout="coordgen" if rng.random() < 0.22 else "rdkit",
         straight=rng.random() < 0.85,
         circles=rng.random() < 0.06,
-        abbreviations=mostly_none(0.3),
+        abbreviations=mostly_none(0.25),
         r_groups=rng.choice((1, 1, 2, 2, 3, 4)) if rng.random() < 0.12 else 0,
         r_labels=True,
         hydrogens=mostly_none(0.15),
@@ -129,85 +130,3 @@ def _style(rng: random.Random) -> Style:
         open_stereo=mostly_none(0.3),
         legible=True,
     )
-
-
-def label_sheet(seed: int, number: int) -> Subject:
-    """A sheet of short fragments that end in words, densely packed; it teaches spelling.
-
-    Every second sheet draws its words so that all characters occur alike.
-    """
-    rng = random.Random(f"sheet {seed} {number}")
-    make = balanced_word if number % 2 else rng.choice((word, word, word, condensed))
-    draft = Draft()
-    spacing = rng.uniform(1.5, 2.4)
-    for row in range(rng.choice((4, 5, 6, 7))):
-        x = rng.uniform(0.0, 0.8)
-        while x < 8.5:
-            y = row * spacing + rng.uniform(-0.15, 0.15)
-            x = _fragment(draft, x, y, make(rng), rng) + rng.uniform(0.35, 0.8)
-    return draft.subject(sheet=True)
-
-
-_SHEET_ORDERS = (
-    *(BondOrder.SINGLE,) * 10,
-    BondOrder.DOUBLE,
-    BondOrder.SOLID_WEDGE,
-    BondOrder.DASHED_WEDGE,
-    BondOrder.DASHED_WEDGE,
-)
-
-
-def _fragment(draft: Draft, x: float, y: float, chosen: Word, rng: random.Random) -> float:
-    """A word on a bond, from `x` on towards the right; returns where it ends."""
-    if rng.random() < 0.15:
-        return _linked_fragment(draft, x, y, rng)
-    backward = rng.random() < 0.45
-    text = chosen.backward if backward else chosen.forward
-    width = LETTER * len(text)
-    steep = math.radians(rng.choice((0, 30, -30, 60, -60, rng.uniform(-65, 65))))
-    if not backward and rng.random() < 0.15:
-        steep = math.radians(rng.choice((90, -90)))
-    run, rise = math.cos(steep), math.sin(steep)
-    label_x = x + width if backward else x + run
-    end_x = label_x + run if backward else x
-    label = len(draft.nodes)
-    draft.nodes.append(Node(Atom("*"), label_x, y))
-    draft.write(label, chosen.forward if _is_element(chosen) else text, chosen)
-    carbon = Node(Atom("C"), end_x, y + rise, 3)
-    draft.nodes.append(carbon)
-    order = rng.choice(_SHEET_ORDERS)
-    ends = (
-        (label + 1, label)
-        if rng.random() < 0.6 or order == BondOrder.DOUBLE
-        else (label, label + 1)
-    )
-    draft.bonds.append(Bond(*ends, order))
-    reached = max(label_x + (0 if backward else width), end_x)
-    for _ in range(rng.choice((0, 0, 1, 2))):  # a little more of a chain
-        angle = rng.choice((-1, 1)) * math.pi / 3 + (0 if backward else math.pi)
-        nx, ny = carbon.x + math.cos(angle), carbon.y + math.sin(angle)
-        if draft.is_free(nx, ny) and (backward or nx > x - 0.6):
-            draft.add(
-                Node(Atom("C"), nx, ny, 3),
-                label + 1,
-                rng.choice((BondOrder.SINGLE, BondOrder.DOUBLE)),
-            )
-            reached = max(reached, nx)
-    return reached
-
-
-def _is_element(chosen: Word) -> bool:
-    return element_of(chosen.forward) is not None
-
-
-def _linked_fragment(draft: Draft, x: float, y: float, rng: random.Random) -> float:
-    """A word between two bonds."""
-    text = link(rng)
-    width = LETTER * len(text)
-    first = len(draft.nodes)
-    rise = rng.choice((0.0, 0.0, 0.5, -0.5))
-    draft.nodes.append(Node(Atom("C"), x, y + rise, 3))
-    draft.add(Node(Atom("*"), x + 0.9, y), first)
-    draft.write(first + 1, text)
-    draft.add(Node(Atom("C"), x + 0.9 + width + 0.6, y + rng.choice((rise, -rise)), 3), first + 1)
-    return x + 1.5 + width

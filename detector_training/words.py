@@ -86,14 +86,14 @@ C10H21 H21C10|OC12H25 H25C12O|OC8H17 H17C8O|n-C8H17
 _NAMES = _pairs("""
 alkyl|aryl|Alkyl|Aryl|Hal|halogen|heteroaryl|Heteroaryl|cycloalkyl|phenyl|methyl|ethyl|benzyl
 vinyl|allyl|Base|B|Linker|linker|resin|Resin|polymer|Polymer|peptide|Peptide|Sugar|DNA|RNA|PEG
-mPEG|biotin|Biotin|dye|Lipid|Ligand|Gly|Ala|Val|Leu|Ile|Pro|Phe|Tyr|Trp|Ser|Thr|Cys
-Met|Asn|Gln|Asp|Glu|Lys|Arg|His|Glc|Gal|Man|Ado|s-Bu|sec-Bu|sBu|i-Bu|iBu|n-Pr|nPr|tert-Bu|neo-Pent
-c-Hex|cHex|cyclo-C6H11|n-Hex|Hex|Hept|Oct|Pent|Nap|2-Nap|1-Np|Py|2-Py|3-pyridyl|2-thienyl|furyl
-Thi|Im|Ad|1-Ad|Mes|Dipp|Fc|Bz|OBz BzO|Piv|OPiv PivO|Tol|PNB|DMT|DMTr|DMTO|OTr TrO|Phth|NPhth PhthN
-Teoc|Nos|Ns|MEM|OMEM MEMO|MTM|EE|TES|OTES TESO|TIPS|OTIPS TIPSO|TBS|THP|Trt|STrt TrtS|Pbf|Pmc|α|β
-γ|ω|α-D|α-Glc|β-Gal|β-D-Glc|γ-Glu|ω-OH|Cα|Rα Rα|Rβ Rβ|Xδ Xδ|δ|R/S|H/CH3|H/Me|OH/H|Me/Et|F,Cl
-Cl,Br|N,O|O• •O|CH2• •CH2|NO• •ON|OH* *HO|R*|X*|P*|*|*|NH.HCl|OH.H2O|n.d.|Q.|R.|R"|R"|X"|R'''|Z"
-R",R"|e.g.
+mPEG|biotin|Biotin|dye|Lipid|Ligand|Gly|Ala|Val|Leu|Ile|Pro|Phe|Tyr|Trp|Ser|Thr|Cys|Met|Asn|Gln
+Asp|Glu|Lys|Arg|His|Glc|Gal|Man|Ado|s-Bu|sec-Bu|sBu|i-Bu|iBu|n-Pr|nPr|tert-Bu|neo-Pent|c-Hex|cHex
+cyclo-C6H11|n-Hex|Hex|Hept|Oct|Pent|Nap|2-Nap|1-Np|Py|2-Py|3-pyridyl|2-thienyl|furyl|Thi|Im|Ad
+1-Ad|Mes|Dipp|Fc|Bz|OBz BzO|Piv|OPiv PivO|Tol|PNB|DMT|DMTr|DMTO|OTr TrO|Phth|NPhth PhthN|Teoc|Nos
+Ns|MEM|OMEM MEMO|MTM|EE|TES|OTES TESO|TIPS|OTIPS TIPSO|TBS|THP|Trt|STrt TrtS|Pbf|Pmc|α|β|γ|ω|α-D
+α-Glc|β-Gal|β-D-Glc|γ-Glu|ω-OH|Cα|Rα Rα|Rβ Rβ|Xδ Xδ|δ|R/S|H/CH3|H/Me|OH/H|Me/Et|F,Cl|Cl,Br|N,O
+O• •O|CH2• •CH2|NO• •ON|OH* *HO|R*|X*|P*|*|*|NH.HCl|OH.H2O|n.d.|CH2(CH2)n-1OH HO(CH2)n-1CH2
+CH2(CH2)0-2R R(CH2)0-2CH2|O(CH2)m+1X X(CH2)m+1O|Q.|R.|R"|R"|X"|R'''|Z"|R",R"|e.g.
 """)  # noqa: RUF001
 _VARIABLE = _texts("""
 X X X Y Y Y Z Z Q A W V U E G L M T J D B R R R R R' R'' Ar Ar Het Hal Alk Ar1 Ar' Ar2 X1 X2 Y1 Z1
@@ -124,7 +124,7 @@ P(O)(OEt)2 (EtO)2(O)P|NHBoc BocHN|NHCH3 H3CHN|NHAc AcHN|OAc AcO|CH2F FH2C|CHF2 F
 SO3Na NaO3S|CO2Na NaO2C|CO2But ButO2C|OBn BnO
 """)
 _INDICES = _texts("""
-n n n m p q r s t x y z k j a b i l 1-4 0-2 n1 n-1 m+1
+n n n m p q r s t x y z k j a b i l n1 n2
 """)
 
 _LINKS = _texts("""

@@ -8,7 +8,8 @@ import pytest
 
 from data_preprocess.drawing.subject import Subject
 from data_preprocess.invented import Sizes
-from detector_training.subjects import label_sheet, subject
+from detector_training.sheets import label_sheet
+from detector_training.subjects import subject
 from detector_training.words import CHARACTERS, balanced_word, condensed
 from eyesmol.graph import Atom, BondOrder
 
