@@ -21,8 +21,8 @@ from rdkit.Chem import rdMolDescriptors
 from tqdm import tqdm
 
 from data_preprocess.invented import invented
-from eyesmol.chemistry import molblock_to_smiles
-from eyesmol.molfile import MolfileError, read_molblock
+from eyesmol.chem.molfile import MolfileError, read_molblock
+from eyesmol.chem.smiles import molblock_to_smiles
 
 _ELEMENTS = ("C", "O", "N", "F", "S", "Cl", "Br", "I", "P", "*")
 

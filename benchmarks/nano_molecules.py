@@ -24,7 +24,7 @@ from tqdm import tqdm
 from data_preprocess.exclude import read_excluded
 from data_preprocess.splits import skeleton, split_of
 from data_preprocess.stream import Drawings
-from eyesmol.nano import NANO, model_folder
+from eyesmol.reader.embedded import NANO, model_folder
 
 _CHUNK = 2_000
 

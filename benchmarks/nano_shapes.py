@@ -5,7 +5,7 @@
 
 Each width trains by ``scripts/train_nano.sh``, one after the other on the same machine: two thirds
 of the minutes at the full rate, then half as many steps in which the rate falls. A trained model is
-made wider first, which changes nothing of what it says (`eyesmol.nano.widen_nano`). All read the
+made wider first, which changes nothing of what it says (`nano.model.widen_nano`). All read the
 same held-out drawings, and one by one for the seconds that a person waits. From random weights five
 minutes on two cores were too few to read anything (64 wide); a run that is called again goes on.
 """
@@ -21,12 +21,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nano import drawn, exact, read
 from safetensors import safe_open
 from transformers.utils import logging
 
-from eyesmol.nano import model_folder
-from eyesmol.recognizer import Recognizer
+from eyesmol.reader.embedded import model_folder
+from eyesmol.reader.local import Recognizer
+from nano import drawn, exact, read
 
 _ROOT = Path(__file__).parents[1]
 

@@ -60,7 +60,7 @@ from data_preprocess.settings import Settings
 from data_preprocess.sources import InputError, Item, Source
 from data_preprocess.splits import Ledger
 from eyesmol import __version__
-from eyesmol.answer import PROMPT_VERSION
+from eyesmol.answer.text import PROMPT_VERSION
 
 if TYPE_CHECKING:
     from data_preprocess.mixing import ChartFolder, ChartItem

@@ -28,7 +28,7 @@ from data_preprocess.engine import run
 from data_preprocess.lengths import Lengths, TokenCounter
 from data_preprocess.lists import find_lists, read_info, read_list
 from data_preprocess.sources import InputError
-from eyesmol.frame import PixelFrame
+from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Finding", "Report", "check"]
 

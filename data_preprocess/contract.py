@@ -18,9 +18,9 @@ from PIL import Image
 
 from data_preprocess.sources import shown
 from data_preprocess.splits import skeleton
-from eyesmol.answer import read_answer
-from eyesmol.chemistry import canonical_smiles, graph_to_smiles
-from eyesmol.frame import PixelFrame
+from eyesmol.answer.text import read_answer
+from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
+from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["WARNINGS", "Row", "check_row", "images_of"]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from data_preprocess.contract import images_of
 from data_preprocess.lengths import TokenCounter
 from eyesmol import BondOrder
-from eyesmol.answer import read_answer
+from eyesmol.answer.text import read_answer
 
 __all__ = ["Bar", "Chart", "charts_of"]
 

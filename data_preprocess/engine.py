@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from typing import Any, Literal, TypeVar
 
 from data_preprocess.sources import InputError
-from eyesmol.cluster import ClusterError, available_cores, cluster
+from eyesmol.reader.ray_cluster import ClusterError, available_cores, cluster
 
 __all__ = ["Engine", "available_cores", "run"]
 

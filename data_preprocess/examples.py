@@ -23,15 +23,15 @@ from data_preprocess.render import RenderError, StyleRange, render
 from data_preprocess.sources import Filed, InputError, Item
 from data_preprocess.splits import number_of
 from eyesmol import MolGraph
-from eyesmol.chemistry import (
+from eyesmol.chem.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
+from eyesmol.chem.smiles import (
     canonical_smiles,
     graph_from_smiles,
     graph_to_smiles,
     molblock_to_smiles,
 )
-from eyesmol.frame import PixelFrame, on_white
-from eyesmol.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
-from eyesmol.pictures import load_picture
+from eyesmol.image.loading import load_picture
+from eyesmol.image.pixel_frame import PixelFrame, on_white
 
 __all__ = [
     "Drop",

@@ -125,7 +125,7 @@ def _key_in(molfile: Path) -> str | None:
 
 
 def _gold_entries(path: Path) -> Iterator[tuple[str, str | None]]:
-    from eyesmol.gold import ScoreError, load_gold  # takes a second, and few need it
+    from eyesmol.evaluation.gold import ScoreError, load_gold  # takes a second, and few need it
 
     try:
         gold = load_gold(path)

@@ -33,10 +33,10 @@ from data_preprocess.sources import InputError, Item, file_digest
 from data_preprocess.splits import Ledger, skeleton, split_of
 from data_preprocess.tasks import cot_turn
 from eyesmol import __version__
-from eyesmol.answer import PROMPT_VERSION, AnswerForm
-from eyesmol.chemistry import canonical_smiles
-from eyesmol.frame import PixelFrame
-from eyesmol.pseudo_atoms import plain_smiles
+from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
+from eyesmol.chem.labelled_smiles import plain_smiles
+from eyesmol.chem.smiles import canonical_smiles
+from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Published", "Settings", "import_dataset"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.sources import InputError
-from eyesmol.frame import PixelFrame
+from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Lengths", "TokenCounter", "quantile"]
 

@@ -28,11 +28,11 @@ from typing import Any
 from rdkit import Chem, rdBase
 
 from data_preprocess.examples import Drop
-from eyesmol.abbreviations import is_label
-from eyesmol.chemistry import canonical_smiles, graph_to_smiles
-from eyesmol.expansion import read_label
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
-from eyesmol.pseudo_atoms import plain_smiles
+from eyesmol.chem.abbreviations import is_label
+from eyesmol.chem.expansion import read_label
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.labelled_smiles import plain_smiles
+from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 
 __all__ = ["Mended", "is_renumbered", "mend"]
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import fft, ndimage, optimize
 
-from eyesmol.frame import on_white
-from eyesmol.graph import MolGraph
+from eyesmol.chem.graph import MolGraph
+from eyesmol.image.pixel_frame import on_white
 
 __all__ = ["Fit", "PlaceError", "ink_mask", "place", "settle_labels"]
 
@@ -93,7 +93,7 @@ def place(image: Image.Image, graph: MolGraph) -> Fit:
 
     Args:
         image: any mode, dark ink on light paper (or the reverse).
-        graph: as `eyesmol.molfile.parse_molblock` gives it.
+        graph: as `eyesmol.chem.molfile.parse_molblock` gives it.
 
     Returns:
         The best fit, however bad: see `Fit.problem`.

@@ -26,10 +26,10 @@ from data_preprocess.distributions import Chart, charts_of
 from data_preprocess.lists import find_lists, read_info, read_list
 from data_preprocess.sources import InputError
 from eyesmol import BondOrder, MolGraph, __version__
-from eyesmol.answer import read_answer
-from eyesmol.frame import on_white
+from eyesmol.answer.text import read_answer
+from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
+from eyesmol.image.pixel_frame import on_white
 from eyesmol.outputs import replacing
-from eyesmol.overlay import BOND_COLOURS, draw_overlay
 
 __all__ = ["Chosen", "choose", "data_uri", "preview"]
 

@@ -21,8 +21,8 @@ from data_preprocess.drawing.rdkit_drawing import draw_with_rdkit
 from data_preprocess.drawing.scan import CLEAN_SCAN, Print
 from data_preprocess.drawing.sketch import RenderError, readable, sketch
 from data_preprocess.drawing.style import Engine, Style, StyleRange
-from eyesmol.chemistry import graph_to_smiles
-from eyesmol.graph import MolGraph
+from eyesmol.chem.graph import MolGraph
+from eyesmol.chem.smiles import graph_to_smiles
 
 __all__ = ["Drawing", "Engine", "RenderError", "Style", "StyleRange", "render"]
 

@@ -32,7 +32,7 @@ from data_preprocess.settings import Settings
 from data_preprocess.sources import Item
 from data_preprocess.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import Turn, cot_turn
-from eyesmol.chemistry import graph_to_smiles
+from eyesmol.chem.smiles import graph_to_smiles
 
 if TYPE_CHECKING:
     from data_preprocess.mixing import ChartItem

@@ -9,8 +9,8 @@ from data_preprocess.drawing.style import StyleRange
 from data_preprocess.recipes import Recipe
 from data_preprocess.sources import InputError
 from data_preprocess.splits import SplitBy
-from eyesmol.answer import AnswerForm
-from eyesmol.frame import PixelFrame
+from eyesmol.answer.text import AnswerForm
+from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Settings", "Task"]
 

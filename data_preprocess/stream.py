@@ -25,8 +25,8 @@ from data_preprocess.render import RenderError, Style, StyleRange, render
 from data_preprocess.sources import InputError
 from data_preprocess.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import cot_turn
-from eyesmol.answer import AnswerForm
-from eyesmol.frame import PixelFrame
+from eyesmol.answer.text import AnswerForm
+from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Drawings", "store"]
 

@@ -181,8 +181,8 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 def load_arms(folder: Path, systems: list[str], gold_file: Path) -> list[Arm]:
     """Score every system's predictions and put the seeds of a kind together."""
-    from eyesmol.gold import load_gold
-    from eyesmol.scores import evaluate, load_predictions
+    from eyesmol.evaluation.gold import load_gold
+    from eyesmol.evaluation.metrics import evaluate, load_predictions
 
     gold = load_gold(gold_file)
     right: dict[str, list[list[float]]] = {name: [] for name in FOLDERS.values()}

@@ -366,9 +366,9 @@ def read(systems: dict[str, str], pictures: Path, out: Path, longest: int, looks
 
 def report(road: Road, systems: list[str], gold_file: Path) -> None:
     """Scores on the screen, and all that there is to look at on one page."""
-    from eyesmol.gold import load_gold
-    from eyesmol.report import pictures_of, write_report
-    from eyesmol.scores import evaluate, load_predictions
+    from eyesmol.evaluation.gold import load_gold
+    from eyesmol.evaluation.metrics import evaluate, load_predictions
+    from eyesmol.evaluation.report import pictures_of, write_report
 
     gold = load_gold(gold_file)
     evaluations = [

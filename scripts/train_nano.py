@@ -27,7 +27,7 @@ import yaml
 from quickstart import ROOT, TRAINER, StageError, run
 
 if TYPE_CHECKING:
-    from eyesmol.frame import PixelFrame
+    from eyesmol.image.pixel_frame import PixelFrame
 
 CONFIG = "Qwen2-VL-Finetune/configs/nano.yaml"
 SHIPPED = "eyesmol/weights/nano"
@@ -254,7 +254,7 @@ def beginning(options: argparse.Namespace, plan: Plan) -> Path:
 
 def widen(folder: Path, options: argparse.Namespace) -> None:
     """More width for a model that has learnt already, where it is asked for."""
-    from eyesmol.nano import widen_nano
+    from nano.model import widen_nano
 
     shape = json.loads((folder / "config.json").read_text("utf-8"))["text_config"]
     if options.layers not in (None, shape["num_hidden_layers"]):
@@ -278,7 +278,7 @@ def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
     """Random weights, and a tokenizer that knows SMILES and the words of the questions."""
     import data_preprocess.tasks as tasks
     from data_preprocess.invented import invent
-    from eyesmol.nano import create_nano
+    from nano.model import create_nano
 
     wordings = Path(tasks.__file__).with_name("wordings.yaml").read_text("utf-8")
     side = options.rows.get("side") or plan.options.get("side", 112)
@@ -297,7 +297,7 @@ def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
 
 def square(side: int) -> PixelFrame:
     """The pixel frame of pictures of so many pixels in width and height."""
-    from eyesmol.frame import PixelFrame
+    from eyesmol.image.pixel_frame import PixelFrame
 
     return PixelFrame(side * side, side * side)
 
@@ -369,7 +369,7 @@ def latest(output: Path) -> Path:
 
 def assemble(output: Path, base: Path, folder: Path, pieces: list[dict[str, Any]]) -> Path:
     """A model folder that needs nothing else: what the piece began with, its weights, its frame."""
-    from eyesmol.answer import PROMPT_VERSION
+    from eyesmol.answer.text import PROMPT_VERSION
 
     draft = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)

@@ -459,7 +459,7 @@ def _agrees(molfile: str, inchikey: str | None) -> bool:
     """
     from rdkit import Chem, rdBase
 
-    from eyesmol.molfile import MolfileError, block_to_mol
+    from eyesmol.chem.molfile import MolfileError, block_to_mol
 
     try:
         mol = block_to_mol(molfile, sanitize=True)

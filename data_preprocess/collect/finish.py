@@ -20,8 +20,8 @@ from data_preprocess.dataset import write_json
 from data_preprocess.engine import run
 from data_preprocess.sources import InputError
 from eyesmol import __version__
-from eyesmol.chemistry import molblock_to_smiles
-from eyesmol.molfile import MolfileError
+from eyesmol.chem.molfile import MolfileError
+from eyesmol.chem.smiles import molblock_to_smiles
 
 __all__ = ["INFO", "Drop", "finish", "plain_text", "settle"]
 

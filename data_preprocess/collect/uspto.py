@@ -34,8 +34,8 @@ from data_preprocess.collect.tally import Tally
 from data_preprocess.dataset import Record, write_json, write_part
 from data_preprocess.engine import available_cores, run
 from data_preprocess.sources import InputError
-from eyesmol.chemistry import molblock_to_smiles
-from eyesmol.molfile import MolfileError, block_to_mol, decode_molblock
+from eyesmol.chem.molfile import MolfileError, block_to_mol, decode_molblock
+from eyesmol.chem.smiles import molblock_to_smiles
 
 LICENCE = "public domain: drawings of US patents (37 CFR 1.71), collected by MolScribe"
 

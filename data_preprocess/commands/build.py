@@ -13,7 +13,7 @@ from data_preprocess.engine import available_cores
 from data_preprocess.exclude import read_excluded
 from data_preprocess.recipes import RECIPES, Recipe
 from data_preprocess.sources import InputError, PairedFolders, SmilesList, Source
-from eyesmol.frame import PixelFrame
+from eyesmol.image.pixel_frame import PixelFrame
 
 _EXAMPLES = """\
 examples:

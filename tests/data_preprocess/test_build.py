@@ -15,10 +15,10 @@ from data_preprocess.__main__ import main
 from data_preprocess.build import Settings, build
 from data_preprocess.render import Drawing, Style, render
 from data_preprocess.sources import InputError, PairedFolders, SmilesList
-from eyesmol.answer import read_answer
-from eyesmol.chemistry import graph_to_smiles
-from eyesmol.frame import PixelFrame
-from eyesmol.molfile import graph_to_molblock
+from eyesmol.answer.text import read_answer
+from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.chem.smiles import graph_to_smiles
+from eyesmol.image.pixel_frame import PixelFrame
 
 SMALL_FRAME = PixelFrame(min_pixels=28 * 28)
 SMILES = ["CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O", "CCOC(C)=O", r"F/C(Cl)=C\CO"]

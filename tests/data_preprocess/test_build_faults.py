@@ -25,10 +25,10 @@ from data_preprocess.catalogue_source import CompoundCatalogue
 from data_preprocess.exclude import read_excluded
 from data_preprocess.render import Drawing, render
 from data_preprocess.sources import InputError, PairedFolders, SmilesList
-from eyesmol.answer import read_answer
-from eyesmol.chemistry import graph_to_smiles
-from eyesmol.frame import PixelFrame
-from eyesmol.molfile import graph_to_molblock
+from eyesmol.answer.text import read_answer
+from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.chem.smiles import graph_to_smiles
+from eyesmol.image.pixel_frame import PixelFrame
 
 DRAWING = render("CC(=O)Nc1ccc(O)cc1", (300, 200))
 BLOCK = graph_to_molblock(DRAWING.graph)

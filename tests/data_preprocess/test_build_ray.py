@@ -16,7 +16,7 @@ from data_preprocess.charts import Chart, ChartWriter
 from data_preprocess.mixing import ChartFolder
 from data_preprocess.recipes import Recipe
 from data_preprocess.sources import InputError, SmilesList
-from eyesmol.frame import PixelFrame
+from eyesmol.image.pixel_frame import PixelFrame
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -28,9 +28,9 @@ from data_preprocess.settings import Task
 from data_preprocess.small_molecules import small_molecules
 from data_preprocess.sources import SmilesList
 from data_preprocess.splits import Ledger, number_of, skeleton, split_of
-from eyesmol.answer import read_answer
-from eyesmol.frame import PixelFrame
-from eyesmol.molfile import graph_to_molblock
+from eyesmol.answer.text import read_answer
+from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.image.pixel_frame import PixelFrame
 
 SMALL = list(small_molecules(4))
 TEXT = Settings("cot", pictures=False)

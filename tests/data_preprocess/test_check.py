@@ -21,7 +21,7 @@ from data_preprocess.check import Report, check
 from data_preprocess.lengths import TokenCounter
 from data_preprocess.lists import read_list
 from data_preprocess.sources import InputError, SmilesList
-from eyesmol.frame import PixelFrame
+from eyesmol.image.pixel_frame import PixelFrame
 
 Row = dict[str, Any]
 ROWS = 15  # of the dataset below

@@ -31,11 +31,9 @@ from data_preprocess.examples import Drop, fitted, molecule_of, pictured
 from data_preprocess.json_stream import json_objects
 from data_preprocess.original_answers import COLLAPSED, LABELS, WEDGES, is_renumbered, mend
 from data_preprocess.sources import InputError, Item
-from eyesmol.answer import read_answer
-from eyesmol.chemistry import canonical_smiles
-from eyesmol.frame import PixelFrame
-from eyesmol.graph import MolGraph
-from eyesmol.molfile import (
+from eyesmol.answer.text import read_answer
+from eyesmol.chem.graph import MolGraph
+from eyesmol.chem.molfile import (
     MolfileError,
     abbreviation_groups,
     block_to_mol,
@@ -43,6 +41,8 @@ from eyesmol.molfile import (
     parse_molblock,
     read_molblock,
 )
+from eyesmol.chem.smiles import canonical_smiles
+from eyesmol.image.pixel_frame import PixelFrame
 
 _PROMPTS = (
     "Recognize the molecule. First list the atoms and bonds as JSON, then give the SMILES.",

@@ -11,7 +11,7 @@ from rdkit import Chem
 
 from data_preprocess import invented as module
 from data_preprocess.invented import Sizes, invent, invented
-from eyesmol.chemistry import canonical_smiles
+from eyesmol.chem.smiles import canonical_smiles
 
 
 @given(st.integers(0, 2**31), st.integers(0, 2**31))

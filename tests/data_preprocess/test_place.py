@@ -12,8 +12,8 @@ from PIL import Image, ImageFilter
 
 from data_preprocess.place import PlaceError, ink_mask, place, settle_labels
 from data_preprocess.render import Drawing, Style, render
-from eyesmol.graph import Atom, Bond, MolGraph
-from eyesmol.molfile import parse_molblock, read_molblock
+from eyesmol.chem.graph import Atom, Bond, MolGraph
+from eyesmol.chem.molfile import parse_molblock, read_molblock
 
 MOLECULES = [
     "CC(=O)Nc1ccc(O)cc1",

@@ -17,7 +17,7 @@ from data_preprocess.card import write_card
 from data_preprocess.preview import choose, preview
 from data_preprocess.recipes import Recipe
 from data_preprocess.sources import InputError, SmilesList
-from eyesmol.frame import PixelFrame
+from eyesmol.image.pixel_frame import PixelFrame
 
 SMILES = ("CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O", "CCOC(C)=O", r"F/C(Cl)=C\CO", "C1CC", "CCO")
 

@@ -17,7 +17,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from data_preprocess.render import RenderError, Style, render
 from data_preprocess.small_molecules import small_molecules
-from eyesmol.chemistry import graph_to_smiles
+from eyesmol.chem.smiles import graph_to_smiles
 
 # Rings, charges, isotopes, tetrahedral and double-bond stereo, an axis, two fragments, one atom.
 MOLECULES = [

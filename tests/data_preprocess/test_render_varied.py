@@ -19,10 +19,10 @@ from data_preprocess.drawing.abbreviate import collapsed
 from data_preprocess.drawing.scan import CLEAN_SCAN, Print, Scan
 from data_preprocess.drawing.surroundings import NOTHING_BESIDE, Surroundings
 from data_preprocess.render import Drawing, Engine, RenderError, Style, render
-from eyesmol.abbreviations import is_label
-from eyesmol.chemistry import graph_to_smiles, molblock_to_smiles
-from eyesmol.graph import BondOrder
-from eyesmol.molfile import MolfileError, read_molblock
+from eyesmol.chem.abbreviations import is_label
+from eyesmol.chem.graph import BondOrder
+from eyesmol.chem.molfile import MolfileError, read_molblock
+from eyesmol.chem.smiles import graph_to_smiles, molblock_to_smiles
 
 pytest.importorskip("indigo", reason="Indigo comes with the extra data")
 

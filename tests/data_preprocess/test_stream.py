@@ -16,9 +16,9 @@ from data_preprocess.render import Drawing, render
 from data_preprocess.sources import InputError
 from data_preprocess.splits import skeleton, split_of
 from data_preprocess.stream import Drawings, store
-from eyesmol.answer import read_answer
-from eyesmol.chemistry import canonical_smiles, graph_to_smiles
-from eyesmol.gold import load_gold
+from eyesmol.answer.text import read_answer
+from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
+from eyesmol.evaluation.gold import load_gold
 
 SMALL: dict[str, Any] = {"side": 112, "least": 2, "most": 8, "mean": 5.0, "spread": 2.0}
 

@@ -16,10 +16,11 @@ from safetensors import safe_open
 
 from data_preprocess.splits import skeleton, split_of
 from data_preprocess.stream import Drawings
-from eyesmol.answer import read_answer
-from eyesmol.nano import NANO, create_nano, model_folder
-from eyesmol.recognizer import Recognizer
-from eyesmol.scores import same_smiles
+from eyesmol.answer.text import read_answer
+from eyesmol.evaluation.metrics import same_smiles
+from eyesmol.reader.embedded import NANO, model_folder
+from eyesmol.reader.local import Recognizer
+from nano.model import create_nano
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = Path(model_folder(NANO))

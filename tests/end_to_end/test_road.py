@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from data_preprocess.splits import skeleton, split_of
-from eyesmol.gold import load_gold
-from eyesmol.molfile import graph_to_molblock
-from eyesmol.nano import NANO, model_folder
-from eyesmol.recognizer import Recognizer
+from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.evaluation.gold import load_gold
+from eyesmol.reader.embedded import NANO, model_folder
+from eyesmol.reader.local import Recognizer
 
 ROOT = Path(__file__).resolve().parents[2]
 Walk = Callable[..., subprocess.CompletedProcess[str]]

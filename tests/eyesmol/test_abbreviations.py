@@ -7,10 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from eyesmol.chemistry import canonical_smiles, graph_to_smiles
-from eyesmol.condensed import Fragment
-from eyesmol.expansion import expand_abbreviations, read_label
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.condensed import Fragment
+from eyesmol.chem.expansion import expand_abbreviations, read_label
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 
 
 def written(fragment: Fragment | None, orders: tuple[int, ...] = (1,)) -> str | None:

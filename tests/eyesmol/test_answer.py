@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eyesmol.answer import BOND_SIGNS, Answer, AnswerForm, prompt, read_answer, write_answer
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.answer.text import BOND_SIGNS, Answer, AnswerForm, prompt, read_answer, write_answer
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 
 FORMS = get_args(AnswerForm)
 LABELS = ["C", "N", "Cl", "[N+]", "[O-]", "[13C]", "[OMe]", "[MeO]", "[R1]", "[CO2-]", "[Fe+2]"]

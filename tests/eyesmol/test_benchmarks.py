@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from eyesmol.benchmarks import benchmark_names, load_benchmark, read_benchmark
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.cli import main
-from eyesmol.gold import ScoreError
-from eyesmol.molfile import graph_to_molblock
+from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.cli.main import main
+from eyesmol.evaluation.benchmarks import benchmark_names, load_benchmark, read_benchmark
+from eyesmol.evaluation.gold import ScoreError
 
 EXPECTED = {"acs", "clef", "decimer-hand-drawn", "jpo", "molrec-bench", "staker", "uob", "uspto"}
 

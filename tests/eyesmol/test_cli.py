@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eyesmol.answer import write_answer
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.cli import main
-from eyesmol.nano import create_nano
+from eyesmol.answer.text import write_answer
+from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.cli.main import main
 from eyesmol.outputs import Journal, write_as
 from eyesmol.recognition import Recognition
+from nano.model import create_nano
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from eyesmol.cli import main
-from eyesmol.compare import compare, comparison_table
-from eyesmol.gold import Gold, GoldSet, ScoreError
+from eyesmol.cli.main import main
+from eyesmol.evaluation.compare import compare, comparison_table
+from eyesmol.evaluation.gold import Gold, GoldSet, ScoreError
+from eyesmol.evaluation.metrics import Evaluation, evaluate
 from eyesmol.recognition import Molecule, Recognition
-from eyesmol.scores import Evaluation, evaluate
 
 
 def system(name: str, right: str) -> Evaluation:

@@ -13,10 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eyesmol.answer import AnswerForm, read_answer, write_answer
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.cli import main
-from eyesmol.confidence import (
+from eyesmol.answer.confidence import (
     Calibration,
     CalibrationError,
     Confidences,
@@ -24,9 +21,12 @@ from eyesmol.confidence import (
     cross_validated,
     reliability,
 )
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.answer.text import AnswerForm, read_answer, write_answer
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.chem.valence_repair import repaired
+from eyesmol.cli.main import main
 from eyesmol.recognition import Molecule, Recognition
-from eyesmol.repair import repaired
 
 forms = pytest.mark.parametrize("form", get_args(AnswerForm))
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdRascalMCES
 
-from eyesmol.align import Skeleton, align
-from eyesmol.chemistry import canonical_smiles
-from eyesmol.errors import ERROR_KINDS, error_kinds
+from eyesmol.chem.smiles import canonical_smiles
+from eyesmol.evaluation.align import Skeleton, align
+from eyesmol.evaluation.error_analysis import ERROR_KINDS, error_kinds
 
 # Drugs and patent molecules: chains, rings of all sorts, symmetry, salts, stereo, R groups.
 MOLECULES = [

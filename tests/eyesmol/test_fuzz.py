@@ -10,10 +10,10 @@ from typing import get_args
 
 import pytest
 
-from eyesmol.answer import AnswerForm
-from eyesmol.frame import PixelFrame
-from eyesmol.nano import create_nano
-from eyesmol.recognizer import Recognizer
+from eyesmol.answer.text import AnswerForm
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.local import Recognizer
+from nano.model import create_nano
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eyesmol.answer import AnswerForm, read_answer, write_answer
-from eyesmol.chemistry import graph_from_smiles, molblock_to_smiles
-from eyesmol.constrain import AnswerTokens, GrammarGuide, token_bytes
-from eyesmol.frame import PixelFrame
-from eyesmol.grammar import AnswerGrammar, State
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
-from eyesmol.molfile import parse_molblock, read_molblock
-from eyesmol.nano import create_nano
-from eyesmol.recognizer import Recognizer
+from eyesmol.answer.grammar import AnswerGrammar, State
+from eyesmol.answer.text import AnswerForm, read_answer, write_answer
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.molfile import parse_molblock, read_molblock
+from eyesmol.chem.smiles import graph_from_smiles, molblock_to_smiles
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.constrained_decoding import AnswerTokens, GrammarGuide, token_bytes
+from eyesmol.reader.local import Recognizer
+from nano.model import create_nano
 
 FORMS = get_args(AnswerForm)
 forms = pytest.mark.parametrize("form", FORMS)

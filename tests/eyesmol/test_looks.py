@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from eyesmol.frame import PixelFrame
-from eyesmol.looks import MOST_LOOKS, looks_at, vote
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.test_time_augmentation import MOST_LOOKS, looks_at, vote
 from eyesmol.recognition import Recognition
 
 FRAME = PixelFrame(140 * 140, 140 * 140)

@@ -8,20 +8,20 @@ import pytest
 from rdkit import Chem
 
 from benchmarks import fidelity
-from eyesmol.answer import read_answer, write_answer
-from eyesmol.chemistry import (
-    canonical_smiles,
-    graph_from_smiles,
-    graph_to_smiles,
-    molblock_to_smiles,
-)
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
-from eyesmol.molfile import (
+from eyesmol.answer.text import read_answer, write_answer
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.molfile import (
     MolfileError,
     block_to_mol,
     graph_to_molblock,
     parse_molblock,
     read_molblock,
+)
+from eyesmol.chem.smiles import (
+    canonical_smiles,
+    graph_from_smiles,
+    graph_to_smiles,
+    molblock_to_smiles,
 )
 
 

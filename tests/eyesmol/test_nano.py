@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from eyesmol.frame import PixelFrame
-from eyesmol.nano import create_nano, widen_nano
-from eyesmol.recognizer import Recognizer
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.local import Recognizer
+from nano.model import create_nano, widen_nano
 
 FRAME = PixelFrame(112 * 112, 112 * 112)
 

@@ -12,13 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from eyesmol.frame import PixelFrame
-from eyesmol.nano import create_nano
-from eyesmol.pages import find_structures, list_structures
-from eyesmol.pictures import Source, load_picture, part_of
-from eyesmol.recognition import Box
-from eyesmol.recognizer import Recognizer
-from eyesmol.screening import no_molecule
+from eyesmol.image.loading import Box, Source, load_picture, part_of
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.image.screening import no_molecule
+from eyesmol.image.segmentation import find_structures, list_structures
+from eyesmol.reader.local import Recognizer
+from nano.model import create_nano
 
 TEXT = """the compound of formula was obtained as white solid after extraction with ethyl acetate
 and dried over magnesium sulfate to give 12.3 mg (85%) NMR CDCl3 ppm Example"""

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eyesmol.nano import create_nano
-from eyesmol.pictures import PictureError, Source, list_pictures, load_picture
-from eyesmol.recognizer import Recognizer
+from eyesmol.image.loading import PictureError, Source, list_pictures, load_picture
+from eyesmol.reader.local import Recognizer
+from nano.model import create_nano
 
 
 def png(width: int = 30, height: int = 20) -> bytes:

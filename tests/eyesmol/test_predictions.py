@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eyesmol.chemistry import canonical_smiles, graph_from_smiles
-from eyesmol.gold import ScoreError
-from eyesmol.molfile import graph_to_molblock
-from eyesmol.predictions import load_predictions
-from eyesmol.pseudo_atoms import plain_smiles
+from eyesmol.chem.labelled_smiles import plain_smiles
+from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.chem.smiles import canonical_smiles, graph_from_smiles
+from eyesmol.evaluation.gold import ScoreError
+from eyesmol.evaluation.predictions import load_predictions
 
 
 def block(smiles: str) -> str:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-import eyesmol.batch as batch
-from eyesmol.batch import Plan, read_on_ray
-from eyesmol.cli import main
-from eyesmol.cluster import ClusterError
-from eyesmol.frame import PixelFrame
-from eyesmol.nano import create_nano
+import eyesmol.reader.ray_batch as batch
+from eyesmol.cli.main import main
+from eyesmol.image.loading import PictureError, list_pictures
+from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.outputs import read_rows
-from eyesmol.pictures import PictureError, list_pictures
+from eyesmol.reader.ray_batch import Plan, read_on_ray
+from eyesmol.reader.ray_cluster import ClusterError
+from nano.model import create_nano
 
 
 @pytest.fixture(scope="module")

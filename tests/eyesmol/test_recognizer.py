@@ -11,13 +11,13 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
-from eyesmol.answer import read_answer
-from eyesmol.confidence import Calibration, TokenTrace
-from eyesmol.frame import PixelFrame
-from eyesmol.looks import looks_at
-from eyesmol.nano import create_nano
-from eyesmol.reading import Decoded, RecognizerError
-from eyesmol.recognizer import Recognizer
+from eyesmol.answer.confidence import Calibration, TokenTrace
+from eyesmol.answer.text import read_answer
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.base import Decoded, RecognizerError
+from eyesmol.reader.local import Recognizer
+from eyesmol.reader.test_time_augmentation import looks_at
+from nano.model import create_nano
 
 FRAME = PixelFrame(56 * 56, 168 * 168)
 

@@ -27,16 +27,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from eyesmol.answer import AnswerForm, prompt, read_answer, write_answer
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.cli import main
-from eyesmol.frame import PixelFrame
-from eyesmol.grammar import AnswerGrammar, answer_pattern
-from eyesmol.nano import create_nano
-from eyesmol.pictures import Source
-from eyesmol.reading import RecognizerError
-from eyesmol.recognizer import Recognizer
-from eyesmol.remote import Patience, RemoteRecognizer
+from eyesmol.answer.grammar import AnswerGrammar, answer_pattern
+from eyesmol.answer.text import AnswerForm, prompt, read_answer, write_answer
+from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.cli.main import main
+from eyesmol.image.loading import Source
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.base import RecognizerError
+from eyesmol.reader.local import Recognizer
+from eyesmol.reader.remote import Patience, RemoteRecognizer
+from nano.model import create_nano
 
 FRAME = PixelFrame(56 * 56, 168 * 168)
 QUICK = Patience(timeout=20, attempts=4, first_wait=0.01, longest_wait=0.02)

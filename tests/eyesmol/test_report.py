@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from eyesmol.answer import write_answer
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.gold import Gold, GoldSet
+from eyesmol.answer.text import write_answer
+from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.evaluation.gold import Gold, GoldSet
+from eyesmol.evaluation.metrics import Evaluation, evaluate
+from eyesmol.evaluation.report import pictures_of, write_evaluation_report, write_report
 from eyesmol.recognition import Molecule, Recognition
-from eyesmol.report import pictures_of, write_evaluation_report, write_report
-from eyesmol.scores import Evaluation, evaluate
 
 
 def evaluation(folder: Path) -> Evaluation:

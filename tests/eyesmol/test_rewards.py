@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eyesmol import rewards
-from eyesmol.answer import write_answer
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.answer.text import write_answer
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.evaluation import rewards
 
 SMILES = ["C", "CCO", "c1ccccc1O", "Cc1ccccc1Cl", "C[C@H](O)F", "C[N+](=O)[O-]", "c1ccc2[nH]ccc2c1"]
 

@@ -11,14 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eyesmol.answer import write_answer
-from eyesmol.chemistry import graph_from_smiles, graph_to_smiles
-from eyesmol.gold import Gold, GoldSet, ScoreError, load_gold
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
-from eyesmol.molfile import graph_to_molblock
-from eyesmol.outputs import write_as
-from eyesmol.recognition import Molecule, Recognition
-from eyesmol.scores import (
+from eyesmol.answer.text import write_answer
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.chem.smiles import graph_from_smiles, graph_to_smiles
+from eyesmol.evaluation.gold import Gold, GoldSet, ScoreError, load_gold
+from eyesmol.evaluation.metrics import (
     METRICS,
     _wilson,
     evaluate,
@@ -26,6 +24,8 @@ from eyesmol.scores import (
     same_graph,
     score_answers,
 )
+from eyesmol.outputs import write_as
+from eyesmol.recognition import Molecule, Recognition
 
 
 def drawn(smiles: str) -> MolGraph:

@@ -24,11 +24,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from eyesmol import __version__
-from eyesmol.cli import main
-from eyesmol.frame import PixelFrame
-from eyesmol.nano import create_nano
+from eyesmol.cli.main import main
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.local import Recognizer
 from eyesmol.recognition import Recognition
-from eyesmol.recognizer import Recognizer
+from nano.model import create_nano
 
 pytest.importorskip("gradio", reason="the page needs the extra `serve`")
 pytest.importorskip("fastapi_offline", reason="the API's page needs the extra `serve`")
@@ -50,7 +50,7 @@ def server(reader: Recognizer) -> Iterator[str]:
     """Address of a running server."""
     import uvicorn
 
-    from eyesmol.commands.serve import _listening
+    from eyesmol.cli.serve import _listening
     from eyesmol.serve.server import running_app
     from eyesmol.serve.uploads import Limits
 

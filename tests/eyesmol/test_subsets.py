@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.gold import Gold, GoldSet
-from eyesmol.graph import Atom, Bond, MolGraph
-from eyesmol.recognition import Molecule, Recognition
-from eyesmol.scores import Evaluation, evaluate
-from eyesmol.subsets import (
+from eyesmol.chem.graph import Atom, Bond, MolGraph
+from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.evaluation.gold import Gold, GoldSet
+from eyesmol.evaluation.metrics import Evaluation, evaluate
+from eyesmol.evaluation.subsets import (
     SUBSETS,
     subset_comparisons,
     subset_dict,
@@ -15,6 +14,7 @@ from eyesmol.subsets import (
     subset_table,
     subsets_of,
 )
+from eyesmol.recognition import Molecule, Recognition
 
 ANISOLE = MolGraph((Atom("OMe"), Atom("Ph"), Atom("R1")), (Bond(0, 1), Bond(1, 2)))
 
