@@ -36,11 +36,11 @@ from typing import Any
 import pandas as pd
 from rdkit import Chem, rdBase
 
-from data_preprocess.catalogue import CATALOGUE, CatalogueWriter, Compound
-from data_preprocess.examples import Drop, Molecule, laid_out, molecule_of
-from data_preprocess.rows import _row
-from data_preprocess.sources import Item
-from data_preprocess.splits import skeleton, split_of
+from data_preprocess.build.examples import Drop, Molecule, laid_out, molecule_of
+from data_preprocess.build.rows import _row
+from data_preprocess.catalogue.compounds import CATALOGUE, CatalogueWriter, Compound
+from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.sources.files import Item
 from data_preprocess.tasks import cot_turn
 from eyesmol import MolGraph
 from eyesmol.answer.text import write_answer

@@ -25,7 +25,7 @@ from rdkit.Chem import Draw
 from tqdm import tqdm
 from transformers.utils import logging
 
-from data_preprocess.stream import Drawings, store
+from data_preprocess.build.online import Drawings, store
 from eyesmol.evaluation.gold import load_gold
 from eyesmol.evaluation.metrics import Evaluation, evaluate, load_predictions
 from eyesmol.image.loading import list_pictures

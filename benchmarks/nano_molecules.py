@@ -21,9 +21,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_preprocess.exclude import read_excluded
-from data_preprocess.splits import skeleton, split_of
-from data_preprocess.stream import Drawings
+from data_preprocess.build.exclude import read_excluded
+from data_preprocess.build.online import Drawings
+from data_preprocess.dataset.splits import skeleton, split_of
 from eyesmol.reader.embedded import NANO, model_folder
 
 _CHUNK = 2_000

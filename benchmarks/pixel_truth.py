@@ -21,8 +21,8 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from data_preprocess.place import TOLERANCE, PlaceError, ink_mask, place
-from data_preprocess.sources import PairedFolders
+from data_preprocess.build.align_to_ink import TOLERANCE, PlaceError, ink_mask, place
+from data_preprocess.sources.files import PairedFolders
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.molfile import MolfileError, parse_molblock, read_molblock
 

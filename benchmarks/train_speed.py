@@ -54,8 +54,8 @@ class Pass:
 
 def molecules(folder: Path | None, rows: int) -> list[tuple[Any, str]]:
     """Graphs and SMILES: of a folder's molfiles in random order, or of small molecules."""
-    from data_preprocess.render import RenderError, render
-    from data_preprocess.small_molecules import small_molecules
+    from data_preprocess.drawing.render import RenderError, render
+    from data_preprocess.sources.small_molecules import small_molecules
     from eyesmol.chem.molfile import parse_molblock, read_molblock
     from eyesmol.chem.smiles import molblock_to_smiles
 

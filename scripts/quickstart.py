@@ -242,8 +242,8 @@ def invent_molecules(file: Path, options: argparse.Namespace) -> None:
 
     Both go by the hash that splits datasets, so that `build` puts the latter into valid and test.
     """
-    from data_preprocess.invented import Sizes, invented
-    from data_preprocess.splits import skeleton, split_of
+    from data_preprocess.dataset.splits import skeleton, split_of
+    from data_preprocess.sources.random_molecules import Sizes, invented
 
     sizes = Sizes(mean=0.75 * options.max_atoms, spread=3.0, least=2, most=options.max_atoms)
     wanted = {"train": options.molecules, "valid": options.read * 5 // 4}

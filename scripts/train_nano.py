@@ -277,7 +277,7 @@ def widen(folder: Path, options: argparse.Namespace) -> None:
 def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
     """Random weights, and a tokenizer that knows SMILES and the words of the questions."""
     import data_preprocess.tasks as tasks
-    from data_preprocess.invented import invent
+    from data_preprocess.sources.random_molecules import invent
     from nano.model import create_nano
 
     wordings = Path(tasks.__file__).with_name("wordings.yaml").read_text("utf-8")
@@ -306,7 +306,7 @@ def evaluation_rows(out: Path, rows: dict[str, Any]) -> Path:
     """Drawings of molecules that are kept from training, with the loss and scores taken on them."""
     file = out / "valid/valid.json"
     if not file.exists():
-        from data_preprocess.stream import Drawings, store
+        from data_preprocess.build.online import Drawings, store
 
         count = min(max(rows["count"] // 1000, 10), _EVALUATED)
         wanted = {**rows, "count": count, "part": "held_out", "grow": 0.0, "alike": 1, "times": 1}

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 from rdkit import Chem
 
-import data_preprocess.rows as builder
+import data_preprocess.build.rows as builder
 from data_preprocess.__main__ import main
-from data_preprocess.build import Settings, build
-from data_preprocess.render import Drawing, Style, render
-from data_preprocess.sources import InputError, PairedFolders, SmilesList
+from data_preprocess.build.build import Settings, build
+from data_preprocess.drawing.render import Drawing, Style, render
+from data_preprocess.sources.files import PairedFolders, SmilesList
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.chem.smiles import graph_to_smiles
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 SMALL_FRAME = PixelFrame(min_pixels=28 * 28)

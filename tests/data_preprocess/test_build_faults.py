@@ -19,15 +19,16 @@ import pytest
 from PIL import Image
 
 from data_preprocess.__main__ import main
-from data_preprocess.build import Settings, build
-from data_preprocess.catalogue import CatalogueWriter, Compound
-from data_preprocess.catalogue_source import CompoundCatalogue
-from data_preprocess.exclude import read_excluded
-from data_preprocess.render import Drawing, render
-from data_preprocess.sources import InputError, PairedFolders, SmilesList
+from data_preprocess.build.build import Settings, build
+from data_preprocess.build.exclude import read_excluded
+from data_preprocess.catalogue.compounds import CatalogueWriter, Compound
+from data_preprocess.catalogue.source import CompoundCatalogue
+from data_preprocess.drawing.render import Drawing, render
+from data_preprocess.sources.files import PairedFolders, SmilesList
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.chem.smiles import graph_to_smiles
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 DRAWING = render("CC(=O)Nc1ccc(O)cc1", (300, 200))

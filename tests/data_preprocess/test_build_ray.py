@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import data_preprocess.rows as rows
-from data_preprocess.build import Settings, build
-from data_preprocess.charts import Chart, ChartWriter
-from data_preprocess.mixing import ChartFolder
+import data_preprocess.build.rows as rows
+from data_preprocess.build.build import Settings, build
+from data_preprocess.build.chart_mixing import ChartFolder
+from data_preprocess.catalogue.charts import Chart, ChartWriter
 from data_preprocess.recipes import Recipe
-from data_preprocess.sources import InputError, SmilesList
+from data_preprocess.sources.files import SmilesList
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 

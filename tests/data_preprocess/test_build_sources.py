@@ -16,18 +16,18 @@ from PIL import Image
 from rdkit import Chem
 
 from data_preprocess.__main__ import main
-from data_preprocess.build import Settings, build
-from data_preprocess.catalogue import CatalogueWriter, Compound
-from data_preprocess.catalogue_source import CompoundCatalogue
-from data_preprocess.charts import Chart, ChartWriter
-from data_preprocess.exclude import read_excluded
-from data_preprocess.mixing import ChartFolder, charts_wanted, shuffled_in
+from data_preprocess.build.build import Settings, build
+from data_preprocess.build.chart_mixing import ChartFolder, charts_wanted, shuffled_in
+from data_preprocess.build.exclude import read_excluded
+from data_preprocess.build.settings import Task
+from data_preprocess.catalogue.charts import Chart, ChartWriter
+from data_preprocess.catalogue.compounds import CatalogueWriter, Compound
+from data_preprocess.catalogue.source import CompoundCatalogue
+from data_preprocess.dataset.splits import Ledger, number_of, skeleton, split_of
+from data_preprocess.drawing.render import render
 from data_preprocess.recipes import Recipe
-from data_preprocess.render import render
-from data_preprocess.settings import Task
-from data_preprocess.small_molecules import small_molecules
-from data_preprocess.sources import SmilesList
-from data_preprocess.splits import Ledger, number_of, skeleton, split_of
+from data_preprocess.sources.files import SmilesList
+from data_preprocess.sources.small_molecules import small_molecules
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.image.pixel_frame import PixelFrame

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_preprocess.catalogue import (
+from data_preprocess.catalogue.compounds import (
     CATALOGUE,
     CatalogueWriter,
     Compound,
     read_catalogue,
     read_file,
 )
-from data_preprocess.row_writer import ROW_GROUP
-from data_preprocess.sources import InputError
+from data_preprocess.catalogue.row_writer import ROW_GROUP
+from eyesmol.exceptions import InputError
 
 _word = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 _compounds = st.builds(

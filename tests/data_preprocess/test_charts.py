@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_preprocess.charts import CHARTS, Chart, ChartWriter, read_charts
-from data_preprocess.sources import InputError
+from data_preprocess.catalogue.charts import CHARTS, Chart, ChartWriter, read_charts
+from eyesmol.exceptions import InputError
 
 _word = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 _charts = st.builds(

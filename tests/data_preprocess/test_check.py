@@ -13,14 +13,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import data_preprocess.check as checker
-import data_preprocess.lists as lists
+import data_preprocess.dataset.check as checker
+import data_preprocess.dataset.reading as lists
 from data_preprocess.__main__ import main
-from data_preprocess.build import Settings, build
-from data_preprocess.check import Report, check
-from data_preprocess.lengths import TokenCounter
-from data_preprocess.lists import read_list
-from data_preprocess.sources import InputError, SmilesList
+from data_preprocess.build.build import Settings, build
+from data_preprocess.dataset.check import Report, check
+from data_preprocess.dataset.lengths import TokenCounter
+from data_preprocess.dataset.reading import read_list
+from data_preprocess.sources.files import SmilesList
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 Row = dict[str, Any]

@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_preprocess.catalogue import CATALOGUE, CatalogueWriter, Compound, read_catalogue
+from data_preprocess.catalogue.compounds import CATALOGUE, CatalogueWriter, Compound, read_catalogue
 from data_preprocess.describe import BUDGET_SPENT, Summary, Ways, describe, one_by_one
 from data_preprocess.describe.budget import Budget, Tokens
 from data_preprocess.describe.gemini import Gemini, Picture
 from data_preprocess.describe.journal import JOURNAL, Journal
 from data_preprocess.describe.question import PROMPT
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 KEY = "AIzaThisIsAKeyThatNobodyMaySee"
 MODEL = "gemini-3.8-flash"

@@ -25,12 +25,13 @@ from PIL import Image, ImageDraw
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
-from data_preprocess import import_eyesmol, json_stream
 from data_preprocess.__main__ import main
-from data_preprocess.examples import Drop, fitted, molecule_of, pictured
-from data_preprocess.json_stream import json_objects
-from data_preprocess.original_answers import COLLAPSED, LABELS, WEDGES, is_renumbered, mend
-from data_preprocess.sources import InputError, Item
+from data_preprocess.build.examples import Drop, fitted, molecule_of, pictured
+from data_preprocess.dataset import json_stream
+from data_preprocess.dataset.json_stream import json_objects
+from data_preprocess.original import import_eyesmol
+from data_preprocess.original.legacy_cot import COLLAPSED, LABELS, WEDGES, is_renumbered, mend
+from data_preprocess.sources.files import Item
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.molfile import (
@@ -42,6 +43,7 @@ from eyesmol.chem.molfile import (
     read_molblock,
 )
 from eyesmol.chem.smiles import canonical_smiles
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 _PROMPTS = (
@@ -274,7 +276,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
         file.write("[" + ",\n".join([row] * 40_000) + "]")
     program = (
         "import sys, resource; from pathlib import Path\n"
-        "from data_preprocess.json_stream import json_objects\n"
+        "from data_preprocess.dataset.json_stream import json_objects\n"
         "rows = json_objects(Path(sys.argv[1])); next(rows)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "count = sum(1 for _ in rows)\n"
@@ -282,7 +284,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(path)],
-        env={**os.environ, "PYTHONPATH": str(Path(json_stream.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(json_stream.__file__).parents[2])},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     count, grown = map(int, done.stdout.split())
@@ -424,7 +426,7 @@ def _check_cot(row: dict[str, Any], smiles: str, out: Path) -> None:
 
 _KILLED = """
 import os, signal, sys
-from data_preprocess import import_eyesmol
+from data_preprocess.original import import_eyesmol
 from data_preprocess.__main__ import main
 import_eyesmol._PART = 3
 record, seen = import_eyesmol._record, 0
@@ -442,7 +444,7 @@ main(sys.argv[1:])
 def test_killed_it_goes_on_and_ends_alike(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", _KILLED, *_command(original, original / "killed")],
-        env={**os.environ, "PYTHONPATH": str(Path(json_stream.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(json_stream.__file__).parents[2])},
         stderr=subprocess.DEVNULL,
         check=False,
     )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from data_preprocess import invented as module
-from data_preprocess.invented import Sizes, invent, invented
+from data_preprocess.sources import random_molecules as module
+from data_preprocess.sources.random_molecules import Sizes, invent, invented
 from eyesmol.chem.smiles import canonical_smiles
 
 

@@ -18,10 +18,10 @@ import pytest
 from PIL import Image
 
 from data_preprocess.__main__ import main
-from data_preprocess.catalogue import read_file
-from data_preprocess.charts import Chart, read_charts
+from data_preprocess.catalogue.charts import Chart, read_charts
+from data_preprocess.catalogue.compounds import read_file
 from data_preprocess.collect import pixmo
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 
 @pytest.fixture(autouse=True)

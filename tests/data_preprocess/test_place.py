@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from data_preprocess.place import PlaceError, ink_mask, place, settle_labels
-from data_preprocess.render import Drawing, Style, render
+from data_preprocess.build.align_to_ink import PlaceError, ink_mask, place, settle_labels
+from data_preprocess.drawing.render import Drawing, Style, render
 from eyesmol.chem.graph import Atom, Bond, MolGraph
 from eyesmol.chem.molfile import parse_molblock, read_molblock
 

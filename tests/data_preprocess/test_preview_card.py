@@ -12,11 +12,12 @@ import yaml
 from PIL import Image
 
 from data_preprocess.__main__ import main
-from data_preprocess.build import Settings, build
-from data_preprocess.card import write_card
-from data_preprocess.preview import choose, preview
+from data_preprocess.build.build import Settings, build
+from data_preprocess.dataset.card import write_card
+from data_preprocess.dataset.preview import choose, preview
 from data_preprocess.recipes import Recipe
-from data_preprocess.sources import InputError, SmilesList
+from data_preprocess.sources.files import SmilesList
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 SMILES = ("CC(=O)Nc1ccc(O)cc1", "C[C@H](N)C(=O)O", "CCOC(C)=O", r"F/C(Cl)=C\CO", "C1CC", "CCO")
@@ -90,7 +91,7 @@ def test_words_of_rows_cannot_become_markup(tmp_path: Path) -> None:
 
 
 def test_rows_are_chosen_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_preprocess.preview._MEASURED", 15)
+    monkeypatch.setattr("data_preprocess.dataset.preview._MEASURED", 15)
     turns = [{"from": "human", "value": "?"}, {"from": "gpt", "value": "!"}]
     rows = [{"id": str(number), "conversations": turns} for number in range(40)]
     (tmp_path / "any.json").write_text(json.dumps(rows))

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from data_preprocess.recipes import RECIPES, Recipe, Subject
-from data_preprocess.sources import InputError
 from data_preprocess.tasks import instruction_turns
 from data_preprocess.tasks.table import TASKS
 from data_preprocess.tasks.task import wordings_of
+from eyesmol.exceptions import InputError
 
 ASPIRIN = Subject(
     "CC(=O)Oc1ccccc1C(=O)O", "aspirin", "A salicylate that relieves pain.", "A ring on the left."

@@ -15,8 +15,8 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from data_preprocess.render import RenderError, Style, render
-from data_preprocess.small_molecules import small_molecules
+from data_preprocess.drawing.render import RenderError, Style, render
+from data_preprocess.sources.small_molecules import small_molecules
 from eyesmol.chem.smiles import graph_to_smiles
 
 # Rings, charges, isotopes, tetrahedral and double-bond stereo, an axis, two fragments, one atom.

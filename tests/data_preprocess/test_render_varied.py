@@ -16,9 +16,9 @@ from rdkit import Chem
 from scipy import ndimage
 
 from data_preprocess.drawing.abbreviate import collapsed
+from data_preprocess.drawing.render import Drawing, Engine, RenderError, Style, render
 from data_preprocess.drawing.scan import CLEAN_SCAN, Print, Scan
 from data_preprocess.drawing.surroundings import NOTHING_BESIDE, Surroundings
-from data_preprocess.render import Drawing, Engine, RenderError, Style, render
 from eyesmol.chem.abbreviations import is_label
 from eyesmol.chem.graph import BondOrder
 from eyesmol.chem.molfile import MolfileError, read_molblock

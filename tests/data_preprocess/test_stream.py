@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_preprocess.render import Drawing, render
-from data_preprocess.sources import InputError
-from data_preprocess.splits import skeleton, split_of
-from data_preprocess.stream import Drawings, store
+from data_preprocess.build.online import Drawings, store
+from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.drawing.render import Drawing, render
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 from eyesmol.evaluation.gold import load_gold
+from eyesmol.exceptions import InputError
 
 SMALL: dict[str, Any] = {"side": 112, "least": 2, "most": 8, "mean": 5.0, "spread": 2.0}
 
@@ -76,7 +76,7 @@ def test_shapes_and_colours_are_as_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         sizes.append(size)
         return render(smiles, size, **options)
 
-    monkeypatch.setattr("data_preprocess.stream.render", spied)
+    monkeypatch.setattr("data_preprocess.build.online.render", spied)
 
     def rows(**options: float) -> list[Any]:
         plain: dict[str, Any] = {"varied": 0.0, "shrunk": 0.0, "oblong": 0.0, "coloured": 0.0}

@@ -14,8 +14,8 @@ from rdkit import Chem
 from rdkit.Chem import Draw
 from safetensors import safe_open
 
-from data_preprocess.splits import skeleton, split_of
-from data_preprocess.stream import Drawings
+from data_preprocess.build.online import Drawings
+from data_preprocess.dataset.splits import skeleton, split_of
 from eyesmol.answer.text import read_answer
 from eyesmol.evaluation.metrics import same_smiles
 from eyesmol.reader.embedded import NANO, model_folder

@@ -3,7 +3,7 @@
 It has three files: ``cot_result_v2_train.json`` and ``instruction_result_v2_train.json``, LLaVA
 JSON of hundreds of megabytes, and ``instruction_data_id.parquet``, a list of compounds. They are
 read as they are, in a stream. What is wrong with a chain of thought, and how it is mended, says
-`data_preprocess.original_answers`.
+`data_preprocess.original.legacy_cot`.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from data_preprocess.dataset import Parts, Record, write_json, write_lists, write_part
+from data_preprocess.build.examples import Drop, Example, Molecule, fitted, opened, pictured, save
+from data_preprocess.catalogue.row_writer import read_batches
+from data_preprocess.dataset.folder import Parts, Record, write_json, write_lists, write_part
+from data_preprocess.dataset.json_stream import json_objects
+from data_preprocess.dataset.splits import Ledger, skeleton, split_of
 from data_preprocess.engine import run
-from data_preprocess.examples import Drop, Example, Molecule, fitted, opened, pictured, save
-from data_preprocess.json_stream import json_objects
-from data_preprocess.original_answers import is_renumbered, mend
-from data_preprocess.row_writer import read_batches
-from data_preprocess.sources import InputError, Item, file_digest
-from data_preprocess.splits import Ledger, skeleton, split_of
+from data_preprocess.original.legacy_cot import is_renumbered, mend
+from data_preprocess.sources.files import Item, file_digest
 from data_preprocess.tasks import cot_turn
 from eyesmol import __version__
 from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
 from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.smiles import canonical_smiles
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Published", "Settings", "import_dataset"]

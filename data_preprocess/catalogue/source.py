@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_preprocess.catalogue import Compound, catalogue_file, read_catalogue
-from data_preprocess.row_writer import read_batches
-from data_preprocess.sources import Filed, InputError, Item, file_digest
+from data_preprocess.catalogue.compounds import Compound, catalogue_file, read_catalogue
+from data_preprocess.catalogue.row_writer import read_batches
+from data_preprocess.sources.files import Filed, Item, file_digest
+from eyesmol.exceptions import InputError
 
 __all__ = ["CompoundCatalogue"]
 

@@ -21,12 +21,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from data_preprocess.contract import images_of
-from data_preprocess.distributions import Chart, charts_of
-from data_preprocess.lists import find_lists, read_info, read_list
-from data_preprocess.sources import InputError
+from data_preprocess.dataset.distributions import Chart, charts_of
+from data_preprocess.dataset.reading import find_lists, read_info, read_list
+from data_preprocess.dataset.schema import images_of
 from eyesmol import BondOrder, MolGraph, __version__
 from eyesmol.answer.text import read_answer
+from eyesmol.exceptions import InputError
 from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
 from eyesmol.image.pixel_frame import on_white
 from eyesmol.outputs import replacing
@@ -229,7 +229,7 @@ def _page(dataset: Path, chosen: Chosen, cards: list[_Card], seed: int) -> str:
     folder = dataset if dataset.is_dir() else dataset.parent
     charts: list[Chart] = charts_of(chosen.lists, chosen.tasks, chosen.measured, folder, info)
     environment = Environment(
-        loader=PackageLoader("data_preprocess"),
+        loader=PackageLoader("data_preprocess.dataset"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["json_objects"]
 

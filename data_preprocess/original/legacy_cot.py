@@ -27,7 +27,7 @@ from typing import Any
 
 from rdkit import Chem, rdBase
 
-from data_preprocess.examples import Drop
+from data_preprocess.build.examples import Drop
 from eyesmol.chem.abbreviations import is_label
 from eyesmol.chem.expansion import read_label
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph

@@ -16,10 +16,10 @@ from typing import Any
 
 from PIL import Image
 
-from data_preprocess.sources import shown
-from data_preprocess.splits import skeleton
+from data_preprocess.dataset.splits import skeleton
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
+from eyesmol.exceptions import shown
 from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["WARNINGS", "Row", "check_row", "images_of"]

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_preprocess.row_writer import RowWriter, read_batches
-from data_preprocess.sources import InputError
+from data_preprocess.catalogue.row_writer import RowWriter, read_batches
+from eyesmol.exceptions import InputError
 
 __all__ = [
     "CATALOGUE",

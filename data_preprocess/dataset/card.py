@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from data_preprocess.contract import images_of
-from data_preprocess.lists import read_info
-from data_preprocess.preview import choose, task_of
-from data_preprocess.sources import InputError
-from data_preprocess.splits import SPLITS
+from data_preprocess.dataset.preview import choose, task_of
+from data_preprocess.dataset.reading import read_info
+from data_preprocess.dataset.schema import images_of
+from data_preprocess.dataset.splits import SPLITS
+from eyesmol.exceptions import InputError
 from eyesmol.outputs import replacing
 
 __all__ = ["write_card"]
@@ -75,7 +75,7 @@ def write_card(
     chosen = choose(dataset, 0, seed, progress=progress)
     models = sorted({m for s in info.get("sources", []) for m in s.get("visual_models", [])})
     environment = Environment(
-        loader=PackageLoader("data_preprocess"),
+        loader=PackageLoader("data_preprocess.dataset"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

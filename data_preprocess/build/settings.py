@@ -7,8 +7,8 @@ from typing import Literal
 
 from data_preprocess.drawing.style import StyleRange
 from data_preprocess.recipes import Recipe
-from data_preprocess.sources import InputError
-from data_preprocess.splits import SplitBy
+from eyesmol.exceptions import InputError
+from data_preprocess.dataset.splits import SplitBy
 from eyesmol.answer.text import AnswerForm
 from eyesmol.image.pixel_frame import PixelFrame
 
@@ -33,7 +33,7 @@ class Settings:
         recipe: which questions an instruction set asks; ``short`` where none is given.
         split_by: what decides the split: the molecule, or its group where it has one.
         draw: draw every item that has a SMILES, whatever picture it has.
-        pictures: False for rows of text alone, see `data_preprocess.examples.laid_out`.
+        pictures: False for rows of text alone, see `data_preprocess.build.examples.laid_out`.
 
     Raises:
         InputError: a value that makes no dataset.

@@ -1,6 +1,6 @@
 """Training rows made when they are asked for: invented molecules, drawn on the spot, none stored.
 
-The trainer takes them through ``--data_path data_preprocess.stream:Drawings`` with the arguments of
+The trainer takes them through ``--data_path data_preprocess.build.online:Drawings`` with the arguments of
 `Drawings` as ``--data_options``. A row depends on the seed and its number alone, so any
 worker makes any row, and a run that was stopped goes on with the very rows that it would have seen.
 """
@@ -18,12 +18,12 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from data_preprocess.examples import Drop, Example, fitted
-from data_preprocess.exclude import read_excluded
-from data_preprocess.invented import STEREO, Sizes, invent
-from data_preprocess.render import RenderError, Style, StyleRange, render
-from data_preprocess.sources import InputError
-from data_preprocess.splits import number_of, skeleton, split_of
+from data_preprocess.build.examples import Drop, Example, fitted
+from data_preprocess.build.exclude import read_excluded
+from data_preprocess.sources.random_molecules import STEREO, Sizes, invent
+from data_preprocess.drawing.render import RenderError, Style, StyleRange, render
+from eyesmol.exceptions import InputError
+from data_preprocess.dataset.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import cot_turn
 from eyesmol.answer.text import AnswerForm
 from eyesmol.image.pixel_frame import PixelFrame

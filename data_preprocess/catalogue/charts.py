@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_preprocess.row_writer import RowWriter, read_batches
-from data_preprocess.sources import InputError
+from data_preprocess.catalogue.row_writer import RowWriter, read_batches
+from eyesmol.exceptions import InputError
 
 __all__ = ["CHARTS", "Chart", "ChartWriter", "charts_file", "read_charts"]
 
@@ -30,7 +30,7 @@ class Chart:
         source: such as ``pixmo-docs charts``.
         licence: of picture and questions, as the source states it.
         image: path of the picture relative to the folder, ``/`` between its parts; read it with
-            `data_preprocess.catalogue.read_file`.
+            `data_preprocess.catalogue.compounds.read_file`.
         questions: at least one, none empty.
         answers: one for each question, none empty.
     """

@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.examples import Drop, molecule_in
-from data_preprocess.sources import MOLFILE_SUFFIXES, InputError, file_digest
-from data_preprocess.splits import skeleton
+from data_preprocess.build.examples import Drop, molecule_in
+from eyesmol.exceptions import InputError
+from data_preprocess.sources.files import MOLFILE_SUFFIXES, file_digest
+from data_preprocess.dataset.splits import skeleton
 
 __all__ = ["Excluded", "excluded_in", "read_excluded"]
 

@@ -52,18 +52,19 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from data_preprocess.dataset import Parts, Record, write_json, write_lists
+from data_preprocess.dataset.folder import Parts, Record, write_json, write_lists
 from data_preprocess.engine import Engine, run
-from data_preprocess.exclude import Excluded
-from data_preprocess.rows import Job, build_part
-from data_preprocess.settings import Settings
-from data_preprocess.sources import InputError, Item, Source
-from data_preprocess.splits import Ledger
+from data_preprocess.build.exclude import Excluded
+from data_preprocess.build.rows import Job, build_part
+from data_preprocess.build.settings import Settings
+from eyesmol.exceptions import InputError
+from data_preprocess.sources.files import Item, Source
+from data_preprocess.dataset.splits import Ledger
 from eyesmol import __version__
 from eyesmol.answer.text import PROMPT_VERSION
 
 if TYPE_CHECKING:
-    from data_preprocess.mixing import ChartFolder, ChartItem
+    from data_preprocess.build.chart_mixing import ChartFolder, ChartItem
 
 __all__ = ["Settings", "build"]
 
@@ -268,7 +269,7 @@ class _Molecules:
 
 
 def _make_charts(charts: ChartFolder, molecules: _Molecules, maker: _Maker) -> None:
-    from data_preprocess.mixing import charts_wanted
+    from data_preprocess.build.chart_mixing import charts_wanted
 
     settings = maker.settings
     wanted = charts_wanted(molecules.rows(), settings.chart_share)
@@ -319,7 +320,7 @@ def _finish(
 
 
 def _with_charts(records: Iterator[Record], molecules: _Molecules, seed: int) -> Iterator[Record]:
-    from data_preprocess.mixing import shuffled_in
+    from data_preprocess.build.chart_mixing import shuffled_in
 
     counts = molecules.rows(), sum("row" in record for record in molecules.charts())
     return shuffled_in(records, molecules.charts(), counts, seed)

@@ -1,6 +1,6 @@
 """The rows of one part: items in, pictures and a file of records out, in whatever process.
 
-A record is what `data_preprocess.dataset` streams into the lists: a row with its split, or a drop
+A record is what `data_preprocess.dataset.folder` streams into the lists: a row with its split, or a drop
 with its reason. It carries the molecule's skeleton (``key``) where the molecule was readable.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_preprocess.dataset import Record, write_part
-from data_preprocess.examples import (
+from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.build.examples import (
     Drop,
     Example,
     Molecule,
@@ -26,16 +26,16 @@ from data_preprocess.examples import (
     pictured,
     save,
 )
-from data_preprocess.exclude import excluded_in
+from data_preprocess.build.exclude import excluded_in
 from data_preprocess.recipes import Subject
-from data_preprocess.settings import Settings
-from data_preprocess.sources import Item
-from data_preprocess.splits import number_of, skeleton, split_of
+from data_preprocess.build.settings import Settings
+from data_preprocess.sources.files import Item
+from data_preprocess.dataset.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import Turn, cot_turn
 from eyesmol.chem.smiles import graph_to_smiles
 
 if TYPE_CHECKING:
-    from data_preprocess.mixing import ChartItem
+    from data_preprocess.build.chart_mixing import ChartItem
 
 __all__ = ["Job", "build_part"]
 

@@ -15,11 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_preprocess.charts import Chart, charts_file, read_charts
-from data_preprocess.dataset import Record
-from data_preprocess.row_writer import read_batches
-from data_preprocess.sources import Filed, InputError, file_digest
-from data_preprocess.splits import number_of
+from data_preprocess.catalogue.charts import Chart, charts_file, read_charts
+from data_preprocess.dataset.folder import Record
+from data_preprocess.catalogue.row_writer import read_batches
+from eyesmol.exceptions import InputError
+from data_preprocess.sources.files import Filed, file_digest
+from data_preprocess.dataset.splits import number_of
 
 __all__ = ["ChartFolder", "ChartItem", "charts_wanted", "shuffled_in"]
 
@@ -32,7 +33,7 @@ class ChartItem:
     source: str
     image: Filed
     turns: tuple[tuple[str, str], ...]
-    problem: str | None = None  # see `data_preprocess.sources.Item`
+    problem: str | None = None  # see `data_preprocess.sources.files.Item`
 
 
 class ChartFolder:

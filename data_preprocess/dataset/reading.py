@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from data_preprocess.sources import InputError
-from data_preprocess.splits import SPLITS
+from data_preprocess.dataset.splits import SPLITS
+from eyesmol.exceptions import InputError
 
 __all__ = ["find_lists", "read_info", "read_list"]
 

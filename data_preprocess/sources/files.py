@@ -1,5 +1,5 @@
 """Where drawings come from: a folder of images with a folder of molfiles, or a list of SMILES.
-(Catalogues of compounds are a third kind: `data_preprocess.catalogue_source`.)
+(Catalogues of compounds are a third kind: `data_preprocess.catalogue.source`.)
 
 A source lists its items without opening them, in an order that never changes, so that a build can
 be cut into parts, spread over processes and gone on with later.
@@ -20,31 +20,20 @@ from typing import Any, Protocol
 
 from rdkit import Chem, rdBase
 
-from data_preprocess.small_molecules import DEFAULT_ELEMENTS, small_molecules
+from data_preprocess.sources.small_molecules import DEFAULT_ELEMENTS, small_molecules
+from eyesmol.exceptions import InputError
 
 __all__ = [
     "Filed",
-    "InputError",
     "Item",
     "PairedFolders",
     "SmilesList",
     "Source",
     "file_digest",
-    "shown",
 ]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 MOLFILE_SUFFIXES = frozenset({".mol", ".mdl"})
-
-
-class InputError(ValueError):
-    """Nothing can be built from this input; the message says what was found and what to do."""
-
-
-def shown(value: Any) -> str:
-    """A wrong value as a message names it: in short, and nothing where there is none."""
-    text = repr(value)
-    return "nothing" if value is None else text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True)

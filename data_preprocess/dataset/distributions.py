@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from data_preprocess.contract import images_of
-from data_preprocess.lengths import TokenCounter
+from data_preprocess.dataset.lengths import TokenCounter
+from data_preprocess.dataset.schema import images_of
 from eyesmol import BondOrder
 from eyesmol.answer.text import read_answer
 

@@ -18,10 +18,11 @@ from typing import Literal
 from PIL import Image, ImageChops
 from rdkit import Chem
 
-from data_preprocess.place import PlaceError, place, settle_labels
-from data_preprocess.render import RenderError, StyleRange, render
-from data_preprocess.sources import Filed, InputError, Item
-from data_preprocess.splits import number_of
+from data_preprocess.build.align_to_ink import PlaceError, place, settle_labels
+from data_preprocess.drawing.render import RenderError, StyleRange, render
+from eyesmol.exceptions import InputError
+from data_preprocess.sources.files import Filed, Item
+from data_preprocess.dataset.splits import number_of
 from eyesmol import MolGraph
 from eyesmol.chem.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
 from eyesmol.chem.smiles import (
@@ -229,7 +230,7 @@ def _bytes_of(picture: Path | Filed) -> bytes:
     try:
         if isinstance(picture, Path):
             return picture.read_bytes()
-        from data_preprocess.catalogue import read_file  # needs pyarrow, and folders do not
+        from data_preprocess.catalogue.compounds import read_file  # needs pyarrow, and folders do not
 
         return read_file(picture.folder, picture.reference)
     except InputError:

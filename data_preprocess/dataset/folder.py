@@ -20,8 +20,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.sources import InputError
-from data_preprocess.splits import SPLITS
+from data_preprocess.dataset.splits import SPLITS
+from eyesmol.exceptions import InputError
 
 __all__ = ["SPLITS", "Parts", "Record", "write_json", "write_lists", "write_part"]
 

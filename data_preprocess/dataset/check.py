@@ -23,11 +23,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_preprocess.contract import WARNINGS, Row, check_row
+from data_preprocess.dataset.lengths import Lengths, TokenCounter
+from data_preprocess.dataset.reading import find_lists, read_info, read_list
+from data_preprocess.dataset.schema import WARNINGS, Row, check_row
 from data_preprocess.engine import run
-from data_preprocess.lengths import Lengths, TokenCounter
-from data_preprocess.lists import find_lists, read_info, read_list
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Finding", "Report", "check"]
