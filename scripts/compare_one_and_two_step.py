@@ -18,13 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from quickstart import (
+from scripts.quickstart import (
     NANO_FOLDER,
-    ROOT,
-    TRAINER,
     Lesson,
-    Road,
-    StageError,
     add_data_options,
     build_data,
     check_data_options,
@@ -32,10 +28,10 @@ from quickstart import (
     longest_answer,
     nano_lessons,
     read,
-    run,
     settings_of,
     train,
 )
+from scripts.stages import ROOT, TRAINER, Road, StageError, run
 
 BASE, INSTRUCTION, ONE, TWO = "base", "instruction only", "one-step CoT", "two-step CoT"
 FOLDERS = {BASE: "base", INSTRUCTION: "instruction", ONE: "one_step", TWO: "two_step"}

@@ -29,7 +29,7 @@ def walk() -> Walk:
     """Run the quickstart with options; its output is captured."""
 
     def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, ROOT / "scripts" / "quickstart.py", *options]
+        command = [sys.executable, "-m", "scripts.quickstart", *options]
         return subprocess.run(
             command,
             cwd=ROOT,

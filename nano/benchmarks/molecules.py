@@ -1,6 +1,6 @@
 """Which molecules was the embedded reader shown? How many, and is any of a benchmark among them?
 
-    python benchmarks/nano_molecules.py --benchmarks clef/molfiles uspto_molfiles
+    python -m nano.benchmarks.molecules --benchmarks clef/molfiles uspto_molfiles
 
 Every row of its training depends on seed and number alone, so its molecules are made once more, as
 `training.json` in the model's folder says, and compared by the first block of the InChIKey. Those

@@ -1,8 +1,8 @@
 """How well a reader reads drawings of molecules that no training has seen, by their size.
 
-    python benchmarks/nano.py                                   the embedded reader
-    python benchmarks/nano.py --model runs/quickstart/merged    another one
-    python benchmarks/nano.py --images IMAGES --gold MOLFILES --beside osra.jsonl
+    python -m nano.benchmarks.sizes                                   the embedded reader
+    python -m nano.benchmarks.sizes --model runs/quickstart/merged    another one
+    python -m nano.benchmarks.sizes --images IMAGES --gold MOLFILES --beside osra.jsonl
 
 For each size, held-out molecules are invented and drawn: clean, half of them at the reader's own
 size and half at others; by RDKit as people use it (`MolToImage`, 300 x 300 pixels, in colour); in

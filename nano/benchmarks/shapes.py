@@ -1,7 +1,7 @@
 """Which width of nano reads best after the same minutes of training.
 
-    python benchmarks/nano_shapes.py --widths 96 160                   from random weights
-    python benchmarks/nano_shapes.py --start nano --widths 96 160      from a model that can read
+    python -m nano.benchmarks.shapes --widths 96 160                   from random weights
+    python -m nano.benchmarks.shapes --start nano --widths 96 160      from a model that can read
 
 Each width trains by ``scripts/train_nano.sh``, one after the other on the same machine: two thirds
 of the minutes at the full rate, then half as many steps in which the rate falls. A trained model is
@@ -26,9 +26,9 @@ from transformers.utils import logging
 
 from eyesmol.reader.embedded import model_folder
 from eyesmol.reader.local import Recognizer
-from nano import drawn, exact, read
+from nano.benchmarks.sizes import drawn, exact, read
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:

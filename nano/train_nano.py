@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from quickstart import ROOT, TRAINER, StageError, run
+
+from scripts.stages import ROOT, TRAINER, StageError, run
 
 if TYPE_CHECKING:
     from eyesmol.image.pixel_frame import PixelFrame
