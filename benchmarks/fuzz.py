@@ -3,7 +3,7 @@
     python benchmarks/fuzz.py --answers 10000 --pictures 1000
 
 Whatever comes in, something comes out: no exception, nothing that takes longer than a few seconds,
-and memory that does not grow. ``tests/eyesmol/test_fuzz.py`` runs the same on a few hundred.
+and memory that does not grow. ``tests/benchmarks/test_fuzz.py`` runs the same on a few hundred.
 """
 
 from __future__ import annotations
