@@ -120,10 +120,12 @@ def test_readers_see_whole_files_while_many_write(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     texts = [letter * 100_000 for letter in "abcd"]
     write_text(path, texts[0])
-    writers = [
-        threading.Thread(target=lambda text=text: [write_text(path, text) for _ in range(20)])  # type: ignore[misc]
-        for text in texts
-    ]
+
+    def write(text: str) -> None:
+        for _ in range(20):
+            write_text(path, text)
+
+    writers = [threading.Thread(target=write, args=[text]) for text in texts]
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
