@@ -36,17 +36,17 @@ from typing import Any
 import pandas as pd
 from rdkit import Chem, rdBase
 
-from data_preprocess.catalogue import CATALOGUE, CatalogueWriter, Compound
-from data_preprocess.examples import Drop, Molecule, laid_out, molecule_of
-from data_preprocess.rows import _row
-from data_preprocess.sources import Item
-from data_preprocess.splits import skeleton, split_of
+from data_preprocess.build.examples import Drop, Molecule, laid_out, molecule_of
+from data_preprocess.build.rows import _row
+from data_preprocess.catalogue.compounds import CATALOGUE, CatalogueWriter, Compound
+from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.sources.files import Item
 from data_preprocess.tasks import cot_turn
 from eyesmol import MolGraph
-from eyesmol.answer import write_answer
-from eyesmol.chemistry import graph_to_smiles, molblock_to_smiles
-from eyesmol.frame import PixelFrame
-from eyesmol.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
+from eyesmol.answer.text import write_answer
+from eyesmol.chem.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
+from eyesmol.chem.smiles import graph_to_smiles, molblock_to_smiles
+from eyesmol.image.pixel_frame import PixelFrame
 
 _FRAME = PixelFrame()
 TASKS = {"cot": 1, "instruction": 2}  # and the rows of a molecule

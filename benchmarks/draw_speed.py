@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from data_preprocess.drawing.render import Drawing, Engine, RenderError, Style, render
 from data_preprocess.drawing.scan import CLEAN_SCAN
-from data_preprocess.render import Drawing, Engine, RenderError, Style, render
-from eyesmol.graph import BondOrder
+from eyesmol.chem.graph import BondOrder
 
 # Drugs of 10 to 45 heavy atoms.
 DRUGS = (

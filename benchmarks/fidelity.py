@@ -10,7 +10,7 @@ Two measures, each against what the molfile itself holds:
 - **Files**: the collapsed graph, labels expanded, has to give the canonical SMILES of the molfile,
   stereo included. All files that RDKit sanitises count. In files with labels that have no atoms
   behind them (aliases and variables: X, Ar), RDKit reads carbon or argon; there the reference takes
-  the label for what it says (see `eyesmol.chemistry.molblock_to_smiles`), and they are listed.
+  the label for what it says (see `eyesmol.chem.smiles.molblock_to_smiles`), and they are listed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from pathlib import Path
 from rdkit import Chem, rdBase
 from tqdm import tqdm
 
-from eyesmol.chemistry import canonical_smiles, graph_to_smiles, molblock_to_smiles
-from eyesmol.molfile import (
+from eyesmol.chem.molfile import (
     MolfileError,
     abbreviation_groups,
     block_to_mol,
@@ -33,6 +32,7 @@ from eyesmol.molfile import (
     mol_to_graph,
     read_molblock,
 )
+from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles, molblock_to_smiles
 
 
 @dataclass(frozen=True)

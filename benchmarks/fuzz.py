@@ -3,7 +3,7 @@
     python benchmarks/fuzz.py --answers 10000 --pictures 1000
 
 Whatever comes in, something comes out: no exception, nothing that takes longer than a few seconds,
-and memory that does not grow. ``tests/eyesmol/test_fuzz.py`` runs the same on a few hundred.
+and memory that does not grow. ``tests/benchmarks/test_fuzz.py`` runs the same on a few hundred.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from eyesmol.answer import AnswerForm, write_answer
-from eyesmol.chemistry import canonical_smiles, graph_from_smiles, molblock_to_smiles
-from eyesmol.confidence import TokenTrace
-from eyesmol.frame import PixelFrame
-from eyesmol.pictures import load_picture
+from eyesmol.answer.confidence import TokenTrace
+from eyesmol.answer.text import AnswerForm, write_answer
+from eyesmol.chem.smiles import canonical_smiles, graph_from_smiles, molblock_to_smiles
+from eyesmol.image.loading import load_picture
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.image.screening import no_molecule
 from eyesmol.recognition import Recognition
-from eyesmol.screening import no_molecule
 
 _SMILES = (
     "CCO", "C[C@H](N)C(=O)O", "F/C=C\\Cl", "C12C3C4C1C5C4C3C25", "[13CH3][N+](C)(C)C.[Cl-]",

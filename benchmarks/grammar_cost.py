@@ -22,10 +22,10 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from eyesmol.answer import AnswerForm, write_answer
-from eyesmol.constrain import AnswerTokens, GrammarGuide, token_bytes
-from eyesmol.gold import load_gold
-from eyesmol.graph import MolGraph
+from eyesmol.answer.text import AnswerForm, write_answer
+from eyesmol.chem.graph import MolGraph
+from eyesmol.evaluation.gold import load_gold
+from eyesmol.reader.constrained_decoding import AnswerTokens, GrammarGuide, token_bytes
 
 _MARGIN = 40  # pixels round a drawing
 

@@ -20,9 +20,9 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdMolDescriptors
 from tqdm import tqdm
 
-from data_preprocess.invented import invented
-from eyesmol.chemistry import molblock_to_smiles
-from eyesmol.molfile import MolfileError, read_molblock
+from data_preprocess.sources.random_molecules import invented
+from eyesmol.chem.molfile import MolfileError, read_molblock
+from eyesmol.chem.smiles import molblock_to_smiles
 
 _ELEMENTS = ("C", "O", "N", "F", "S", "Cl", "Br", "I", "P", "*")
 

@@ -38,7 +38,7 @@ def make_base(folder: Path, hidden: int, layers: int, shard: str) -> None:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
     from transformers.initialization import no_init_weights
 
-    from eyesmol.nano import create_nano
+    from nano.model import create_nano
 
     create_nano(folder, width=32, layers=1)  # its tokenizer and processor files stay
     config = Qwen2_5_VLConfig.from_pretrained(folder)

@@ -4,8 +4,8 @@
 
 The seconds are processor time: what OSRA's one thread takes on an idle core, however busy this
 machine is. Its confidence is a number of its own making, no probability: it may lie above 1. Of
-several structures in one picture the largest counts, see `eyesmol.predictions`. Stopped, the same
-command goes on where it was. `osra.sh` scores the result as well.
+several structures in one picture the largest counts, see `eyesmol.evaluation.predictions`. Stopped,
+the same command goes on where it was. `osra.sh` scores the result as well.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from eyesmol.evaluation.predictions import osra_reading
+from eyesmol.image.loading import list_pictures
 from eyesmol.outputs import Journal, read_rows
-from eyesmol.pictures import list_pictures
-from eyesmol.predictions import osra_reading
 from eyesmol.recognition import Recognition
 
 

@@ -21,10 +21,10 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from data_preprocess.place import TOLERANCE, PlaceError, ink_mask, place
-from data_preprocess.sources import PairedFolders
-from eyesmol.graph import MolGraph
-from eyesmol.molfile import MolfileError, parse_molblock, read_molblock
+from data_preprocess.build.align_to_ink import TOLERANCE, PlaceError, ink_mask, place
+from data_preprocess.sources.files import PairedFolders
+from eyesmol.chem.graph import MolGraph
+from eyesmol.chem.molfile import MolfileError, parse_molblock, read_molblock
 
 Points = NDArray[np.float64]
 Mask = NDArray[np.bool_]

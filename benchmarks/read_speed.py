@@ -20,10 +20,10 @@ from pathlib import Path
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
-from eyesmol.answer import write_answer
-from eyesmol.gold import load_gold
-from eyesmol.graph import MolGraph
-from eyesmol.recognizer import Recognizer
+from eyesmol.answer.text import write_answer
+from eyesmol.chem.graph import MolGraph
+from eyesmol.evaluation.gold import load_gold
+from eyesmol.reader.local import Recognizer
 
 
 def main() -> int:

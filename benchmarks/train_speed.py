@@ -54,10 +54,10 @@ class Pass:
 
 def molecules(folder: Path | None, rows: int) -> list[tuple[Any, str]]:
     """Graphs and SMILES: of a folder's molfiles in random order, or of small molecules."""
-    from data_preprocess.render import RenderError, render
-    from data_preprocess.small_molecules import small_molecules
-    from eyesmol.chemistry import molblock_to_smiles
-    from eyesmol.molfile import parse_molblock, read_molblock
+    from data_preprocess.drawing.render import RenderError, render
+    from data_preprocess.sources.small_molecules import small_molecules
+    from eyesmol.chem.molfile import parse_molblock, read_molblock
+    from eyesmol.chem.smiles import molblock_to_smiles
 
     found: list[tuple[Any, str]] = []
     if folder is None:
@@ -85,9 +85,9 @@ def write_data(options: argparse.Namespace, folder: Path) -> None:
     """A model folder and a LLaVA JSON whose answers have the lengths of real ones."""
     from PIL import Image
 
-    from eyesmol.answer import prompt, write_answer
-    from eyesmol.frame import PixelFrame
-    from eyesmol.nano import create_nano
+    from eyesmol.answer.text import prompt, write_answer
+    from eyesmol.image.pixel_frame import PixelFrame
+    from nano.model import create_nano
 
     side = options.side
     (folder / "images").mkdir()

@@ -7,7 +7,7 @@ import importlib
 import sys
 
 from data_preprocess.commands import COMMANDS
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any, Literal, TypeVar
 
-from data_preprocess.sources import InputError
-from eyesmol.cluster import ClusterError, available_cores, cluster
+from eyesmol.exceptions import InputError
+from eyesmol.reader.ray_cluster import ClusterError, available_cores, cluster
 
 __all__ = ["Engine", "available_cores", "run"]
 

@@ -22,7 +22,7 @@ from detector_training.words import (
     variable,
     word,
 )
-from eyesmol.graph import Atom, Bond, BondOrder
+from eyesmol.chem.graph import Atom, Bond, BondOrder
 
 __all__ = [
     "crossing_bonds",

@@ -14,7 +14,7 @@ from data_preprocess.drawing.abbreviate import BACKWARD, FORWARD
 from data_preprocess.drawing.sketch import Sketch
 from data_preprocess.drawing.subject import Subject
 from detector_training.words import Word
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 
 __all__ = [
     "CUT_LINE",

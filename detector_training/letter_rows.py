@@ -10,7 +10,7 @@ import random
 from itertools import pairwise
 
 from detector_training.draft import LETTER, Draft, ring_nodes
-from eyesmol.graph import Bond
+from eyesmol.chem.graph import Bond
 
 __all__ = ["letter_rows"]
 

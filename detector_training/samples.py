@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from data_preprocess.drawing.blank import blank
-from data_preprocess.drawing.pen import draw
-from data_preprocess.drawing.pen_style import PenStyle
-from data_preprocess.drawing.subject import Drawing
-from data_preprocess.invented import Sizes
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from data_preprocess.drawing.blank import blank
+from data_preprocess.drawing.pen import draw
+from data_preprocess.drawing.pen_style import PenStyle
+from data_preprocess.drawing.subject import Drawing
+from data_preprocess.sources.random_molecules import Sizes
 from detector_training.subjects import label_sheet, subject
 from eyesmol.detector.ink import Ink, ink_of, padded, scaled
 from eyesmol.detector.network_shape import BOND, FINE, MULTIPLE

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from data_preprocess.drawing.subject import Subject
 from detector_training.draft import LETTER, Draft, Node, element_of
 from detector_training.words import Word, balanced_word, condensed, link, r_group, variable, word
-from eyesmol.graph import Atom, Bond, BondOrder
+from eyesmol.chem.graph import Atom, Bond, BondOrder
 
 __all__ = ["label_sheet"]
 

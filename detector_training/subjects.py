@@ -15,7 +15,7 @@ from rdkit import Chem, rdBase
 from data_preprocess.drawing.sketch import RenderError, sketch
 from data_preprocess.drawing.style import Style
 from data_preprocess.drawing.subject import Subject
-from data_preprocess.invented import Sizes, invent
+from data_preprocess.sources.random_molecules import Sizes, invent
 from detector_training import changes
 from detector_training.draft import Draft
 from detector_training.letter_rows import letter_rows

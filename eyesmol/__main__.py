@@ -2,6 +2,6 @@
 
 import sys
 
-from eyesmol.cli import main
+from eyesmol.cli.main import main
 
 sys.exit(main())

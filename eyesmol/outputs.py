@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TextIO
 
-from eyesmol.graph import MolGraph
-from eyesmol.molfile import graph_to_molblock
+from eyesmol.chem.graph import MolGraph
+from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.recognition import Recognition
 
 __all__ = [

@@ -12,22 +12,22 @@ from typing import Any, Literal
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
-from eyesmol.answer import Answer, read_answer
-from eyesmol.chemistry import (
+from eyesmol.answer.confidence import Confidences, TokenTrace
+from eyesmol.answer.text import Answer, read_answer
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
+from eyesmol.chem.smiles import (
     canonical_smiles,
     expand_abbreviations,
     graph_to_smiles,
     molblock_to_smiles,
 )
-from eyesmol.confidence import Confidences, TokenTrace
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
-from eyesmol.molfile import block_to_mol, graph_to_molblock
-from eyesmol.repair import repaired, valence_problems
+from eyesmol.chem.valence_repair import repaired, valence_problems
+from eyesmol.image.loading import Box
 
-__all__ = ["Box", "Molecule", "Opinion", "Recognition", "molecule_of"]
+__all__ = ["Molecule", "Opinion", "Recognition", "molecule_of"]
 
 Opinion = Literal["graph", "written", "repaired"]
-Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two not inside
 
 # A runaway answer has hundreds of problems, all of one kind, or a label of a thousand letters.
 _MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 300
@@ -228,12 +228,12 @@ class Recognition:
         written_smiles: the SMILES as the model wrote it, unchecked.
         molecule: the two opinions and the best guess.
         confidence: 0 to 1; the probability of being right where the model is calibrated
-            (`eyesmol.confidence.Calibration`), else the raw confidence, which only ranks.
+            (`eyesmol.answer.confidence.Calibration`), else the raw confidence, which only ranks.
         error: why the picture could not be read at all; the other fields are then empty.
         seconds: share of this picture in the time of its batch.
         size: width and height of the original picture in pixels.
         raw_confidence: product of the probabilities of the tokens that say what is in the picture,
-            of the opinion that was taken: see `eyesmol.confidence`.
+            of the opinion that was taken: see `eyesmol.answer.confidence`.
         atom_confidence, bond_confidence: of each atom and bond of `graph`; empty where not known.
         reason: why no molecule is given of a picture that was read: it shows none, or the reader
             was not sure enough. Empty where one is given.

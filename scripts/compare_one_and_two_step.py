@@ -18,13 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from quickstart import (
+from scripts.quickstart import (
     NANO_FOLDER,
-    ROOT,
-    TRAINER,
     Lesson,
-    Road,
-    StageError,
     add_data_options,
     build_data,
     check_data_options,
@@ -32,10 +28,10 @@ from quickstart import (
     longest_answer,
     nano_lessons,
     read,
-    run,
     settings_of,
     train,
 )
+from scripts.stages import ROOT, TRAINER, Road, StageError, run
 
 BASE, INSTRUCTION, ONE, TWO = "base", "instruction only", "one-step CoT", "two-step CoT"
 FOLDERS = {BASE: "base", INSTRUCTION: "instruction", ONE: "one_step", TWO: "two_step"}
@@ -181,8 +177,8 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 def load_arms(folder: Path, systems: list[str], gold_file: Path) -> list[Arm]:
     """Score every system's predictions and put the seeds of a kind together."""
-    from eyesmol.gold import load_gold
-    from eyesmol.scores import evaluate, load_predictions
+    from eyesmol.evaluation.gold import load_gold
+    from eyesmol.evaluation.metrics import evaluate, load_predictions
 
     gold = load_gold(gold_file)
     right: dict[str, list[list[float]]] = {name: [] for name in FOLDERS.values()}

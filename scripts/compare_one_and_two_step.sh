@@ -7,4 +7,4 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 export TOKENIZERS_PARALLELISM=false
-exec python scripts/compare_one_and_two_step.py "$@"
+exec python -m scripts.compare_one_and_two_step "$@"

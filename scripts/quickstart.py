@@ -12,19 +12,15 @@ import itertools
 import json
 import math
 import os
-import shlex
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.stages import ROOT, TRAINER, Road, StageError, run
+
 NANO_FOLDER = ROOT / "eyesmol/weights/nano"
-TRAINER = "Qwen2-VL-Finetune/src"
 _TRIES = 150  # molecules invented for each that is to be read: one in a hundred was held out
 _STEP = 32  # rows that every training step sees, however many processes share them
 # LoRA on language and vision over frozen weights; the merger between the two in full.
@@ -124,55 +120,6 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-class StageError(Exception):
-    """A stage failed, or the folder holds another run."""
-
-
-class Road:
-    """The run folder and its finished stages."""
-
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self.folder = folder
-        self.record = folder / "stages.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        state = json.loads(self.record.read_text("utf-8")) if self.record.exists() else {}
-        self.seconds: dict[str, float] = state.get("seconds", {})
-        self.settings = settings
-        if state and state["settings"] != settings:
-            raise SystemExit(
-                f"{Path(sys.argv[0]).stem}: {folder} holds a run with other options "
-                f"({state['settings']}); give --out another folder, or remove that one"
-            )
-
-    def stage(self, name: str, work: Callable[[], None]) -> None:
-        """Do the work of a stage, unless it is done; remember how long it took."""
-        if name in self.seconds:
-            print(f"-- {name}: done ({self.seconds[name]:.0f} s)")
-            return
-        print(f"\n== {name}", flush=True)
-        start = time.monotonic()
-        work()
-        self.seconds[name] = round(time.monotonic() - start, 1)
-        draft = self.record.with_suffix(".tmp")
-        draft.write_text(
-            json.dumps({"settings": self.settings, "seconds": self.seconds}, indent=2) + "\n",
-            "utf-8",
-        )
-        draft.replace(self.record)
-
-
-def run(*words: str | Path | int | float) -> None:
-    """Show a command and run it with this Python."""
-    command = [str(word) for word in words]
-    shown = [word.replace(f"{ROOT}{os.sep}", "") for word in command]
-    print(f"$ python {shlex.join(shown)}", flush=True)
-    status = subprocess.run([sys.executable, *command], check=False).returncode
-    if status < 0 or status == 130:
-        raise KeyboardInterrupt
-    if status:
-        raise StageError(f"the command above ended with status {status}; see its last words")
-
-
 def walk(road: Road, options: argparse.Namespace) -> None:
     """All stages in order."""
     folder = road.folder
@@ -242,8 +189,8 @@ def invent_molecules(file: Path, options: argparse.Namespace) -> None:
 
     Both go by the hash that splits datasets, so that `build` puts the latter into valid and test.
     """
-    from data_preprocess.invented import Sizes, invented
-    from data_preprocess.splits import skeleton, split_of
+    from data_preprocess.dataset.splits import skeleton, split_of
+    from data_preprocess.sources.random_molecules import Sizes, invented
 
     sizes = Sizes(mean=0.75 * options.max_atoms, spread=3.0, least=2, most=options.max_atoms)
     wanted = {"train": options.molecules, "valid": options.read * 5 // 4}
@@ -366,9 +313,9 @@ def read(systems: dict[str, str], pictures: Path, out: Path, longest: int, looks
 
 def report(road: Road, systems: list[str], gold_file: Path) -> None:
     """Scores on the screen, and all that there is to look at on one page."""
-    from eyesmol.gold import load_gold
-    from eyesmol.report import pictures_of, write_report
-    from eyesmol.scores import evaluate, load_predictions
+    from eyesmol.evaluation.gold import load_gold
+    from eyesmol.evaluation.metrics import evaluate, load_predictions
+    from eyesmol.evaluation.report import pictures_of, write_report
 
     gold = load_gold(gold_file)
     evaluations = [

@@ -8,4 +8,4 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 export TOKENIZERS_PARALLELISM=false
-exec python scripts/quickstart.py "$@"
+exec python -m scripts.quickstart "$@"

@@ -26,7 +26,7 @@ Values and rewards: $CONFIG
   --help            this text
 
 Everything behind -- goes to the trainer and overrides the config, for example
-  -- --num_generations 16 --reward my_package.rewards:mine eyesmol.rewards:smiles
+  -- --num_generations 16 --reward my_package.rewards:mine eyesmol.evaluation.rewards:smiles
 TEXT
 }
 

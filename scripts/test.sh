@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold: style, types, tests. Arguments go to pytest:
 #   bash scripts/test.sh                    all of it
-#   bash scripts/test.sh tests/eyesmol -x   the tests of one room, up to the first failure
+#   bash scripts/test.sh tests/eyesmol -x   the tests of one package, up to the first failure
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 

@@ -14,4 +14,4 @@ else
   source "$(dirname "${BASH_SOURCE[0]}")/venv.sh"
 fi
 export TOKENIZERS_PARALLELISM=false
-exec python scripts/train_nano.py "$@"
+exec python -m nano.train_nano "$@"

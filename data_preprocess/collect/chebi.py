@@ -24,10 +24,10 @@ from data_preprocess.collect.state import Absent, State
 from data_preprocess.collect.tally import Tally
 from data_preprocess.collect.web import NotFound, Refused, Web, add_manners, manners_of
 from data_preprocess.engine import available_cores
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
-    from data_preprocess.catalogue import Compound
+    from data_preprocess.catalogue.compounds import Compound
     from data_preprocess.collect.finish import Drop
 
 BASE_URL = "https://www.ebi.ac.uk/chebi/backend/api/public"
@@ -430,7 +430,7 @@ def _stars(known: dict[str, Any]) -> int:
 
 
 def _compound(known: dict[str, Any], extras: dict[str, str], foreign: Tally) -> Compound:
-    from data_preprocess.catalogue import Compound
+    from data_preprocess.catalogue.compounds import Compound
     from data_preprocess.collect.finish import plain_text
 
     id = f"CHEBI{known['primary']}"
@@ -459,7 +459,7 @@ def _agrees(molfile: str, inchikey: str | None) -> bool:
     """
     from rdkit import Chem, rdBase
 
-    from eyesmol.molfile import MolfileError, block_to_mol
+    from eyesmol.chem.molfile import MolfileError, block_to_mol
 
     try:
         mol = block_to_mol(molfile, sanitize=True)

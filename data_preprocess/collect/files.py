@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["Record", "parse_records", "sdf_records", "table_rows", "text_lines", "write_file"]
 

@@ -13,15 +13,15 @@ from typing import Any
 from rdkit import Chem, rdBase
 from tqdm import tqdm
 
-from data_preprocess.catalogue import CatalogueWriter, Compound
+from data_preprocess.catalogue.compounds import CatalogueWriter, Compound
 from data_preprocess.collect.state import State, batches
 from data_preprocess.collect.tally import Tally
-from data_preprocess.dataset import write_json
+from data_preprocess.dataset.folder import write_json
 from data_preprocess.engine import run
-from data_preprocess.sources import InputError
 from eyesmol import __version__
-from eyesmol.chemistry import molblock_to_smiles
-from eyesmol.molfile import MolfileError
+from eyesmol.chem.molfile import MolfileError
+from eyesmol.chem.smiles import molblock_to_smiles
+from eyesmol.exceptions import InputError
 
 __all__ = ["INFO", "Drop", "finish", "plain_text", "settle"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_preprocess.catalogue.row_writer import read_batches
 from data_preprocess.collect.files import text_lines
 from data_preprocess.collect.tally import Tally
-from data_preprocess.row_writer import read_batches
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["CHEBI", "PUBCHEM", "IdKind", "IdList", "read_ids"]
 

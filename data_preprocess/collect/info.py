@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["INFO", "finished"]
 

@@ -27,10 +27,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from data_preprocess.charts import Chart, ChartWriter
+from data_preprocess.catalogue.charts import Chart, ChartWriter
 from data_preprocess.collect.info import finished
-from data_preprocess.dataset import Record, write_json, write_part
-from data_preprocess.sources import InputError
+from data_preprocess.dataset.folder import Record, write_json, write_part
+from eyesmol.exceptions import InputError
 
 LICENCE = "ODC-BY-1.0"
 

@@ -26,10 +26,10 @@ from data_preprocess.collect.state import Absent, State
 from data_preprocess.collect.tally import Tally
 from data_preprocess.collect.web import Unavailable, Web, add_manners, manners_of
 from data_preprocess.engine import available_cores
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
-    from data_preprocess.catalogue import Compound
+    from data_preprocess.catalogue.compounds import Compound
     from data_preprocess.collect.finish import Drop
 
 BASE_URL = "https://pubchem.ncbi.nlm.nih.gov/rest"
@@ -325,7 +325,7 @@ def _rows(state: State, structures: list[str], questions: list[str]) -> Iterator
 def _compound(
     cid: int, structures: list[dict[str, Any]], described: dict[str, Any], extras: dict[str, Any]
 ) -> Compound:
-    from data_preprocess.catalogue import Compound
+    from data_preprocess.catalogue.compounds import Compound
     from data_preprocess.collect.finish import plain_text
 
     def first(field: str) -> str | None:

@@ -14,7 +14,7 @@ from data_preprocess.collect.files import Progress
 from data_preprocess.collect.state import Absent, State, batches
 from data_preprocess.collect.tally import Tally
 from data_preprocess.collect.web import Unavailable, Web
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["FileReader", "FileRows", "ask_all", "read_files"]
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from data_preprocess.collect.tally import Tally
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["Absent", "State", "batches"]
 

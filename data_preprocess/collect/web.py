@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from data_preprocess.sources import InputError
 from eyesmol import __version__
+from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
     import httpx

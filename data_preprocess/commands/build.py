@@ -7,13 +7,14 @@ import importlib
 from pathlib import Path
 from typing import Any, get_args
 
-from data_preprocess.build import Settings, build
+from data_preprocess.build.build import Settings, build
+from data_preprocess.build.exclude import read_excluded
 from data_preprocess.drawing.style import StyleRange
 from data_preprocess.engine import available_cores
-from data_preprocess.exclude import read_excluded
 from data_preprocess.recipes import RECIPES, Recipe
-from data_preprocess.sources import InputError, PairedFolders, SmilesList, Source
-from eyesmol.frame import PixelFrame
+from data_preprocess.sources.files import PairedFolders, SmilesList, Source
+from eyesmol.exceptions import InputError
+from eyesmol.image.pixel_frame import PixelFrame
 
 _EXAMPLES = """\
 examples:
@@ -227,7 +228,7 @@ def _build(options: argparse.Namespace) -> int:
 def _sources(options: argparse.Namespace) -> list[Source]:
     sources: list[Source] = []
     if options.catalogue:
-        catalogue = _with_pyarrow("catalogue_source", "--catalogue")
+        catalogue = _with_pyarrow("catalogue.source", "--catalogue")
         sources += [catalogue.CompoundCatalogue(folder) for folder in options.catalogue]
     if options.images and options.molfiles:
         sources.append(PairedFolders(options.images, options.molfiles))
@@ -252,7 +253,7 @@ def _sources(options: argparse.Namespace) -> list[Source]:
 def _charts(options: argparse.Namespace) -> Any:
     if not options.charts:
         return None
-    return _with_pyarrow("mixing", "--charts").ChartFolder(options.charts)
+    return _with_pyarrow("build.chart_mixing", "--charts").ChartFolder(options.charts)
 
 
 def _with_pyarrow(module: str, option: str) -> Any:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.card import write_card
+from data_preprocess.dataset.card import write_card
 
 
 def add(commands: Any) -> None:

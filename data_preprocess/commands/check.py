@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.check import Report, check
+from data_preprocess.dataset.check import Report, check
+from data_preprocess.dataset.lengths import quantile
 from data_preprocess.engine import available_cores
-from data_preprocess.lengths import quantile
 
 _EXAMPLES = """\
 examples:

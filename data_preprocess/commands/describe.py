@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
     from data_preprocess.describe import Summary

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.engine import available_cores
-from data_preprocess.import_eyesmol import Published, Settings, import_dataset
-from data_preprocess.sources import InputError
-from eyesmol.frame import PixelFrame
+from data_preprocess.original.import_eyesmol import Published, Settings, import_dataset
+from eyesmol.exceptions import InputError
+from eyesmol.image.pixel_frame import PixelFrame
 
 _EXAMPLES = """\
 examples:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.preview import preview
+from data_preprocess.dataset.preview import preview
 
 
 def add(commands: Any) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_preprocess.catalogue import catalogue_file, read_catalogue
+from data_preprocess.catalogue.compounds import catalogue_file, read_catalogue
 from data_preprocess.describe.batch import ask_in_batches
 from data_preprocess.describe.budget import Budget, Tokens
 from data_preprocess.describe.gemini import Gemini

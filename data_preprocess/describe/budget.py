@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["Budget", "Tokens"]
 

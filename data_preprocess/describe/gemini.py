@@ -28,7 +28,7 @@ from data_preprocess.describe import journal
 from data_preprocess.describe.budget import Tokens
 from data_preprocess.describe.journal import Reply
 from data_preprocess.describe.question import ANSWER_SCHEMA, PROMPT, PictureDescription
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["Fault", "FinishedJob", "Gemini", "Picture"]
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from data_preprocess.describe.budget import Tokens
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 __all__ = ["ANSWERED", "JOURNAL", "Job", "Journal", "Reply", "Verdict"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_preprocess.catalogue import catalogue_file, read_catalogue, read_file
+from data_preprocess.catalogue.compounds import catalogue_file, read_catalogue, read_file
 from data_preprocess.describe.gemini import Picture
 from data_preprocess.describe.journal import Journal
-from eyesmol.frame import on_white
+from eyesmol.image.pixel_frame import on_white
 
 __all__ = ["Passed", "open_pictures"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_preprocess.catalogue.row_writer import read_batches
 from data_preprocess.describe.journal import Journal
 from data_preprocess.describe.question import PictureDescription
-from data_preprocess.row_writer import read_batches
 
 __all__ = ["write_back"]
 

@@ -2,5 +2,5 @@
 
 `style` says how, `sketch` what (abbreviations, R groups, hydrogens, wedges), `rdkit_drawing` and
 `indigo_drawing` put it on paper, `surroundings` adds what stands beside it, and `scan` wears the
-picture down. The door is `data_preprocess.render`.
+picture down. The door is `data_preprocess.drawing.render`.
 """

@@ -1,9 +1,10 @@
 """Substituents collapsed into one labelled atom: OMe, CO2Et, NHBoc, Ph, written as chemists do.
 
 No second table of chemistry stands here. A label's meaning is what the house's own reader of labels
-(`eyesmol.expansion`) makes of it; this file only lists which labels people draw, in both writing
-directions, and finds the substituents that they stand for. A whole side of a bond is compared, by
-its SMILES, and not a pattern matched: the SMARTS of Et is found in every longer chain too.
+(`eyesmol.chem.expansion`) makes of it; this file only lists which labels people draw, in both
+writing directions, and finds the substituents that they stand for. A whole side of a bond is
+compared, by its SMILES, and not a pattern matched: the SMARTS of Et is found in every longer chain
+too.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from functools import lru_cache
 
 from rdkit import Chem, rdBase
 
-from eyesmol.abbreviations import GROUPS
-from eyesmol.expansion import read_label
+from eyesmol.chem.abbreviations import GROUPS
+from eyesmol.chem.expansion import read_label
 
 __all__ = ["BACKWARD", "FORWARD", "collapsed"]
 

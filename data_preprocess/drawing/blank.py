@@ -20,7 +20,7 @@ from data_preprocess.drawing.ink import Point, Sheet, measure, writable
 from data_preprocess.drawing.phrases import caption, japanese, prose
 from data_preprocess.drawing.subject import Drawing
 from data_preprocess.drawing.wear import Wear
-from eyesmol.graph import MolGraph
+from eyesmol.chem.graph import MolGraph
 
 __all__ = ["blank"]
 

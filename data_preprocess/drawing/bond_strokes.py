@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from data_preprocess.drawing.ink import Box, Point, Sheet
 from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.subject import Subject
-from eyesmol.graph import Bond, BondOrder
+from eyesmol.chem.graph import Bond, BondOrder
 
 __all__ = ["BondStrokes", "element_shade", "hidden_share"]
 

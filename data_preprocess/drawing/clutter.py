@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from data_preprocess.drawing.ink import Box, Sheet, cap_height, measure, writable
 from data_preprocess.drawing.phrases import caption, formula_number, japanese, salt
 from data_preprocess.drawing.subject import Subject
-from eyesmol.graph import Atom
+from eyesmol.chem.graph import Atom
 
 if TYPE_CHECKING:
     from data_preprocess.drawing.pen_style import PenStyle

@@ -22,8 +22,8 @@ from PIL import Image
 
 from data_preprocess.drawing.sketch import RenderError, Sketch, fitting_bond_length
 from data_preprocess.drawing.style import Style
-from eyesmol.graph import Atom, Bond, MolGraph
-from eyesmol.molfile import graph_to_molblock
+from eyesmol.chem.graph import Atom, Bond, MolGraph
+from eyesmol.chem.molfile import graph_to_molblock
 
 __all__ = ["draw_with_indigo"]
 

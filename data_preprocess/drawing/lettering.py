@@ -17,7 +17,7 @@ from rdkit import Chem
 
 from data_preprocess.drawing.ink import Box, Point, cap_height, measure, writable
 from data_preprocess.drawing.pen_style import PenStyle, Script, SignPlace
-from eyesmol.graph import Atom
+from eyesmol.chem.graph import Atom
 
 __all__ = ["Letter", "Lettering", "Run", "lettered", "placed_letters", "runs_of"]
 

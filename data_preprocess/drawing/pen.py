@@ -20,7 +20,7 @@ from data_preprocess.drawing.ink import Box, Point, Sheet
 from data_preprocess.drawing.lettering import Letter, Lettering, lettered, placed_letters
 from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.subject import Drawing, Subject
-from eyesmol.graph import Atom, MolGraph
+from eyesmol.chem.graph import Atom, MolGraph
 
 __all__ = ["draw"]
 

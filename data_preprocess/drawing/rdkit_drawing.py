@@ -13,7 +13,7 @@ from rdkit.Geometry import Point2D
 from data_preprocess.drawing.fonts import font_file
 from data_preprocess.drawing.sketch import Sketch, fitting_bond_length
 from data_preprocess.drawing.style import Style
-from eyesmol.graph import Bond, BondOrder, MolGraph
+from eyesmol.chem.graph import Bond, BondOrder, MolGraph
 
 __all__ = ["Point", "draw_with_rdkit"]
 

@@ -20,8 +20,8 @@ from scipy.spatial.distance import pdist
 
 from data_preprocess.drawing.abbreviate import BACKWARD, FORWARD, collapsed
 from data_preprocess.drawing.style import Engine, Style
-from eyesmol.graph import BondOrder, MolGraph
-from eyesmol.molfile import mol_to_graph
+from eyesmol.chem.graph import BondOrder, MolGraph
+from eyesmol.chem.molfile import mol_to_graph
 
 __all__ = ["RenderError", "Sketch", "fitting_bond_length", "readable", "sketch"]
 

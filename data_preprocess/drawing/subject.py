@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from eyesmol.graph import MolGraph
+from eyesmol.chem.graph import MolGraph
 
 __all__ = ["Drawing", "Subject"]
 

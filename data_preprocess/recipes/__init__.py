@@ -29,11 +29,11 @@ from typing import Any
 
 import yaml
 
-from data_preprocess.sources import InputError, shown
 from data_preprocess.tasks import Turn, instruction_turns
 from data_preprocess.tasks.subject import Facts, Subject
 from data_preprocess.tasks.table import TASKS
 from data_preprocess.tasks.task import Wording, wordings_of
+from eyesmol.exceptions import InputError, shown
 
 __all__ = ["RECIPES", "Recipe", "Subject"]
 

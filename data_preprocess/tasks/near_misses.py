@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from rdkit import Chem, rdBase
 
-from eyesmol.chemistry import canonical_smiles
+from eyesmol.chem.smiles import canonical_smiles
 
 __all__ = ["near_formulas", "near_molecules", "stereoisomers"]
 

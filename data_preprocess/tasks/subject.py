@@ -10,7 +10,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdCIPLabeler, rdMolDescriptors
 from rdkit.Chem.Descriptors import MolWt  # type: ignore[attr-defined]
 
-from eyesmol.chemistry import canonical_smiles
+from eyesmol.chem.smiles import canonical_smiles
 
 __all__ = ["Facts", "Subject"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eyesmol.answer import AnswerForm, prompt, write_answer
-from eyesmol.graph import MolGraph
+from eyesmol.answer.text import AnswerForm, prompt, write_answer
+from eyesmol.chem.graph import MolGraph
 
 __all__ = ["Turn", "cot_turn"]
 

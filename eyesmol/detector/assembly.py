@@ -15,11 +15,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from eyesmol.chemistry import graph_to_smiles
+from eyesmol.chem.expansion import read_label
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.smiles import graph_to_smiles
 from eyesmol.detector.detection import Detection
 from eyesmol.detector.vocabulary import BondClass
-from eyesmol.expansion import read_label
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
 
 __all__ = ["Assembly", "assembled"]
 

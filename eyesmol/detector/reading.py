@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from eyesmol.chem.graph import MolGraph
 from eyesmol.detector.assembly import Assembly, assembled
 from eyesmol.detector.detection import Detection, detect, fused
 from eyesmol.detector.engine import Engine
 from eyesmol.detector.ink import Ink, ink_of
 from eyesmol.detector.network_shape import BOND, FINE
-from eyesmol.graph import MolGraph
 
 __all__ = ["ReadOptions", "Reading", "read"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from eyesmol.graph import BondOrder
+from eyesmol.chem.graph import BondOrder
 
 __all__ = [
     "BEGIN", "CARBON", "CHARACTERS", "END", "LABELS", "LABEL_CLASSES", "LONGEST_LABEL", "NONE",

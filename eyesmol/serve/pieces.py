@@ -20,9 +20,9 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from eyesmol.graph import BondOrder
+from eyesmol.chem.graph import BondOrder
+from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
 from eyesmol.outputs import write_as
-from eyesmol.overlay import BOND_COLOURS, draw_overlay
 from eyesmol.recognition import Recognition
 
 __all__ = [

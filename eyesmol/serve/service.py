@@ -20,7 +20,7 @@ from PIL import Image
 from eyesmol.recognition import Recognition
 
 if TYPE_CHECKING:
-    from eyesmol.recognizer import Recognizer
+    from eyesmol.reader.local import Recognizer
 
 __all__ = ["Drawing", "ReadingService", "ServiceBusyError"]
 

@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from eyesmol.pages import find_structures, structures_on
-from eyesmol.pictures import PictureError, list_pictures, load_picture, page_of
+from eyesmol.image.loading import PictureError, list_pictures, load_picture, page_of
+from eyesmol.image.segmentation import find_structures, structures_on
 from eyesmol.recognition import Recognition
 from eyesmol.serve.service import Drawing
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _EXPECTED = "expected PNG, JPEG, TIFF, BMP, GIF, WebP, PDF, or a ZIP of pictures"
-_PDF_PIXELS_A_POINT = 300 / 72  # as `eyesmol.pictures` renders pages
+_PDF_PIXELS_A_POINT = 300 / 72  # as `eyesmol.image.loading` renders pages
 _MAGIC = {b"%PDF-": ".pdf", b"PK\x03\x04": ".zip"}
 # PDFium may be used by one thread at a time.
 _opening = threading.Lock()

@@ -7,11 +7,11 @@ import random
 import pytest
 
 from data_preprocess.drawing.subject import Subject
-from data_preprocess.invented import Sizes
+from data_preprocess.sources.random_molecules import Sizes
 from detector_training.sheets import label_sheet
 from detector_training.subjects import subject
 from detector_training.words import CHARACTERS, balanced_word, condensed
-from eyesmol.graph import Atom, BondOrder
+from eyesmol.chem.graph import Atom, BondOrder
 
 COUNT = 500
 

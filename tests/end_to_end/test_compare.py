@@ -10,16 +10,13 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
-def compare(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def compare() -> ModuleType:
     """The script as a module."""
-    import importlib
+    import scripts.compare_one_and_two_step
 
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("compare_one_and_two_step")
+    return scripts.compare_one_and_two_step
 
 
 def test_every_kind_sees_as_many_rows_from_the_same_seeds(

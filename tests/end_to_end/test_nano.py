@@ -14,12 +14,13 @@ from rdkit import Chem
 from rdkit.Chem import Draw
 from safetensors import safe_open
 
-from data_preprocess.splits import skeleton, split_of
-from data_preprocess.stream import Drawings
-from eyesmol.answer import read_answer
-from eyesmol.nano import NANO, create_nano, model_folder
-from eyesmol.recognizer import Recognizer
-from eyesmol.scores import same_smiles
+from data_preprocess.build.online import Drawings
+from data_preprocess.dataset.splits import skeleton, split_of
+from eyesmol.answer.text import read_answer
+from eyesmol.evaluation.metrics import same_smiles
+from eyesmol.reader.embedded import NANO, model_folder
+from eyesmol.reader.local import Recognizer
+from nano.model import create_nano
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = Path(model_folder(NANO))
@@ -77,12 +78,12 @@ def test_a_picture_is_read_without_naming_a_model(tmp_path: Path) -> None:
 def train(out: Path, *options: str | Path) -> Path:
     """A piece of a model of some hundred thousand weights, two processes, a few steps."""
     command = [
-        sys.executable, ROOT / "scripts/train_nano.py", "--out", out, "--width", "32",
+        sys.executable, "-m", "nano.train_nano", "--out", out, "--width", "32",
         "--layers", "1", "--rows", '{"most": 5, "mean": 4.0}', "--batch", "2", *options,
         "--", "--logging_steps", "1",
     ]  # fmt: skip
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False,
+        command, capture_output=True, text=True, check=False, cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -119,8 +120,8 @@ def test_torn_files_are_no_beginning(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/nano.tar.000").write_bytes(b"no archive")
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts/train_nano.py", "--out", tmp_path / "out", "--start",
-         tmp_path / "kept"], capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "nano.train_nano", "--out", tmp_path / "out", "--start",
+         tmp_path / "kept"], capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 1
     assert "found 1 parts nano.tar.NNN that make no whole archive" in done.stderr
@@ -136,8 +137,8 @@ def test_a_piece_can_be_wider_but_neither_narrower_nor_deeper(tmp_path: Path) ->
         (["--layers", "2"], "it has 1 layers, and only its width can grow"),
     ):
         done = subprocess.run(
-            [sys.executable, ROOT / "scripts/train_nano.py", "--out", tmp_path / "out", "--start",
-             wide, *shape], capture_output=True, text=True, check=False,
+            [sys.executable, "-m", "nano.train_nano", "--out", tmp_path / "out", "--start",
+             wide, *shape], capture_output=True, text=True, check=False, cwd=ROOT,
         )  # fmt: skip
         assert done.returncode == 1
         assert message in done.stderr
@@ -146,8 +147,8 @@ def test_a_piece_can_be_wider_but_neither_narrower_nor_deeper(tmp_path: Path) ->
 @pytest.mark.parametrize("bad", [["--minutes", "0"], ["--steps", "0"], ["--rows", "{"]])
 def test_wrong_options_are_answered_at_once(bad: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts/train_nano.py", *bad], capture_output=True, text=True,
-        check=False,
+        [sys.executable, "-m", "nano.train_nano", *bad], capture_output=True, text=True,
+        check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 2
     assert bad[0] in done.stderr

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_preprocess.splits import skeleton, split_of
-from eyesmol.gold import load_gold
-from eyesmol.molfile import graph_to_molblock
-from eyesmol.nano import NANO, model_folder
-from eyesmol.recognizer import Recognizer
+from data_preprocess.dataset.splits import skeleton, split_of
+from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.evaluation.gold import load_gold
+from eyesmol.reader.embedded import NANO, model_folder
+from eyesmol.reader.local import Recognizer
 
 ROOT = Path(__file__).resolve().parents[2]
 Walk = Callable[..., subprocess.CompletedProcess[str]]
@@ -29,7 +29,7 @@ def walk() -> Walk:
     """Run the quickstart with options; its output is captured."""
 
     def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, ROOT / "scripts" / "quickstart.py", *options]
+        command = [sys.executable, "-m", "scripts.quickstart", *options]
         return subprocess.run(
             command,
             cwd=ROOT,
@@ -150,7 +150,7 @@ def test_the_notebook_runs_top_to_bottom(
 
 def test_the_users_own_drawings_walk_the_same_road(walk: Walk, tmp_path: Path) -> None:
     """Pictures and molfiles in, predictions out; what is broken is counted, not fatal."""
-    from data_preprocess.render import render
+    from data_preprocess.drawing.render import render
 
     images, molfiles = tmp_path / "images", tmp_path / "molfiles"
     images.mkdir()

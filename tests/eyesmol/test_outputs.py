@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from eyesmol.answer import write_answer
-from eyesmol.chemistry import graph_from_smiles, molblock_to_smiles
-from eyesmol.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.answer.text import write_answer
+from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.smiles import graph_from_smiles, molblock_to_smiles
 from eyesmol.outputs import Journal, OutputError, read_rows, write_as
 from eyesmol.recognition import Recognition
 

@@ -29,8 +29,8 @@ Train = Callable[..., Path]
 @pytest.fixture(scope="session")
 def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Qwen2.5-VL folder of some hundred thousand random weights."""
-    from eyesmol.frame import PixelFrame
-    from eyesmol.nano import create_nano
+    from eyesmol.image.pixel_frame import PixelFrame
+    from nano.model import create_nano
 
     folder = tmp_path_factory.mktemp("models") / "nano"
     return create_nano(folder, width=32, layers=2, frame=PixelFrame(56 * 56, 56 * 56))

@@ -257,7 +257,7 @@ def test_wrong_base_and_wrong_order_are_refused(
     nano: Path, data: Path, train: Train, first: Path, second: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
-    from eyesmol.nano import create_nano
+    from nano.model import create_nano
 
     create_nano(other, width=32, layers=2, seed=1)
     for folders, base, words in (

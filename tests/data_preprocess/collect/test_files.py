@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data_preprocess.collect import files
 from data_preprocess.collect.files import sdf_records, table_rows, text_lines
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 BLOCK = "\n  x\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0       0.0       0.0 C\nM  END\n"
 _line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1).filter(

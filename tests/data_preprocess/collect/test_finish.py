@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from data_preprocess.catalogue import Compound
+from data_preprocess.catalogue.compounds import Compound
 from data_preprocess.collect import finish
 from data_preprocess.collect.finish import Drop, plain_text, settle
 from data_preprocess.collect.notes import choose

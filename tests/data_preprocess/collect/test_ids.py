@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_preprocess.collect.ids import CHEBI, PUBCHEM, read_ids
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 _number = st.integers(1, 999_999_999)
 

@@ -16,7 +16,7 @@ import pytest
 from rdkit import Chem
 
 from data_preprocess.__main__ import main
-from data_preprocess.catalogue import Compound, read_catalogue, read_file
+from data_preprocess.catalogue.compounds import Compound, read_catalogue, read_file
 
 ROOT = Path(__file__).resolve().parents[3]
 # No waiting where the service does not ask for it.

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from data_preprocess.catalogue import CATALOGUE, read_catalogue, read_file
+from data_preprocess.catalogue.compounds import CATALOGUE, read_catalogue, read_file
 from data_preprocess.collect.uspto import collect
-from data_preprocess.sources import InputError
-from eyesmol.chemistry import graph_from_smiles
-from eyesmol.molfile import graph_to_molblock, parse_molblock
+from eyesmol.chem.molfile import graph_to_molblock, parse_molblock
+from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.exceptions import InputError
 
 HEADER = ["file_path", "mol_path", "raw_SMILES", "SMILES", "node_coords", "edges"]
 TABLE = "uspto_mol/train_680k.csv"

@@ -23,7 +23,7 @@ from data_preprocess.collect.web import (
     retry_after,
     worst_status,
 )
-from data_preprocess.sources import InputError
+from eyesmol.exceptions import InputError
 
 STATUSES = ["Green", "Yellow", "Red", "Black"]
 QUICK = Manners(per_second=1e5, per_minute=1e5, backoff=0.001, rest=0.01, attempts=3)

@@ -1,0 +1,115 @@
+"""Charts among the molecules: how many, which questions of which chart, and where they stand.
+
+The share of chart rows is the recipe's. All three choices are rules that look at one chart or one
+row at a time, so that neither list is ever in memory.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_preprocess.catalogue.charts import Chart, charts_file, read_charts
+from data_preprocess.dataset.folder import Record
+from data_preprocess.catalogue.row_writer import read_batches
+from eyesmol.exceptions import InputError
+from data_preprocess.sources.files import Filed, file_digest
+from data_preprocess.dataset.splits import number_of
+
+__all__ = ["ChartFolder", "ChartItem", "charts_wanted", "shuffled_in"]
+
+
+@dataclass(frozen=True)
+class ChartItem:
+    """A chart with the questions that are asked about it in this dataset."""
+
+    name: str
+    source: str
+    image: Filed
+    turns: tuple[tuple[str, str], ...]
+    problem: str | None = None  # see `data_preprocess.sources.files.Item`
+
+
+class ChartFolder:
+    """Charts to mix in, as ``collect pixmo`` writes them.
+
+    Raises:
+        InputError: no charts there, or they cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = charts_file(folder).absolute()
+        next(self._charts(), None)  # what is wrong with its columns is said before any work
+
+    def describe(self) -> dict[str, Any]:
+        """For `dataset_info.json`, as a source's."""
+        licences: set[str] = set()
+        with pq.ParquetFile(self._file) as parquet:
+            for batch in read_batches(parquet, ["licence"]):
+                licences.update(batch.column(0).to_pylist())
+        return {
+            "name": self._file.parent.name,
+            "kind": "charts with questions",
+            "items": pq.read_metadata(self._file).num_rows,
+            "licence": "; ".join(sorted(licences)),
+            "licences": sorted(licences),
+            "sha256": file_digest(self._file),
+        }
+
+    def items(self, wanted: int, count: int, seed: int) -> Iterator[ChartItem]:
+        """`wanted` questions, spread evenly over the `count` charts; fewer where they have fewer.
+
+        With more charts than questions every n-th chart is asked one; with fewer, each is asked as
+        many as it takes and has.
+        """
+        for number, chart in enumerate(self._charts()):
+            share = (number + 1) * wanted // count - number * wanted // count
+            rng = random.Random(number_of(f"{seed} chart {chart.id}"))
+            pairs = list(zip(chart.questions, chart.answers, strict=True))
+            chosen = rng.sample(pairs, min(share, len(pairs)))
+            if chosen:
+                image = Filed(self._file.parent, chart.image)
+                yield ChartItem(chart.id, chart.source, image, tuple(chosen))
+
+    def _charts(self) -> Iterator[Chart]:
+        try:
+            yield from read_charts(self._file)
+        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+            raise InputError(
+                f"{self._file}: cannot be read: {error}; expected what `collect pixmo` writes"
+            ) from None
+
+
+def charts_wanted(molecule_rows: int, share: float) -> int:
+    """Chart rows that make up `share` of all rows."""
+    return round(molecule_rows * share / (1 - share))
+
+
+def shuffled_in(
+    molecules: Iterator[Record], charts: Iterator[Record], counts: tuple[int, int], seed: int
+) -> Iterator[Record]:
+    """Two lists as one, each in its own order, every way of laying them together alike likely.
+
+    Args:
+        molecules, charts: records; those that are no rows (drops) pass at once.
+        counts: rows of each.
+        seed: of the shuffle.
+    """
+    rng = random.Random(number_of(f"{seed} shuffle"))
+    left = list(counts)
+    streams = (molecules, charts)
+    while sum(left):
+        which = int(rng.random() * sum(left) >= left[0])
+        for record in streams[which]:
+            yield record
+            if "row" in record:
+                break
+        left[which] -= 1
+    yield from molecules
+    yield from charts

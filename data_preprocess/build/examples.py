@@ -1,0 +1,302 @@
+"""From one item of a source to a picture on the model's grid with its molecule, or to a drop.
+
+Whatever is wrong with one item harms that item alone: the reason is one of a few fixed phrases,
+which the builder counts.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, ImageChops
+from rdkit import Chem
+
+from data_preprocess.build.align_to_ink import PlaceError, place, settle_labels
+from data_preprocess.drawing.render import RenderError, StyleRange, render
+from eyesmol.exceptions import InputError
+from data_preprocess.sources.files import Filed, Item
+from data_preprocess.dataset.splits import number_of
+from eyesmol import MolGraph
+from eyesmol.chem.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
+from eyesmol.chem.smiles import (
+    canonical_smiles,
+    graph_from_smiles,
+    graph_to_smiles,
+    molblock_to_smiles,
+)
+from eyesmol.image.loading import load_picture
+from eyesmol.image.pixel_frame import PixelFrame, on_white
+
+__all__ = [
+    "Drop",
+    "Example",
+    "Molecule",
+    "fitted",
+    "is_drawn",
+    "laid_out",
+    "molecule_in",
+    "molecule_of",
+    "opened",
+    "pictured",
+    "save",
+]
+
+_EDGE = 0.02  # an atom this share of the picture's side outside is at a cropped edge, not misplaced
+_MOST_PIXELS = 60_000_000  # A4 at 600 dots an inch has 35 million
+_PLACED_PIXELS = 4_000_000  # what the fit needs grows with them, and finds nothing more there
+
+
+class Drop(Exception):
+    """This item becomes no row; the message is the reason, one of a few fixed phrases."""
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """What an item says is drawn: canonical SMILES, and the graph where a molfile gives one.
+
+    The graph is in molfile coordinates, y up.
+    """
+
+    smiles: str
+    graph: MolGraph | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture with its molecule; the graph, where there is one, is in the picture's pixels.
+
+    The image is None in a dataset without pictures.
+    """
+
+    image: Image.Image | None
+    graph: MolGraph | None
+    smiles: str
+
+
+def is_drawn(item: Item, *, draw: bool) -> bool:
+    """Whether an item's picture is drawn from its SMILES: it has none, or `draw` says so."""
+    return item.smiles is not None and (draw or item.image is None)
+
+
+def molecule_of(item: Item, *, draw: bool) -> Molecule:
+    """The molecule of an item; its picture is not opened.
+
+    Raises:
+        Drop: there is none, or RDKit refuses it.
+    """
+    if item.molfile is None or is_drawn(item, draw=draw):
+        if item.smiles is None:
+            raise Drop("missing molfile")
+        smiles = canonical_smiles(item.smiles)
+        if not smiles:
+            raise Drop("RDKit cannot read the SMILES")
+        return Molecule(smiles)
+    if item.image is None:
+        raise Drop("missing image")
+    return molecule_in(item.molfile, item.name)
+
+
+def molecule_in(molfile: Path | str, name: str) -> Molecule:
+    """The molecule of a molfile, given as its path or as the molblock itself.
+
+    Raises:
+        Drop: there is none, or RDKit refuses it.
+    """
+    try:
+        block = read_molblock(molfile) if isinstance(molfile, Path) else molfile
+    except MolfileError:
+        raise Drop("empty molfile") from None
+    except OSError:
+        raise Drop("unreadable molfile") from None
+    try:
+        mol = block_to_mol(block, sanitize=False, source=name)
+    except MolfileError:
+        raise Drop("RDKit cannot parse the molfile") from None
+    if not mol.GetNumAtoms():
+        raise Drop("molfile without atoms")
+    graph = mol_to_graph(mol)
+    if not all(math.isfinite(atom.x) and math.isfinite(atom.y) for atom in graph.atoms):
+        raise Drop("no usable coordinates in the molfile")
+    try:
+        smiles = _open_smiles(mol, graph) or molblock_to_smiles(block, source=name, mol=mol)
+    except MolfileError:
+        raise Drop("RDKit cannot sanitise the molecule") from None
+    return Molecule(smiles, graph)
+
+
+def _open_smiles(mol: Chem.Mol, graph: MolGraph) -> str | None:
+    """The SMILES with ``*`` for labels such as X, Q or NHR7; None where there are none.
+
+    A molfile holds such a label as an alias of a carbon atom, so RDKit's own SMILES would say
+    methyl where the picture says X: one in twelve of the CLEF molfiles. (The hidden atoms of an
+    abbreviation S-group are right; only an alias has nothing behind it.)
+    """
+    atoms = map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))
+    if not any(atom.HasProp("molFileAlias") for atom in atoms):
+        return None
+    smiles, problems = graph_to_smiles(graph.transformed(1, 0, 0, flip=True))
+    return smiles if problems else None
+
+
+def pictured(
+    item: Item,
+    molecule: Molecule,
+    *,
+    task: Literal["cot", "instruction"],
+    draw: bool,
+    size: tuple[int, int],
+    seed: int,
+    style: StyleRange = "clean",
+) -> Example:
+    """The picture of an item, with the molecule placed on it where `task` asks for places.
+
+    Args:
+        item, molecule: the second as `molecule_of` gave it.
+        task: only the chain of thought says where an atom is.
+        draw: see `is_drawn`.
+        size: of drawn pictures, in pixels.
+        seed: of drawing styles.
+        style: of drawn pictures.
+
+    Raises:
+        Drop: the picture cannot be opened or drawn, or the molecule cannot be placed on it.
+    """
+    if is_drawn(item, draw=draw):
+        # What a source says of its molecule is not true of one with R groups.
+        return _drawn(item, size, seed, style, r_groups=task == "cot")
+    assert item.image is not None, "molecule_of lets no item through that has nothing to show"
+    if task == "cot" and molecule.graph is None:
+        raise Drop("a picture without a molfile, so no places (--draw draws it anew)")
+    image = opened(item.image)
+    if task == "instruction" or molecule.graph is None:
+        return Example(image, None, molecule.smiles)
+    try:
+        fit = place(image, molecule.graph)
+        if fit.problem:
+            raise Drop(fit.problem)
+        placed = settle_labels(image, fit.apply(molecule.graph))
+    except PlaceError as error:
+        raise Drop(error.reason) from None
+    return Example(image, placed, molecule.smiles)
+
+
+def _drawn(
+    item: Item, size: tuple[int, int], seed: int, style: StyleRange, *, r_groups: bool
+) -> Example:
+    assert item.smiles is not None
+    # By seed and name alone: cot and instruction sets of one seed show the same pictures.
+    try:
+        number = number_of(f"{seed} style {item.name}")
+        drawing = render(item.smiles, size, seed=number, look=style, r_groups=r_groups)
+    except RenderError as error:
+        raise Drop(error.reason) from None
+    return Example(drawing.image, drawing.graph, drawing.smiles)
+
+
+def opened(picture: Path | Filed) -> Image.Image:
+    """A picture of any mode, upright, and no larger than a fit can take.
+
+    Raises:
+        Drop: it is missing, broken or larger than anything that is scanned.
+    """
+    data = _bytes_of(picture)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as header:
+                if header.width * header.height > _MOST_PIXELS:
+                    raise Drop("picture of too many pixels")
+            image = load_picture(data)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Drop("picture of too many pixels") from None
+    except (Drop, MemoryError):
+        raise
+    except Exception:  # a broken picture makes Pillow raise many kinds
+        raise Drop("unreadable image") from None
+    pixels = image.width * image.height
+    if pixels <= _PLACED_PIXELS:
+        return image
+    return on_white(image).reduce(math.ceil(math.sqrt(pixels / _PLACED_PIXELS)))
+
+
+def _bytes_of(picture: Path | Filed) -> bytes:
+    try:
+        if isinstance(picture, Path):
+            return picture.read_bytes()
+        from data_preprocess.catalogue.compounds import read_file  # needs pyarrow, and folders do not
+
+        return read_file(picture.folder, picture.reference)
+    except InputError:
+        raise Drop("picture outside the catalogue's folder") from None
+    except zipfile.BadZipFile:
+        raise Drop("broken archive") from None
+    except FileNotFoundError:
+        raise Drop("missing image") from None
+    except (OSError, EOFError, zipfile.LargeZipFile, NotImplementedError, RuntimeError, zlib.error):
+        # The archive's member is cut off, encrypted or packed in a way that Python does not know.
+        raise Drop("unreadable image") from None
+
+
+def fitted(example: Example, frame: PixelFrame) -> Example:
+    """The picture at the model's size, the graph in its pixels.
+
+    Raises:
+        Drop: the picture has no place in the frame, or an atom none in the picture.
+    """
+    assert example.image is not None
+    width, height = example.image.size
+    try:
+        image = frame.fit(example.image)
+    except ValueError:
+        raise Drop("picture too long and thin for the frame") from None
+    if example.graph is None:
+        return Example(image, None, example.smiles)
+    # The grid rounds both sides on their own, so the two scales differ a little.
+    graph = example.graph.placed(
+        (_inside(atom.x / width, image.width), _inside(atom.y / height, image.height))
+        for atom in example.graph.atoms
+    )
+    return Example(image, graph, example.smiles)
+
+
+def laid_out(molecule: Molecule, frame: PixelFrame) -> Example:
+    """The molecule without a picture, stretched over the largest square that the frame holds.
+
+    For rows of text alone: the counts, the drops and the lengths of the answers are known in
+    minutes, before the pictures are fitted and written.
+    """
+    graph = molecule.graph or graph_from_smiles(molecule.smiles)
+    side = math.isqrt(frame.max_pixels)
+    left, low = min(a.x for a in graph.atoms), min(a.y for a in graph.atoms)
+    wide = max(max(a.x for a in graph.atoms) - left, max(a.y for a in graph.atoms) - low)
+    scale = (side - 1) / wide if wide else 1.0
+    return Example(
+        None, graph.transformed(scale, -left * scale, side - 1 + low * scale, flip=True),
+        molecule.smiles,
+    )  # fmt: skip
+
+
+def _inside(share: float, side: int) -> float:
+    if not -_EDGE <= share <= 1 + _EDGE:
+        raise Drop("atom outside the picture")
+    return min(max(share * side, 0.0), side - 1.0)
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """As a PNG, under a temporary name first; grey where it is grey."""
+    red, green, blue = image.split()
+    if not ImageChops.difference(red, green).getbbox() and not (
+        ImageChops.difference(red, blue).getbbox()
+    ):
+        image = red
+    temporary = path.with_suffix(".tmp")
+    # Level 9 makes a drawing 6 % smaller and takes six times as long.
+    image.save(temporary, format="PNG", compress_level=6)
+    temporary.replace(path)

@@ -1,0 +1,211 @@
+"""The rows of one part: items in, pictures and a file of records out, in whatever process.
+
+A record is what `data_preprocess.dataset.folder` streams into the lists: a row with its split, or a drop
+with its reason. It carries the molecule's skeleton (``key``) where the molecule was readable.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.build.examples import (
+    Drop,
+    Example,
+    Molecule,
+    fitted,
+    is_drawn,
+    laid_out,
+    molecule_of,
+    opened,
+    pictured,
+    save,
+)
+from data_preprocess.build.exclude import excluded_in
+from data_preprocess.recipes import Subject
+from data_preprocess.build.settings import Settings
+from data_preprocess.sources.files import Item
+from data_preprocess.dataset.splits import number_of, skeleton, split_of
+from data_preprocess.tasks import Turn, cot_turn
+from eyesmol.chem.smiles import graph_to_smiles
+
+if TYPE_CHECKING:
+    from data_preprocess.build.chart_mixing import ChartItem
+
+__all__ = ["Job", "build_part"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One part for one process; small and picklable.
+
+    Attributes:
+        number: of the part; its pictures lie in a folder of this name.
+        items: what goes in.
+        settings: of the dataset.
+        out: the dataset folder.
+        path: of the file of records.
+        excluded: the file of skeletons that become no row; None for none.
+    """
+
+    number: int
+    items: tuple[Item | ChartItem, ...]
+    settings: Settings
+    out: Path
+    path: Path
+    excluded: Path | None = None
+
+
+def build_part(job: Job) -> int:
+    """Write a part, unless it is there; returns the number of its items."""
+    if not job.path.exists():
+        folder = Path("images") / f"{job.number:06d}"
+        if job.settings.pictures:
+            (job.out / folder).mkdir(parents=True, exist_ok=True)
+        write_part(job.path, [r for item in job.items for r in _records(item, folder, job)])
+    return len(job.items)
+
+
+def _records(item: Item | ChartItem, folder: Path, job: Job) -> Iterator[Record]:
+    """The rows of an item, or its drop."""
+    about: dict[str, Any] = {}
+    try:
+        if item.problem:
+            raise Drop(item.problem)
+        if isinstance(item, Item):
+            yield from _molecule_rows(item, folder, job, about)
+        else:
+            yield from _chart_rows(item, folder, job)
+    except Drop as drop:
+        yield {"drop": str(drop), "name": _shown(item), **about}
+
+
+def _shown(item: Item | ChartItem) -> str:
+    """An item as an example of a drop: its file, or the row and the SMILES of its list."""
+    if not isinstance(item, Item):
+        return item.name
+    file = item.image or item.molfile
+    if isinstance(file, Path):
+        return file.name
+    return item.name if file else f"{item.name} {item.smiles}"
+
+
+def _molecule_rows(item: Item, folder: Path, job: Job, about: dict[str, Any]) -> Iterator[Record]:
+    """The rows of a molecule; `about` is filled with its skeleton and split as they are known."""
+    settings = job.settings
+    molecule = molecule_of(item, draw=settings.draw)
+    key = skeleton(molecule.smiles) or molecule.smiles
+    by = f"group {item.group}" if settings.split_by == "group" and item.group else key
+    about |= {"key": key, "split": split_of(by, settings.valid, settings.test)}
+    if key in excluded_in(job.excluded):
+        raise Drop("on the exclude list")
+    example = _example(item, molecule, settings)
+    turns = _turns(item, example, settings)
+    if not turns:
+        raise Drop("no question of the recipe fits")
+    if example.graph is not None:
+        about["reads_back"] = _reads_back(example, drawn=molecule.graph is None)
+    image = None
+    if example.image is not None:
+        image = folder / f"{item.name}.png"
+        save(example.image, job.out / image)
+    for row_id, turn in zip(_row_ids(item.name, turns, settings), turns, strict=True):
+        yield {**about, "row": _row(row_id, image, turn, item.source)}
+
+
+def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
+    if not settings.pictures:
+        if settings.task == "instruction":
+            return Example(None, None, molecule.smiles)
+        return laid_out(molecule, settings.frame)
+    example = pictured(
+        item,
+        molecule,
+        task=settings.task,
+        draw=settings.draw,
+        size=settings.size,
+        style=settings.style,
+        seed=settings.seed,
+    )
+    return fitted(example, settings.frame)
+
+
+def _turns(item: Item, example: Example, settings: Settings) -> list[Turn]:
+    if settings.recipe is None:
+        assert example.graph is not None, "the chain of thought is always placed"
+        return [cot_turn(example.graph, example.smiles, settings.form)]
+    rng = random.Random(number_of(f"{settings.seed} questions {item.name}"))
+    shows_own = settings.pictures and not is_drawn(item, draw=settings.draw)
+    subject = Subject(
+        example.smiles,
+        name=item.title,
+        description=item.description,
+        # A drawing of ours does not look as the source's picture was described.
+        visual_description=item.visual_description if shows_own else None,
+    )
+    return settings.recipe.turns(subject, rng)
+
+
+def _row_ids(name: str, turns: list[Turn], settings: Settings) -> Iterator[str]:
+    """The item's name, with the task where there are several; a task's second row is ``~2``."""
+    if settings.recipe is None:
+        yield name
+        return
+    seen: Counter[str] = Counter()
+    for turn in turns:
+        seen[turn.task] += 1
+        again = f"~{seen[turn.task]}" if seen[turn.task] > 1 else ""
+        yield f"{name}-{turn.task}{again}"
+
+
+def _chart_rows(chart: ChartItem, folder: Path, job: Job) -> Iterator[Record]:
+    settings = job.settings
+    split = split_of(f"chart {chart.name}", settings.valid, settings.test)
+    image = None
+    if settings.pictures:
+        image = folder / f"{chart.name}.png"
+        example = fitted(Example(opened(chart.image), None, ""), settings.frame)
+        assert example.image is not None
+        save(example.image, job.out / image)
+    for number, (question, answer) in enumerate(chart.turns, start=1):
+        row = _row(f"{chart.name}-chart~{number}", image, Turn("chart", question, answer),
+                   chart.source)  # fmt: skip
+        yield {"split": split, "row": row}
+
+
+def _row(row_id: str, image: Path | None, turn: Turn, source: str) -> dict[str, Any]:
+    question = f"<image>\n{turn.question}" if image else turn.question
+    return {
+        "id": row_id,
+        **({"image": image.as_posix()} if image else {}),
+        "conversations": [
+            {"from": "human", "value": question},
+            {"from": "gpt", "value": turn.answer},
+        ],
+        "source": source,
+        "task": turn.task,
+    }
+
+
+def _reads_back(example: Example, *, drawn: bool) -> str:
+    """Whether the graph of an answer says the same as its SMILES.
+
+    Raises:
+        Drop: it does not. Some public molfiles hide other atoms behind a label than it stands for
+            (an isocyanide behind NC), and in whole pixels a crowded cage may turn inside out. One
+            answer cannot be true to both.
+    """
+    assert example.graph is not None
+    found, problems = graph_to_smiles(example.graph.rounded())
+    if found == example.smiles:
+        return "same"
+    if problems and found is not None:
+        return "unknown label"
+    if drawn:
+        raise Drop("in whole pixels it is another molecule")
+    raise Drop("the molfile contradicts its own labels")

@@ -1,0 +1,1 @@
+"""Catalogues of compounds and of charts: Parquet tables with images beside them."""

@@ -1,0 +1,180 @@
+"""The dataset folder: parts while it is being built, one JSON list a split when it is done.
+
+A build is cut into parts. A part is one JSON Lines file under ``parts/``, moved into place only
+when its pictures are written, so a build that was killed goes on after the last whole part. When
+all parts are there they are streamed into the lists; ``dataset_info.json`` comes last and means:
+finished.
+
+A record of a part is ``{"split": ..., "row": {...}}`` or ``{"drop": reason, "name": file}``. Where
+they are known, the molecule's skeleton stands under ``key``, and how a row's graph reads back under
+``reads_back``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from data_preprocess.dataset.splits import SPLITS
+from eyesmol.exceptions import InputError
+
+__all__ = ["SPLITS", "Parts", "Record", "write_json", "write_lists", "write_part"]
+
+_EXAMPLES = 5  # file names kept for each drop reason
+
+Record = dict[str, Any]
+
+
+class Parts:
+    """The parts of one build, and the settings that they were made with.
+
+    Args:
+        folder: the dataset folder.
+        made_with: everything that decides what the rows are, as JSON; it stands in
+            `dataset_info.json` under the same keys. Parts made otherwise are refused.
+    """
+
+    def __init__(self, folder: Path, made_with: dict[str, Any]) -> None:
+        self._folder, self._made_with = folder, made_with
+        self._parts = folder / "parts"
+
+    @property
+    def folder(self) -> Path:
+        """Where the parts lie, and scratch files of the build."""
+        return self._parts
+
+    def finished(self) -> dict[str, Any] | None:
+        """The `dataset_info.json` of a finished dataset with these settings, None if unfinished.
+
+        Raises:
+            InputError: the folder holds, finished or not, a dataset built with other settings.
+        """
+        for path in self._marks():
+            if not path.exists():
+                continue
+            found = json.loads(path.read_text(encoding="utf-8"))
+            self._check_same(path, found)
+            return found if path.name == "dataset_info.json" else None
+        return None
+
+    def _check_same(self, path: Path, found: dict[str, Any]) -> None:
+        other = []
+        for key, wanted in self._made_with.items():
+            if isinstance(wanted, dict) and isinstance(found.get(key), dict):
+                other += [f"{key}.{k}" for k in wanted if wanted[k] != found[key].get(k)]
+            elif wanted != found.get(key):
+                other.append(key)
+        if other:
+            raise InputError(
+                f"{path}: begun with other values of {', '.join(other)}; choose another --out, or "
+                "give --overwrite to build it anew"
+            )
+
+    def _marks(self) -> tuple[Path, Path]:
+        """The files that show that a build made this folder: finished, and begun."""
+        return self._folder / "dataset_info.json", self._parts / "made_with.json"
+
+    def begin(self) -> None:
+        """Make the folders and note the settings.
+
+        Raises:
+            InputError: the folder is a file, or has pictures that no build put there.
+        """
+        if self._folder.exists() and not self._folder.is_dir():
+            raise InputError(f"{self._folder}: found a file; expected a folder, or nothing yet")
+        # A later --overwrite would take them for its own.
+        if (self._folder / "images").exists() and not any(mark.exists() for mark in self._marks()):
+            raise InputError(
+                f"{self._folder}: holds an images folder that no build made; choose another --out"
+            )
+        self._parts.mkdir(parents=True, exist_ok=True)
+        write_json(self._parts / "made_with.json", self._made_with)
+
+    def clear(self) -> None:
+        """Remove what an earlier build wrote, and nothing else."""
+        if not any(mark.exists() for mark in self._marks()):
+            return
+        for name in ("dataset_info.json", *(f"{split}.json" for split in SPLITS)):
+            (self._folder / name).unlink(missing_ok=True)
+        for folder in (self._parts, self._folder / "images"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove the parts of a finished dataset."""
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+    def path(self, number: int) -> Path:
+        """Where the records of a part lie once it is whole."""
+        return self._parts / f"{number:06d}.jsonl"
+
+    def records(self, numbers: Iterable[int]) -> Iterator[Record]:
+        """All records of these parts, one at a time."""
+        for number in numbers:
+            with self.path(number).open(encoding="utf-8") as file:
+                yield from map(json.loads, file)
+
+
+def write_part(path: Path, records: list[Record]) -> None:
+    """Write the records of a part under a temporary name and move them into place."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(
+        "".join(f"{_dumps(record)}\n" for record in records), encoding="utf-8", newline="\n"
+    )
+    temporary.replace(path)
+
+
+def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
+    """Stream records into ``train.json``, ``valid.json`` and ``test.json``, one row a line.
+
+    Returns:
+        What was counted: `splits`, `tasks`, `drops` and `reads_back` of `dataset_info.json`.
+    """
+    counts: Counter[str] = Counter()
+    tasks: Counter[str] = Counter()
+    reads_back: Counter[str] = Counter()
+    drops: dict[str, dict[str, Any]] = {}
+    with ExitStack() as stack:
+        files = {
+            split: stack.enter_context(
+                (folder / f"{split}.json.tmp").open("w", encoding="utf-8", newline="\n")
+            )
+            for split in SPLITS
+        }
+        for record in records:
+            if "drop" in record:
+                drop = drops.setdefault(record["drop"], {"count": 0, "examples": []})
+                drop["count"] += 1
+                drop["examples"] += [record["name"]] if drop["count"] <= _EXAMPLES else []
+            else:
+                if "reads_back" in record:
+                    reads_back[record["reads_back"]] += 1
+                split = record["split"]
+                files[split].write(("[\n" if not counts[split] else ",\n") + _dumps(record["row"]))
+                counts[split] += 1
+                tasks[record["row"]["task"]] += 1
+        for split, file in files.items():
+            file.write("\n]\n" if counts[split] else "[]\n")
+    for split in SPLITS:
+        (folder / f"{split}.json.tmp").replace(folder / f"{split}.json")
+    return {
+        "splits": {split: counts[split] for split in SPLITS},
+        "tasks": dict(sorted(tasks.items())),
+        "drops": dict(sorted(drops.items())),
+        "reads_back": dict(sorted(reads_back.items())),
+    }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON under a temporary name and move it into place."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""The published EyesMol dataset, brought into this project's form."""

@@ -1,0 +1,1 @@
+"""Where molecules come from: files, the enumeration of small ones, random ones."""

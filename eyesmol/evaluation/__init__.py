@@ -1,0 +1,1 @@
+"""How well a reader reads: gold, predictions, metrics, error analysis, reports, rewards."""

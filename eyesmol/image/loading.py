@@ -1,0 +1,302 @@
+"""Pictures from wherever they are: files, folders, pages of TIFF and PDF, zips, bytes, arrays.
+
+Each page and each member is a picture of its own, named after its place: ``scan.tif#2`` is the
+second page, ``drawings.zip/a.png`` a member, ``scan.tif#2@90,80,410,300`` the part of that page
+from (90, 80) to (410, 300). They are listed first, which opens nothing but archives and documents,
+and loaded one at a time, so that one bad picture harms no other.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sqlite3
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+__all__ = [
+    "IMAGE_ENDINGS",
+    "Box",
+    "PictureError",
+    "Source",
+    "box_of",
+    "list_pictures",
+    "load_picture",
+    "page_of",
+    "part_of",
+]
+
+IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+_MANY_PAGES = {".tif", ".tiff"}
+_PDF_DPI = 300  # what structures in patents are scanned at
+_MOST_BYTES = 256 << 20  # of one member of an archive, unpacked
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two not inside
+
+# A path, or a picture in memory: PIL, an encoded file, or an array [H, W] or [H, W, 1 to 4].
+Source = str | Path | Image.Image | bytes | npt.NDArray[Any]
+
+
+class PictureError(Exception):
+    """A folder, archive or document that holds no picture; says what was expected."""
+
+
+_PART = re.compile(r"(.+)@(\d+,\d+,\d+,\d+)", re.DOTALL)
+
+
+def _as_box(text: str) -> Box:
+    left, top, right, bottom = map(int, text.split(","))
+    return left, top, right, bottom
+
+
+def part_of(name: str, box: Box) -> str:
+    """The name of a part of a picture: left, top, right, bottom in its pixels."""
+    return f"{name}@{','.join(map(str, box))}"
+
+
+def box_of(name: str) -> Box | None:
+    """The part that a name names."""
+    return _Place.of(name).box
+
+
+def page_of(name: str) -> int | None:
+    """The page that a name names, from 1."""
+    return _Place.of(name).page or None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a picture lies: a file, perhaps a member of it, a page (from 1), a part of that."""
+
+    file: Path
+    member: str = ""
+    page: int = 0
+    box: Box | None = None
+
+    @classmethod
+    def of(cls, name: str) -> _Place:
+        """From a name as `list_pictures` gives it; a file that is really called so comes first."""
+        page, box = 0, None
+        if not Path(name).exists():
+            if match := _PART.fullmatch(name):
+                name, box = match[1], _as_box(match[2])
+            stem, mark, number = name.rpartition("#")
+            if mark and number.isdigit():
+                name, page = stem, int(number)
+            for archive in Path(name).parents:
+                if archive.suffix.lower() == ".zip" and archive.is_file():
+                    member = Path(name).relative_to(archive).as_posix()
+                    return cls(archive, member, page, box)
+        return cls(Path(name), "", page, box)
+
+
+def list_pictures(name: str | Path) -> Iterator[str]:
+    """Names of all pictures in a file, a folder (sorted, and its folders too) or a zip archive.
+
+    A file that cannot be opened is listed by its own name; `load_picture` will then say why.
+
+    Raises:
+        PictureError: a folder or an archive without a picture.
+    """
+    path = Path(name)
+    if not path.is_dir():
+        yield from _in_file(path)
+        return
+    is_empty = True
+    for file in _files(path):
+        is_empty = False
+        try:
+            yield from _in_file(file)
+        except PictureError:
+            yield str(file)  # becomes a row with its error
+    if is_empty:
+        raise PictureError(f"{path}: no picture in this folder; expected {_expected()}")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files in a folder that may hold pictures, in the order of their paths.
+
+    A database without a name lies on the disk, and goes with its connection: the names of a
+    million files take no memory.
+    """
+    with closing(sqlite3.connect("")) as names:
+        names.execute("CREATE TABLE entries (name BLOB, is_folder INTEGER)")
+        try:
+            names.executemany("INSERT INTO entries VALUES (?, ?)", _entries(folder))
+        except OSError:
+            yield folder  # loading it will say why
+            return
+        for name, is_folder in names.execute("SELECT * FROM entries ORDER BY name"):
+            path = folder / os.fsdecode(name)
+            if is_folder:
+                yield from _files(path)
+            else:
+                yield path
+
+
+def _entries(folder: Path) -> Iterator[tuple[bytes, bool]]:
+    """Names of what is of interest in a folder, and whether it is a folder; in no order."""
+    endings = tuple(IMAGE_ENDINGS | {".pdf", ".zip"})
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder or (entry.name.lower().endswith(endings) and entry.is_file()):
+                yield os.fsencode(entry.name), is_folder
+
+
+def _expected() -> str:
+    return ", ".join(sorted(IMAGE_ENDINGS))
+
+
+def _in_file(path: Path) -> Iterator[str]:
+    ending = path.suffix.lower()
+    if ending == ".zip" and path.is_file():
+        yield from _members(path)
+    elif ending in _MANY_PAGES or ending == ".pdf":
+        yield from _pages(path)
+    else:
+        yield str(path)
+
+
+def _members(path: Path) -> Iterator[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(entry.filename for entry in archive.infolist() if not entry.is_dir())
+    except (OSError, zipfile.BadZipFile):
+        yield str(path)
+        return
+    pictures = [
+        name for name in names
+        if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS and "__MACOSX" not in name
+    ]  # fmt: skip
+    if not pictures:
+        raise PictureError(f"{path}: no picture in this archive; expected {_expected()}")
+    for member in pictures:
+        yield f"{path}/{member}"
+
+
+def _pages(path: Path) -> Iterator[str]:
+    """A name for each page; of a file with one page, or that cannot be opened, its own."""
+    try:
+        if path.suffix.lower() == ".pdf":
+            with _pdf(path) as document:
+                count = len(document)
+        else:
+            with Image.open(path) as image:
+                count = getattr(image, "n_frames", 1)
+    # A broken file makes the libraries raise many kinds; loading will say which.
+    except Exception:
+        count = 1
+    yield from (f"{path}#{page}" for page in range(1, count + 1)) if count > 1 else (str(path),)
+
+
+def load_picture(source: Source) -> Image.Image:
+    """The picture, turned upright where its EXIF says that the camera was not.
+
+    Args:
+        source: a name of `list_pictures`, a path, an encoded file as bytes, an array (grey, or
+            colours last; 8 bit, or floats 0 to 1), or a PIL image.
+
+    Raises:
+        Exception: whatever Pillow or the archive raises; the sort depends on what is broken.
+    """
+    if isinstance(source, Image.Image):
+        image = source
+    elif isinstance(source, bytes):
+        image = _opened(io.BytesIO(source))
+    elif isinstance(source, np.ndarray):
+        image = _from_array(source)
+    else:
+        place = _Place.of(str(source))
+        if place.box:
+            # A page has many parts, which are read in turn.
+            whole = _whole_page(str(place.file), place.member, place.page)
+            left, top, right, bottom = place.box
+            if not (left < right <= whole.width and top < bottom <= whole.height):
+                raise ValueError(
+                    f"part {place.box} of a picture of {whole.width} x {whole.height} pixels"
+                )
+            return whole.crop(place.box)
+        image = _from_place(place)
+    return ImageOps.exif_transpose(image)
+
+
+@lru_cache(maxsize=2)
+def _whole_page(file: str, member: str, page: int) -> Image.Image:
+    return ImageOps.exif_transpose(_from_place(_Place(Path(file), member, page)))
+
+
+def _opened(file: Any, page: int = 0) -> Image.Image:
+    with Image.open(file) as image:
+        image.seek(max(page - 1, 0))
+        image.load()
+        # A copy: a frame of a file that is closed cannot be asked for its tags.
+        return image.copy()
+
+
+def _from_array(array: npt.NDArray[Any]) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] > 4):
+        raise ValueError(
+            f"an array of shape {array.shape}; expected [height, width] or [height, width, colours]"
+        )
+    if np.issubdtype(array.dtype, np.floating):
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+            raise ValueError("an array of floats that are not all between 0 and 1")
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _from_place(place: _Place) -> Image.Image:
+    if place.member:
+        return _opened(io.BytesIO(_unpacked(place.file, place.member)), place.page)
+    if place.file.suffix.lower() == ".pdf":
+        return _pdf_page(place.file, max(place.page, 1))
+    return _opened(place.file, place.page)
+
+
+def _unpacked(archive: Path, member: str) -> bytes:
+    """A member's bytes, in memory: nothing is written, whatever path the member claims to have."""
+    parts = PurePosixPath(member)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise ValueError("its path leads out of the archive; pack the archive again")
+    with zipfile.ZipFile(archive) as opened:
+        size = opened.getinfo(member).file_size
+        if size > _MOST_BYTES:
+            raise ValueError(f"it unpacks to {size:,} bytes; expected at most {_MOST_BYTES:,}")
+        return opened.read(member)
+
+
+@contextmanager
+def _pdf(path: Path) -> Iterator[Any]:
+    try:
+        pypdfium2 = import_module("pypdfium2")  # optional, so asked for where it is used
+    except ImportError:
+        raise ImportError("PDF needs pypdfium2: pip install 'eyesmol[pdf]'") from None
+    document = pypdfium2.PdfDocument(path)
+    try:
+        yield document
+    finally:
+        document.close()
+
+
+def _pdf_page(path: Path, number: int) -> Image.Image:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    with _pdf(path) as document:
+        page: Image.Image = document[number - 1].render(scale=_PDF_DPI / 72).to_pil()
+        return page

@@ -1,0 +1,87 @@
+"""Pictures that show no drawing of a molecule at first sight: blank, photograph, chart, text.
+
+Only strong evidence counts, because a molecule that is refused is lost, and a picture that is not
+costs a moment. What the model then reads is judged by its confidence.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+
+from eyesmol.image.ink import Mask, Pieces, depth_of, ink_in, rules_of
+from eyesmol.image.segmentation import find_structures
+
+__all__ = ["no_molecule"]
+
+_LONGEST = 800  # pixels; a larger picture is looked at in this size
+_LEAST_INK = 12  # pixels
+_MOST_INK = 0.4  # share of the picture
+_MOST_BETWEEN = 0.3  # at most 0.03 in drawings and scans of patents, 0.6 in photographs
+_FILLED = 0.45  # share of the ink that is deep inside an area, as in the bars of a chart
+_SPECKLED = 0.02  # pieces a pixel, as in noise: a drawing of 100 atoms has fewer than 0.002
+_MANY_LETTERS = 40
+
+
+def no_molecule(image: Image.Image) -> str | None:
+    """Why a picture shows no molecule; None where it may well show one."""
+    shrink = max(1.0, max(image.size) / _LONGEST)
+    size = (max(1, round(image.width / shrink)), max(1, round(image.height / shrink)))
+    small = image if shrink == 1 else image.convert("RGBA").resize(size, Image.Resampling.BOX)
+    depth = depth_of(small)
+    ink = ink_in(depth)
+    share = float(ink.mean())
+    if ink.sum() < _LEAST_INK:
+        return "the picture is blank"
+    if share > _MOST_INK:
+        return f"{share:.0%} of the picture is dark, as in a photograph"
+    if (between := _between(depth)) > _MOST_BETWEEN:
+        return f"{between:.0%} of it is neither paper nor ink, as in a photograph"
+    pieces = Pieces.of(ink)
+    if len(pieces.area) > _SPECKLED * ink.size:
+        return "the picture is noise"
+    if _filled(ink) > _FILLED:
+        return "most of its ink lies in filled areas, as in a chart or a photograph"
+    if _has_axes(ink, pieces):
+        return "it has axes or a frame with lettering, as charts and tables have"
+    if _is_text(image, pieces):
+        return "it holds text and no drawing"
+    return None
+
+
+def _between(depth: npt.NDArray[np.float32]) -> float:
+    """Share of the pixels that are neither paper nor ink."""
+    darkest = float(np.percentile(depth, 99.9))
+    return float(((np.abs(depth) > 0.12 * darkest) & (depth < 0.5 * darkest)).mean())
+
+
+def _filled(ink: Mask) -> float:
+    """Share of the ink that lies further inside it than a stroke or a wedge goes."""
+    deep = max(5.0, 0.02 * max(ink.shape))
+    depth = ndimage.distance_transform_edt(np.pad(ink, 1))
+    # What lies within the same distance of such a place belongs to the area.
+    core = depth > deep
+    if not core.any():
+        return 0.0
+    area = ndimage.distance_transform_edt(~core)[1:-1, 1:-1] <= deep + 1
+    return float((area & ink).sum() / ink.sum())
+
+
+def _has_axes(ink: Mask, pieces: Pieces) -> bool:
+    """True for a line along most of the width and one along most of the height, and lettering."""
+    across, _ = rules_of(ink, round(0.6 * ink.shape[1]))
+    _, down = rules_of(ink, round(0.6 * ink.shape[0]))
+    longest = max(ink.shape)
+    letters = np.maximum(pieces.width, pieces.height) < 0.08 * longest
+    return bool(across.any() and down.any() and letters.sum() >= 8)
+
+
+def _is_text(image: Image.Image, pieces: Pieces) -> bool:
+    """True for many pieces of about one height, and nothing that the finder takes for a drawing."""
+    if len(pieces.area) < _MANY_LETTERS:
+        return False
+    height = np.sort(pieces.height)
+    alike = height[len(height) * 9 // 10] < 4 * max(int(height[len(height) // 4]), 2)
+    return bool(alike) and not find_structures(image)

@@ -1,0 +1,401 @@
+"""The reader: pictures in, molecules out, with any Qwen2.5-VL model folder that EyesMol trained.
+
+The model sees a picture exactly as it did in training: resized by `PixelFrame`, with the prompt of
+`eyesmol.answer.text` in the model's own chat template. Decoding is greedy, in batches, and only
+well-formed answers can come out: see `eyesmol.reader.constrained_decoding`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from codecs import getincrementaldecoder
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    ProcessorMixin,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from eyesmol.answer.confidence import Calibration, TokenTrace
+from eyesmol.answer.text import AnswerForm, prompt
+from eyesmol.image.loading import Source
+from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.base import (
+    MAX_NEW_TOKENS,
+    Decoded,
+    Picture,
+    Reader,
+    RecognizerError,
+    Training,
+    check_folder,
+)
+from eyesmol.reader.constrained_decoding import (
+    AnswerTokens,
+    GrammarGuide,
+    looping_rows,
+    token_bytes,
+)
+from eyesmol.reader.embedded import NANO, model_folder
+from eyesmol.recognition import Recognition
+
+__all__ = ["Recognizer", "RecognizerError"]
+
+# Batches that are looked at together, to put pictures with answers of like length side by side.
+_BATCHES_AHEAD = 8
+# What a conversation in Qwen's format ends with, besides the tokenizer's own end.
+_END_TOKENS = ("<|im_end|>", "<|endoftext|>")
+
+
+class Recognizer(Reader):
+    """A model that reads molecules from pictures.
+
+    ::
+
+        reader = Recognizer.from_pretrained()  # the embedded reader; or "runs/quickstart/merged"
+        for result in reader.recognize(["a.png", "b.png"]):
+            print(result.image, result.smiles, result.confidence)
+
+    Attributes:
+        form: the form of answers that the model is asked for.
+        frame: the pixel budget at which it sees pictures.
+        calibration: makes a probability of the raw confidence; None leaves it raw.
+        looks: how often each picture is read, see `Reader`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        image_processor: Any,
+        *,
+        form: AnswerForm,
+        frame: PixelFrame,
+        calibration: Calibration | None = None,
+        looks: int = 1,
+    ) -> None:
+        """From parts already loaded; `from_pretrained` is the usual way.
+
+        Args:
+            model: a Qwen2-VL or Qwen2.5-VL for conditional generation.
+            tokenizer: its tokenizer, with the chat template.
+            image_processor: its image processor; only cutting and normalising is asked of it.
+            form: the answer form that it was trained on.
+            frame: the pixel frame that it was trained in.
+            calibration: learnt from this model's own answers.
+            looks: how often each picture is read.
+        """
+        super().__init__(form, frame, calibration, looks)
+        self._model, self._tokenizer, self._image_processor = (
+            model.eval(),
+            tokenizer,
+            image_processor,
+        )
+        end_ids = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(_END_TOKENS))]
+        self._end_ids = sorted(
+            {i for i in end_ids if i is not None and i != tokenizer.unk_token_id}
+        )
+        pad = tokenizer.pad_token_id
+        # The checkpoint's own settings (sampling, a repetition penalty) would change the answers.
+        model.generation_config = GenerationConfig(
+            do_sample=False,
+            eos_token_id=self._end_ids,
+            pad_token_id=self._end_ids[0] if pad is None else pad,
+        )
+        content = [{"type": "image"}, {"type": "text", "text": prompt(form)}]
+        self._prompt: str = tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        self._image_token: str = tokenizer.convert_ids_to_tokens(model.config.image_token_id)
+        if self._prompt.count(self._image_token) != 1:
+            raise RecognizerError(
+                f"the chat template puts {self._prompt.count(self._image_token)} image tokens "
+                f"({self._image_token}) into a prompt with one picture; expected 1. Use the "
+                "template of a Qwen2.5-VL instruct model"
+            )
+        self._texts = token_bytes(tokenizer)
+        self._answer_tokens: AnswerTokens | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_name: Path | str = NANO,
+        *,
+        form: AnswerForm | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        calibration: Path | str | None = None,
+        looks: int | None = None,
+    ) -> Recognizer:
+        """Load a model folder, or a model of the Hugging Face hub by its name.
+
+        A ``dataset_info.json`` in the folder says in which pixel frame and answer form the model
+        was trained, and how often it looks at a picture; without one the frame is the image
+        processor's, the form is ``json``, and it looks once.
+
+        Args:
+            path_or_name: a merged model with its tokenizer and processor files; ``nano`` is the
+                small reader that comes with EyesMol.
+            form: the answer form to ask for, whatever the folder says.
+            device: ``cuda`` where there is one, else the CPU.
+            dtype: the checkpoint's own on a GPU, float32 on a CPU.
+            calibration: a file of ``eyesmol calibrate``; the folder's ``calibration.json`` where
+                there is one.
+            looks: how often each picture is read, 1 to 7, whatever the folder says: more looks are
+                right more often and take longer.
+
+        Raises:
+            RecognizerError: no such model, or one that lacks a part; says which.
+            ValueError: a number of looks that there are not.
+        """
+        name = model_folder(path_or_name)
+        check_folder(name)
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        tokenizer, image_processor = _load_processing(name)
+        processor = {key: getattr(image_processor, key)
+                     for key in ("size", "patch_size", "merge_size")}  # fmt: skip
+        known = Training.of(name, processor, form=form, calibration=calibration, looks=looks)
+        model = _load_model(name, dtype or ("auto" if device.type == "cuda" else torch.float32))
+        return cls(
+            model.to(device),
+            tokenizer,
+            image_processor,
+            form=known.form,
+            frame=known.frame,
+            calibration=known.calibration,
+            looks=known.looks,
+        )
+
+    def recognize(
+        self,
+        images: Iterable[Source],
+        *,
+        batch_size: int = 8,
+        max_new_tokens: int | None = None,
+        grammar: bool = True,
+        any_picture: bool = False,
+        min_confidence: float = 0.0,
+    ) -> Iterator[Recognition]:
+        """Read pictures, as `Reader.recognize` says.
+
+        Of eight batches at a time the emptiest pictures are read first, so that those of a batch
+        have answers of about the same length and few wait for the longest. All looks at a picture
+        are in its batch. The grammar also closes an answer that would be cut off.
+        """
+        limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+        if batch_size < 1 or limit < 1:
+            raise ValueError(
+                f"batch_size {batch_size}, max_new_tokens {limit}: expected at least 1 each"
+            )
+        window = batch_size * _BATCHES_AHEAD if batch_size > 1 else 1
+        numbered = enumerate(images)
+        while chunk := list(itertools.islice(numbered, window)):
+            opened = [self._open(source, number, any_picture) for number, source in chunk]
+            results = {n: found for n, found in enumerate(opened) if isinstance(found, Recognition)}
+            pictures = {n: found for n, found in enumerate(opened) if isinstance(found, Picture)}
+            by_length = sorted(pictures, key=lambda n: pictures[n].expected_length)
+            for begin in range(0, len(by_length), batch_size):
+                batch = by_length[begin : begin + batch_size]
+                read = self._recognize_batch([pictures[n] for n in batch], limit, grammar)
+                results.update(zip(batch, read, strict=True))
+            for n in range(len(opened)):
+                yield self._doubted(results[n], min_confidence)
+
+    def _recognize_batch(
+        self, pictures: list[Picture], limit: int, grammar: bool
+    ) -> list[Recognition]:
+        start = time.perf_counter()
+        looks = [look.fitted for picture in pictures for look in picture.looks]
+        answers = iter(self._decode(looks, limit, grammar))
+        seconds = (time.perf_counter() - start) / len(pictures)
+        return [
+            self._recognition(picture, list(itertools.islice(answers, self.looks)), seconds)
+            for picture in pictures
+        ]
+
+    def _decode(
+        self, pictures: list[Image.Image], limit: int, grammar: bool = True
+    ) -> list[Decoded]:
+        """Greedy answers of pictures that are already in the frame."""
+        inputs = self._inputs(pictures)
+        prompt_length = inputs["input_ids"].shape[1]
+        longest = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        if longest:
+            limit = max(1, min(limit, longest - prompt_length))
+        guide, guard = None, _RunawayGuard(prompt_length)
+        if grammar:
+            sizes = [picture.size for picture in pictures]
+            guide = GrammarGuide(self._tokens_of_answers(), sizes, prompt_length, limit)
+        recorder = _ConfidenceRecorder(guide)
+        tokens = self._model.generate(
+            **inputs,
+            max_new_tokens=limit,
+            logits_processor=LogitsProcessorList([recorder]),
+            stopping_criteria=StoppingCriteriaList([] if guide else [guard]),
+        )[:, prompt_length:]
+        log_probabilities = torch.stack(recorder.steps, dim=1)
+        ended = torch.isin(tokens, torch.tensor(self._end_ids, device=tokens.device))
+        decoded = []
+        for row, is_end in enumerate(ended):
+            at_end = bool(is_end.any())
+            length = int(is_end.int().argmax()) if at_end else tokens.shape[1]
+            problems: tuple[str, ...] = ()
+            if guide and row in guide.closed:
+                problems = (f"stopped: {guide.closed[row]}",)
+            elif row in guard.stopped:
+                length = min(length, guard.stopped[row])
+                problems = ("stopped: the answer repeats itself without end",)
+            elif not at_end:
+                problems = (f"stopped: no end of the answer within {limit} tokens",)
+            # The end token counts too: the model says with it that the answer is whole.
+            written = tokens[row, : length + at_end].tolist()
+            decoded.append(self._decoded(written, log_probabilities[row].tolist(), problems))
+        return decoded
+
+    def _decoded(
+        self, tokens: list[int], log_probabilities: list[float], problems: tuple[str, ...]
+    ) -> Decoded:
+        """The text of an answer, and where in it each token ends."""
+        pieces = [self._texts.get(token, b"") for token in tokens]
+        text = b"".join(pieces).decode("utf-8", errors="replace")
+        # Letters that end with each byte; of a letter's bytes it is the last that counts.
+        ends, letters, reader = [], 0, getincrementaldecoder("utf-8")(errors="replace")
+        for piece in pieces:
+            letters += len(reader.decode(piece))
+            ends.append(letters)
+        return Decoded(text, TokenTrace(ends, log_probabilities[: len(tokens)]), problems)
+
+    def _tokens_of_answers(self) -> AnswerTokens:
+        """The grammar over this vocabulary, made once: a moment for Qwen's 151,643 tokens."""
+        if self._answer_tokens is None:
+            self._answer_tokens = AnswerTokens(
+                self._texts,
+                self._end_ids,
+                self.form,
+                self._model.get_output_embeddings().out_features,
+                self._model.device,
+            )
+        return self._answer_tokens
+
+    def _inputs(self, pictures: list[Image.Image]) -> dict[str, torch.Tensor]:
+        """Model inputs: left-padded token ids [B, S] and the patches of all pictures in a row."""
+        # Nothing to resize: the pictures are on the model's grid, in the training's frame.
+        patches = self._image_processor(images=pictures, do_resize=False, return_tensors="pt")
+        merged = self._image_processor.merge_size**2
+        counts = (patches["image_grid_thw"].prod(dim=1) // merged).tolist()
+        texts = [self._prompt.replace(self._image_token, self._image_token * n) for n in counts]
+        tokens = self._tokenizer(
+            texts,
+            padding=True,
+            padding_side="left",
+            add_special_tokens=False,
+            return_tensors="pt",
+        )
+        # Without this one, positions silently fall back to one dimension.
+        is_image = (tokens["input_ids"] == self._model.config.image_token_id).int()
+        inputs = {
+            "input_ids": tokens["input_ids"],
+            "attention_mask": tokens["attention_mask"],
+            "mm_token_type_ids": is_image,
+            "pixel_values": patches["pixel_values"],
+            "image_grid_thw": patches["image_grid_thw"],
+        }
+        return {key: value.to(self._model.device) for key, value in inputs.items()}
+
+
+class _ConfidenceRecorder(LogitsProcessor):
+    """Notes the log-probability of each greedy token, [B] a step, where `output_scores` would keep
+    the whole vocabulary of every step. Under a grammar it is still the model's own, so a token that
+    the grammar forced counts as the surprise that it is."""
+
+    def __init__(self, guide: GrammarGuide | None) -> None:
+        self.steps: list[torch.Tensor] = []
+        self._guide = guide
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        logits = scores.float()
+        allowed = self._guide(input_ids, logits) if self._guide else logits
+        self.steps.append(allowed.amax(dim=-1) - logits.logsumexp(dim=-1))
+        return allowed
+
+
+class _RunawayGuard(StoppingCriteria):
+    """Without a grammar: stops an answer that repeats itself, see `looping_rows`."""
+
+    def __init__(self, prompt_length: int) -> None:
+        self._prompt_length = prompt_length
+        self.stopped: dict[int, int] = {}  # row -> tokens at which it was stopped
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        length = input_ids.shape[1] - self._prompt_length
+        for row in looping_rows(input_ids, length):
+            self.stopped.setdefault(row, length)
+        done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        done[list(self.stopped)] = True
+        return done
+
+
+# ---- the model folder ----
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """transformers raises many kinds of error; each means that this model cannot be used."""
+    try:
+        yield
+    except Exception as error:
+        raise RecognizerError(
+            f"{name}: cannot be loaded as an image-to-text model: {_first_line(error)}. Expected a "
+            "Qwen2.5-VL model folder, as merge_lora_weights.py writes it"
+        ) from error
+
+
+def _load_processing(name: str) -> tuple[Any, Any]:
+    """The tokenizer, with the processor's chat template, and the image processor.
+
+    The stock processor class also wants torchvision, for videos; its parts do not.
+    """
+    with _explained(name):
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        image_processor = AutoImageProcessor.from_pretrained(
+            name, backend="pil", trust_remote_code=False
+        )
+        template = ProcessorMixin.get_processor_dict(name)[0].get("chat_template")
+    tokenizer.chat_template = template or tokenizer.chat_template
+    if not tokenizer.chat_template:
+        raise RecognizerError(
+            f"{name}: found no chat template; expected chat_template.jinja or one in "
+            "tokenizer_config.json. Copy it from the base model"
+        )
+    return tokenizer, image_processor
+
+
+def _load_model(name: str, dtype: torch.dtype | str) -> Any:
+    with _explained(name):
+        model, loading = AutoModelForImageTextToText.from_pretrained(
+            name, dtype=dtype, trust_remote_code=False, output_loading_info=True
+        )
+    # transformers fills what is missing with random weights and a warning.
+    if missing := sorted(loading["missing_keys"]):
+        raise RecognizerError(
+            f"{name}: {len(missing)} weights are missing ({missing[0]}, ...), so it would guess at "
+            "random. Copy the model folder again, or merge it again"
+        )
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), repr(error)).rstrip(".")

@@ -1,0 +1,1 @@
+"""How well nano reads, what it was shown, which shape of it learns best."""

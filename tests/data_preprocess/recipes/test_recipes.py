@@ -1,0 +1,147 @@
+"""Recipes: what a YAML file says is what is asked, and everything that is wrong with it is said."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_preprocess.recipes import RECIPES, Recipe, Subject
+from data_preprocess.tasks import instruction_turns
+from data_preprocess.tasks.table import TASKS
+from data_preprocess.tasks.task import wordings_of
+from eyesmol.exceptions import InputError
+
+ASPIRIN = Subject(
+    "CC(=O)Oc1ccccc1C(=O)O", "aspirin", "A salicylate that relieves pain.", "A ring on the left."
+)
+
+
+def recipe(folder: Path, **values: object) -> Recipe:
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(values), "utf-8")
+    return Recipe.load(path)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_of_the_project_load_and_ask(name: str) -> None:
+    loaded = Recipe.load(name)
+    assert json.loads(json.dumps(loaded.to_dict()))["name"] == name
+    for subject in (ASPIRIN, Subject("CCO"), Subject("[1*]c1ccccc1")):
+        turns = loaded.turns(subject, random.Random(1))
+        assert turns
+        assert turns == loaded.turns(subject, random.Random(1))
+        assert len({turn.task for turn in turns}) == len(turns) <= loaded.questions
+        for turn in turns:
+            assert turn.question.strip()
+            assert turn.answer.strip()
+            assert "{" not in turn.question + turn.answer
+
+
+def test_the_quickstarts_rows_stay_as_they_were() -> None:
+    """Its published figures depend on them."""
+    turns = Recipe.load("short").turns(ASPIRIN, random.Random(7))
+    assert turns == instruction_turns(ASPIRIN.smiles, 4, random.Random(7))
+    rows = instruction_turns("CC(=O)Nc1ccc(O)cc1", 4, random.Random(7))
+    assert [(turn.task, turn.question, turn.answer) for turn in rows] == [
+        (
+            "element_count",
+            "How many carbon atoms are in this molecule? Answer with the number only.",
+            "8",
+        ),
+        ("formula", "Give the molecular formula in Hill order.", "C8H9NO2"),
+        ("rings", "How many rings does this molecule have? Answer with the number only.", "1"),
+        ("smiles", "Translate this drawing into SMILES.", "CC(=O)Nc1ccc(O)cc1"),
+    ]
+
+
+def test_v1_is_the_description_or_computed_facts() -> None:
+    v1 = Recipe.load("v1")
+    for seed in range(5):
+        (turn,) = v1.turns(ASPIRIN, random.Random(seed))
+        assert (turn.task, turn.answer) == ("description", "A salicylate that relieves pain.")
+    (turn,) = v1.turns(Subject("CC(=O)Nc1ccc(O)cc1"), random.Random(0))
+    assert turn.task == "summary"
+    assert turn.answer == (
+        "A molecule with 11 heavy atoms (8 carbon, 1 nitrogen and 2 oxygen) and 1 ring; its "
+        "formula is C8H9NO2. Its functional groups: amide, phenol."
+    )
+
+
+def test_v2_asks_every_task_of_the_project() -> None:
+    tasks = Recipe.load("v2").tasks
+    assert tasks is not None
+    assert set(tasks) == set(TASKS)
+    assert all(len(wordings_of(task)) >= 2 for task in TASKS)
+
+
+def test_weights_decide_how_often_a_task_is_drawn(tmp_path: Path) -> None:
+    mine = recipe(tmp_path, questions=1, tasks={"smiles": 3, "formula": 1})
+    drawn = Counter(mine.turns(ASPIRIN, random.Random(seed))[0].task for seed in range(1_000))
+    assert 680 < drawn["smiles"] < 820  # 750; five standard deviations are 68
+
+
+def test_a_question_that_does_not_fit_makes_room(tmp_path: Path) -> None:
+    mine = recipe(tmp_path, questions=2, tasks={"name": 100, "formula": 1, "smiles": 1})
+    turns = mine.turns(Subject("CCO"), random.Random(0))
+    assert {turn.task for turn in turns} == {"formula", "smiles"}
+    assert (
+        recipe(tmp_path, questions=1, tasks={"name": 1}).turns(Subject("CCO"), random.Random(0))
+        == []
+    )
+
+
+def test_wordings_of_a_recipe_replace_the_projects(tmp_path: Path) -> None:
+    mine = recipe(
+        tmp_path,
+        questions=1,
+        tasks={"element_count": 1},
+        wordings={"element_count": [{"ask": "{element}?", "answer": "{answer} of {element}"}]},
+    )
+    (turn,) = mine.turns(Subject("OCCO"), random.Random(3))
+    assert (turn.question, turn.answer) in {
+        ("carbon?", "2 of carbon"),
+        ("oxygen?", "2 of oxygen"),
+    }
+
+
+def test_all_mistakes_of_a_file_are_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "questions: 0\ncharts: 1\nshuffle: yes\notherwise: poem\n"
+        "tasks: {formula: -1, poem: 2, rings: many}\n"
+        "wordings:\n  formula: [{ask: 'Formula in {colour}?'}, '{', {say: x}]\n"
+        "  element_count: ['How many?']\n  poem: ['?']\n  smiles: none\n",
+        "utf-8",
+    )
+    with pytest.raises(InputError) as error:
+        Recipe.load(path)
+    lines = str(error.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    expected = (
+        "shuffle: no such key", "questions: found 0", "charts: found 1", "otherwise: found 'poem'",
+        "tasks.poem: no such task", "tasks.rings: no such task", "tasks.formula: found -1",
+        "tasks.rings: found 'many'", "wordings.formula[0]: ask: found the fields colour",
+        "wordings.formula[1]: ask: ", "wordings.formula[2]: found",
+        "wordings.element_count[0]: ask: without element", "wordings.poem: no such task",
+        "wordings.smiles: found 'none'",
+    )  # fmt: skip
+    for words in expected:
+        assert any(words in line for line in lines), words
+    assert len(lines) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("tasks: [", "not YAML"), ("", "found nothing"), ("- formula", "expected keys")],
+)
+def test_a_file_that_is_no_recipe(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        Recipe.load(tmp_path / "bad.yaml")
+    with pytest.raises(InputError, match="neither one of short, v1, v2 nor a YAML file"):
+        Recipe.load("v3")

@@ -1,0 +1,130 @@
+"""Pictures come from anywhere, each under a name of its own, and a bad one harms no other."""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eyesmol.image.loading import PictureError, Source, list_pictures, load_picture
+from eyesmol.reader.local import Recognizer
+from nano.model import create_nano
+
+
+def png(width: int = 30, height: int = 20) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (width, height), "white").save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def pages(path: Path, count: int) -> Path:
+    first, *rest = (Image.new("L", (20 + n, 10), "white") for n in range(1, count + 1))
+    first.save(path, save_all=True, append_images=rest)
+    return path
+
+
+def test_pages_and_members_have_names_that_load(tmp_path: Path) -> None:
+    tiff = pages(tmp_path / "scan.tif", 3)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("b/two.png", png(40))
+        archive.writestr("one.PNG", png(50))
+        archive.writestr("notes.txt", "no picture")
+        archive.writestr("__MACOSX/one.png", "no picture either")
+    (tmp_path / "hash#2.png").write_bytes(png(60))
+    names = list(list_pictures(tmp_path))
+    assert [name.removeprefix(f"{tmp_path}/") for name in names] == [
+        "all.zip/b/two.png", "all.zip/one.PNG", "hash#2.png",
+        "scan.tif#1", "scan.tif#2", "scan.tif#3",
+    ]  # fmt: skip
+    assert [load_picture(name).width for name in names] == [40, 50, 60, 21, 22, 23]
+    assert list(list_pictures(pages(tmp_path / "single.tif", 1))) == [str(tmp_path / "single.tif")]
+    assert load_picture(f"{tiff}#2").width == 22
+
+
+def test_a_member_that_leads_outside_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("../outside.png", png())
+        archive.writestr("inside.png", png())
+    outside, inside = list_pictures(tmp_path / "bad.zip")
+    assert load_picture(inside).width == 30
+    with pytest.raises(ValueError, match="leads out of the archive"):
+        load_picture(outside)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.zip"]
+
+
+def test_nothing_to_read_is_said(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    with pytest.raises(PictureError, match="no picture in this archive"):
+        list(list_pictures(tmp_path / "empty.zip"))
+    assert list(list_pictures(tmp_path)) == [str(tmp_path / "empty.zip")]
+    for name in ("broken.zip", "broken.tif", "missing.pdf"):
+        (tmp_path / "broken.zip").write_bytes(b"PK, and no more")
+        assert list(list_pictures(tmp_path / name)) == [str(tmp_path / name)]
+
+
+def test_a_turned_photograph_is_upright(tmp_path: Path) -> None:
+    image, exif = Image.new("RGB", (30, 20), "white"), Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    image.save(tmp_path / "photo.jpg", exif=exif)
+    assert load_picture(tmp_path / "photo.jpg").size == (20, 30)
+
+
+def test_arrays_and_bytes() -> None:
+    grey = np.linspace(0, 255, 600).reshape(20, 30).astype(np.uint8)
+    sources: list[Source] = [
+        grey,
+        grey[:, :, None],
+        np.stack([grey] * 3, axis=2),
+        grey / 255,
+        png(),
+        grey > 9,
+    ]
+    for source in sources:
+        assert load_picture(source).size == (30, 20)
+    assert np.array_equal(np.asarray(load_picture(grey / 255)), grey)
+    for wrong in (np.zeros((2, 2, 5)), np.zeros(4), np.zeros((0, 3)), np.full((3, 3), 7.5)):
+        with pytest.raises(ValueError, match="an array of"):
+            load_picture(wrong)
+
+
+def test_pages_of_a_pdf(tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    pdf = pages(tmp_path / "paper.pdf", 2)
+    names = list(list_pictures(pdf))
+    assert names == [f"{pdf}#1", f"{pdf}#2"]
+    assert all(load_picture(name).width > 20 for name in names)
+
+
+def test_a_pdf_without_its_library_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pypdfium2", None)
+    pdf = pages(tmp_path / "paper.pdf", 2)
+    [name] = list_pictures(pdf)
+    with pytest.raises(ImportError, match=r"eyesmol\[pdf\]"):
+        load_picture(name)
+
+
+def test_the_reader_takes_them_all(tmp_path: Path) -> None:
+    reader = Recognizer.from_pretrained(create_nano(tmp_path / "nano", width=32, layers=1))
+    tiff = pages(tmp_path / "scan.tif", 2)
+    array = np.full((20, 30), 255, np.uint8)
+    sources: list[Source] = [
+        f"{tiff}#2",
+        f"{tiff}#9",
+        png(),
+        b"no picture",
+        array,
+        Image.new("L", (9, 9)),
+    ]
+    results = list(reader.recognize(sources, max_new_tokens=90))
+    assert [r.image for r in results] == [
+        f"{tiff}#2", f"{tiff}#9", "image 2", "image 3", "image 4", "image 5",
+    ]  # fmt: skip
+    assert [r.error is None for r in results] == [True, False, True, False, True, True]
