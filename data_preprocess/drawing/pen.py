@@ -29,7 +29,7 @@ _Points = NDArray[np.float64]  # (atoms, 2)
 _LARGEST = 6_000_000  # pixels; a molecule that needs more is not drawn
 _NEAREST = 0.2  # bond lengths; atoms nearer to each other cannot be told apart
 _SEEN = 0.22  # bond lengths; what must be seen of a bond between two labels
-_SHRINKING = (1.0, 0.86, 0.74)  # sizes of the letters that are tried where they collide
+_SHRINKING = (1.0, 0.86, 0.74, 0.63)  # sizes of the letters that are tried where they collide
 _FINE = 100.0  # a bond length in pixels up to which lines are drawn too large and averaged
 
 
