@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from data_preprocess.drawing import clutter, wear
 from data_preprocess.drawing.bond_strokes import BondStrokes, element_shade, hidden_share
-from data_preprocess.drawing.ink import Box, Point, Sheet
+from data_preprocess.drawing.fonts import FontKind
+from data_preprocess.drawing.ink import Box, Point, Sheet, writable
 from data_preprocess.drawing.lettering import Letter, Lettering, lettered, placed_letters
 from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.subject import Drawing, Subject
@@ -42,8 +43,10 @@ def draw(subject: Subject, style: PenStyle, rng: Random) -> Drawing | None:
         rng: makes all choices that the style leaves open.
     """
     points = _laid_out(subject, style, rng)
-    if points is None:
+    able = _able_to_write(subject, style, rng)
+    if points is None or able is None:
         return None
+    style = able
     spelling = _spelt(subject, points, style, rng)
     set_ = _typeset(subject, points, spelling, style)
     if set_ is None:
@@ -115,6 +118,19 @@ class _Typeset:
 
     points: _Points
     letters: list[list[Letter]]
+
+
+_WIDEST: tuple[FontKind, ...] = ("gothic", "mincho", "bitmap", "other_sans")
+
+
+def _able_to_write(subject: Subject, style: PenStyle, rng: Random) -> PenStyle | None:
+    """The style, with another font where its own lacks letters of the labels; None without any."""
+    text = "".join(atom.label for atom in subject.graph.atoms)
+    if len(writable(style.font, text)) == len(text):
+        return style
+    fonts = [font for kind in _WIDEST for font in style.shelf.of(kind)]
+    able = [font for font in fonts if len(writable(font, text)) == len(text)]
+    return replace(style, font=rng.choice(able)) if able else None
 
 
 def _spelt(

@@ -149,7 +149,10 @@ class PenStyle:
     def of_family(cls, name: str, rng: Random, shelf: FontShelf | None = None) -> PenStyle:
         """A style of the family of that name (`FAMILIES`)."""
         shelf = shelf or font_shelf()
-        style = replace(FAMILIES[name][0](rng, shelf), shelf=shelf)
+        style = FAMILIES[name][0](rng, shelf)
+        white = max(0.05, 1.3 / style.bond_length)  # between the lines of a double bond
+        gap = max(style.double_gap, style.line_width + white)
+        style = replace(style, shelf=shelf, double_gap=gap)
         if style.wear.bilevel:  # a threshold would take the greys away
             return replace(style, label_shade=0, element_shades=False, half_bonds=False)
         return style
