@@ -15,7 +15,7 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Box", "Point", "Sheet", "cap_height", "measure", "writable"]
+__all__ = ["Box", "Point", "Sheet", "cap_height", "measure", "stroke_width", "writable"]
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -34,7 +34,10 @@ def _typeface(font: str, half_pixels: int) -> ImageFont.FreeTypeFont:
 def measure(font: str, text: str) -> tuple[float, Box]:
     """Advance, and the ink's box about the origin on the base line, in em."""
     face = _typeface(font, 2 * _MEASURED)
-    left, top, right, bottom = face.getbbox(text, anchor="ls")
+    core, (dx, dy) = face.getmask2(text, "L", anchor="ls")
+    # Not the font's getbbox, which counts the origin and the advance in.
+    left, top, right, bottom = core.getbbox() or (0, 0, 0, 0)
+    left, top, right, bottom = left + dx, top + dy, right + dx, bottom + dy
     size = float(_MEASURED)
     return face.getlength(text) / size, (left / size, top / size, right / size, bottom / size)
 
@@ -43,6 +46,13 @@ def measure(font: str, text: str) -> tuple[float, Box]:
 def cap_height(font: str) -> float:
     """Height of an H, in em."""
     return -measure(font, "H")[1][1]
+
+
+@lru_cache(maxsize=256)
+def stroke_width(font: str) -> float:
+    """Of the font's thin strokes, in em: the height of its hyphen."""
+    _, (_, top, _, bottom) = measure(font, "-")
+    return bottom - top
 
 
 _INSTEAD = {"\u2212": "-", "\u2013": "-", "\u2022": "\u00b7", "\u00b7": ".", "\u00d7": "x",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from data_preprocess.drawing import clutter, wear
 from data_preprocess.drawing.bond_strokes import BondStrokes, element_shade, hidden_share
 from data_preprocess.drawing.fonts import FontKind
-from data_preprocess.drawing.ink import Box, Point, Sheet, writable
+from data_preprocess.drawing.ink import Box, Point, Sheet, stroke_width, writable
 from data_preprocess.drawing.lettering import Letter, Lettering, lettered, placed_letters
 from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.subject import Drawing, Subject
@@ -303,7 +303,8 @@ def _on_paper(
     fineness = max(1, min(4, round(_FINE / unit)))
     image = sheet.raster((left, top, right, bottom), fineness)
     places = [(float(x), float(y)) for x, y in points] + [(a.x, a.y) for a in extra]
-    print_ = wear.Print(unit, style.line_width * unit, style.em * unit, style.double_gap * unit)
+    thinnest = min(style.line_width, stroke_width(style.font) * style.em)
+    print_ = wear.Print(unit, thinnest * unit, style.em * unit, style.double_gap * unit)
     shifted = [(x - left, y - top) for x, y in places]
     worn, places = wear.apply(image, shifted, style.wear, print_, rng)
     atoms = [

@@ -41,7 +41,7 @@ class Print:
 
     Attributes:
         unit: a bond length.
-        line: width of the thinnest lines.
+        line: width of the thinnest strokes, of bonds or letters.
         letter: size of the font.
         gap: from line to line of a double bond.
     """
