@@ -53,7 +53,7 @@ _NAMES: dict[FontKind, str] = {
     "texgyretermes-bold DejaVuSerif-Bold C059-Bold",
     "bold_mono": "DejaVuSansMono-Bold LiberationMono-Bold NimbusMonoPS-Bold FreeMonoBold "
     "CourierPrimeBold lmmonolt10-bold VeraMoBd",
-    "hand": "ComicNeue-Regular Humor-Sans Comfortaa-Regular",
+    "hand": "ComicNeue-Regular Comfortaa-Regular",
 }
 
 # Where a machine has none of a kind.

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Box", "Point", "Sheet", "cap_height", "measure", "writable"]
+__all__ = ["Box", "Point", "Sheet", "cap_height", "measure", "stroke_width", "writable"]
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -33,7 +34,10 @@ def _typeface(font: str, half_pixels: int) -> ImageFont.FreeTypeFont:
 def measure(font: str, text: str) -> tuple[float, Box]:
     """Advance, and the ink's box about the origin on the base line, in em."""
     face = _typeface(font, 2 * _MEASURED)
-    left, top, right, bottom = face.getbbox(text, anchor="ls")
+    core, (dx, dy) = face.getmask2(text, "L", anchor="ls")
+    # Not the font's getbbox, which counts the origin and the advance in.
+    left, top, right, bottom = core.getbbox() or (0, 0, 0, 0)
+    left, top, right, bottom = left + dx, top + dy, right + dx, bottom + dy
     size = float(_MEASURED)
     return face.getlength(text) / size, (left / size, top / size, right / size, bottom / size)
 
@@ -42,6 +46,13 @@ def measure(font: str, text: str) -> tuple[float, Box]:
 def cap_height(font: str) -> float:
     """Height of an H, in em."""
     return -measure(font, "H")[1][1]
+
+
+@lru_cache(maxsize=256)
+def stroke_width(font: str) -> float:
+    """Of the font's thin strokes, in em: the height of its hyphen."""
+    _, (_, top, _, bottom) = measure(font, "-")
+    return bottom - top
 
 
 _INSTEAD = {"\u2212": "-", "\u2013": "-", "\u2022": "\u00b7", "\u00b7": ".", "\u00d7": "x",
@@ -68,6 +79,33 @@ def _has(font: str, character: str) -> bool:
     return mask.getbbox() is not None and bytes(mask) != bytes(missing)
 
 
+@lru_cache(maxsize=4096)
+def _mask(font: str, half_pixels: int, text: str) -> tuple[Image.Image, int, int]:
+    """Letters as a mask, and where it begins, right of and below the origin on the base line."""
+    core, (left, top) = _typeface(font, half_pixels).getmask2(text, "L", anchor="ls")
+    if not all(core.size):  # blanks
+        return Image.new("L", (1, 1), 0), 0, 0
+    return Image.frombytes("L", core.size, bytes(core)), left, top
+
+
+@dataclass(frozen=True, slots=True)
+class _Paper:
+    """What strokes are put on: places times `scale`, plus `dx` and `dy`, are its pixels."""
+
+    image: Image.Image
+    pen: ImageDraw.ImageDraw
+    scale: float
+    dx: float
+    dy: float
+
+    def at(self, place: Point) -> Point:
+        return place[0] * self.scale + self.dx, place[1] * self.scale + self.dy
+
+    def square(self, centre: Point, half: float) -> Box:
+        x, y = self.at(centre)
+        return x - half, y - half, x + half, y + half
+
+
 class Sheet:
     """Strokes and letters that are not yet pixels.
 
@@ -77,7 +115,7 @@ class Sheet:
     """
 
     def __init__(self, trembling: tuple[Random, float, float] | None = None) -> None:
-        self._strokes: list[Callable[[ImageDraw.ImageDraw, float, float, float], None]] = []
+        self._strokes: list[Callable[[_Paper], None]] = []
         self._trembling = trembling
         self.cut_sides: set[int] = set()  # 0 left, 1 top, 2 right, 3 bottom: ink runs on beyond
         self.left = self.top = math.inf
@@ -117,8 +155,8 @@ class Sheet:
             self.reach(min(xs), min(ys), max(xs), max(ys))
         corners = tuple(points)
 
-        def stroke(pen: ImageDraw.ImageDraw, scale: float, dx: float, dy: float) -> None:
-            pen.polygon([(x * scale + dx, y * scale + dy) for x, y in corners], fill=shade)
+        def stroke(on: _Paper) -> None:
+            on.pen.polygon([on.at(corner) for corner in corners], fill=shade)
 
         self._strokes.append(stroke)
 
@@ -138,16 +176,11 @@ class Sheet:
                        max(p[0], q[0]) + half, max(p[1], q[1]) + half)  # fmt: skip
         ux, uy = (q[0] - p[0]) / length, (q[1] - p[1]) / length
 
-        def stroke(pen: ImageDraw.ImageDraw, scale: float, dx: float, dy: float) -> None:
-            h = max(half * scale - _SWOLLEN / 2, 0.15)
-            x0, y0, x1, y1 = (
-                p[0] * scale + dx,
-                p[1] * scale + dy,
-                q[0] * scale + dx,
-                q[1] * scale + dy,
-            )
+        def stroke(on: _Paper) -> None:
+            h = max(half * on.scale - _SWOLLEN / 2, 0.15)
+            (x0, y0), (x1, y1) = on.at(p), on.at(q)
             nx, ny = -uy * h, ux * h
-            pen.polygon(
+            on.pen.polygon(
                 [(x0 + nx, y0 + ny), (x1 + nx, y1 + ny), (x1 - nx, y1 - ny), (x0 - nx, y0 - ny)],
                 fill=shade,
             )
@@ -163,9 +196,9 @@ class Sheet:
         xs, ys = [p[0] for p in corners], [p[1] for p in corners]
         self.reach(min(xs) - half, min(ys) - half, max(xs) + half, max(ys) + half)
 
-        def stroke(pen: ImageDraw.ImageDraw, scale: float, dx: float, dy: float) -> None:
-            pen.line([(x * scale + dx, y * scale + dy) for x, y in corners], fill=shade,
-                     width=max(1, round(width * scale)), joint="curve")  # fmt: skip
+        def stroke(on: _Paper) -> None:
+            thick = max(1, round(width * on.scale))
+            on.pen.line([on.at(corner) for corner in corners], shade, thick, joint="curve")
 
         self._strokes.append(stroke)
 
@@ -175,11 +208,10 @@ class Sheet:
         if shade < 255:
             self.reach(x - radius, y - radius, x + radius, y + radius)
 
-        def stroke(pen: ImageDraw.ImageDraw, scale: float, dx: float, dy: float) -> None:
-            r = radius * scale - 0.3
+        def stroke(on: _Paper) -> None:
+            r = radius * on.scale - 0.3
             if r > 0.4:
-                cx, cy = x * scale + dx, y * scale + dy
-                pen.ellipse((cx - r, cy - r, cx + r, cy + r), fill=shade)
+                on.pen.ellipse(on.square(centre, r), fill=shade)
 
         self._strokes.append(stroke)
 
@@ -189,10 +221,9 @@ class Sheet:
         outer = radius + width / 2
         self.reach(x - outer, y - outer, x + outer, y + outer)
 
-        def stroke(pen: ImageDraw.ImageDraw, scale: float, dx: float, dy: float) -> None:
-            cx, cy, r = x * scale + dx, y * scale + dy, outer * scale
-            pen.ellipse((cx - r, cy - r, cx + r, cy + r), outline=shade,
-                        width=max(1, round(width * scale)))  # fmt: skip
+        def stroke(on: _Paper) -> None:
+            thick = max(1, round(width * on.scale))
+            on.pen.ellipse(on.square(centre, outer * on.scale), outline=shade, width=thick)
 
         self._strokes.append(stroke)
 
@@ -201,11 +232,11 @@ class Sheet:
         _, (left, top, right, bottom) = measure(font, text)
         self.reach(x + left * em, base + top * em, x + right * em, base + bottom * em)
 
-        def stroke(pen: ImageDraw.ImageDraw, scale: float, dx: float, dy: float) -> None:
-            face = _typeface(font, max(8, round(2 * em * scale)))
-            # Letters are masks on whole pixels' edges, not on their middles.
-            pen.text((x * scale + dx + 0.5, base * scale + dy + 0.5), text, fill=shade, font=face,
-                     anchor="ls")  # fmt: skip
+        def stroke(on: _Paper) -> None:
+            mask, dx, dy = _mask(font, max(8, round(2 * em * on.scale)), text)
+            # Masks lie between pixels' edges, other strokes go through their middles.
+            x0, y0 = on.at((x, base))
+            on.image.paste(shade, (round(x0 + 0.5) + dx, round(y0 + 0.5) + dy), mask)
 
         self._strokes.append(stroke)
 
@@ -233,10 +264,10 @@ class Sheet:
         """
         left, top, right, bottom = box
         size = (right - left) * fineness, (bottom - top) * fineness
-        paper = Image.new("L", size, 255)
-        pen = ImageDraw.Draw(paper)
+        image = Image.new("L", size, 255)
         # Pillow's places are those of the pixels' middles.
         dx, dy = -left * fineness - 0.5, -top * fineness - 0.5
+        paper = _Paper(image, ImageDraw.Draw(image), float(fineness), dx, dy)
         for stroke in self._strokes:
-            stroke(pen, float(fineness), dx, dy)
-        return paper.reduce(fineness) if fineness > 1 else paper
+            stroke(paper)
+        return image.reduce(fineness) if fineness > 1 else image

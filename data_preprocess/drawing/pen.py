@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from data_preprocess.drawing import clutter, wear
 from data_preprocess.drawing.bond_strokes import BondStrokes, element_shade, hidden_share
-from data_preprocess.drawing.ink import Box, Point, Sheet
+from data_preprocess.drawing.fonts import FontKind
+from data_preprocess.drawing.ink import Box, Point, Sheet, stroke_width, writable
 from data_preprocess.drawing.lettering import Letter, Lettering, lettered, placed_letters
 from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.subject import Drawing, Subject
@@ -29,7 +30,7 @@ _Points = NDArray[np.float64]  # (atoms, 2)
 _LARGEST = 6_000_000  # pixels; a molecule that needs more is not drawn
 _NEAREST = 0.2  # bond lengths; atoms nearer to each other cannot be told apart
 _SEEN = 0.22  # bond lengths; what must be seen of a bond between two labels
-_SHRINKING = (1.0, 0.86, 0.74)  # sizes of the letters that are tried where they collide
+_SHRINKING = (1.0, 0.86, 0.74, 0.63)  # sizes of the letters that are tried where they collide
 _FINE = 100.0  # a bond length in pixels up to which lines are drawn too large and averaged
 
 
@@ -42,8 +43,10 @@ def draw(subject: Subject, style: PenStyle, rng: Random) -> Drawing | None:
         rng: makes all choices that the style leaves open.
     """
     points = _laid_out(subject, style, rng)
-    if points is None:
+    able = _able_to_write(subject, style, rng)
+    if points is None or able is None:
         return None
+    style = able
     spelling = _spelt(subject, points, style, rng)
     set_ = _typeset(subject, points, spelling, style)
     if set_ is None:
@@ -115,6 +118,19 @@ class _Typeset:
 
     points: _Points
     letters: list[list[Letter]]
+
+
+_WIDEST: tuple[FontKind, ...] = ("gothic", "mincho", "bitmap", "other_sans")
+
+
+def _able_to_write(subject: Subject, style: PenStyle, rng: Random) -> PenStyle | None:
+    """The style, with another font where its own lacks letters of the labels; None without any."""
+    text = "".join(atom.label for atom in subject.graph.atoms)
+    if len(writable(style.font, text)) == len(text):
+        return style
+    fonts = [font for kind in _WIDEST for font in style.shelf.of(kind)]
+    able = [font for font in fonts if len(writable(font, text)) == len(text)]
+    return replace(style, font=rng.choice(able)) if able else None
 
 
 def _spelt(
@@ -287,7 +303,8 @@ def _on_paper(
     fineness = max(1, min(4, round(_FINE / unit)))
     image = sheet.raster((left, top, right, bottom), fineness)
     places = [(float(x), float(y)) for x, y in points] + [(a.x, a.y) for a in extra]
-    print_ = wear.Print(unit, style.line_width * unit, style.em * unit, style.double_gap * unit)
+    thinnest = min(style.line_width, stroke_width(style.font) * style.em)
+    print_ = wear.Print(unit, thinnest * unit, style.em * unit, style.double_gap * unit)
     shifted = [(x - left, y - top) for x, y in places]
     worn, places = wear.apply(image, shifted, style.wear, print_, rng)
     atoms = [

@@ -149,7 +149,10 @@ class PenStyle:
     def of_family(cls, name: str, rng: Random, shelf: FontShelf | None = None) -> PenStyle:
         """A style of the family of that name (`FAMILIES`)."""
         shelf = shelf or font_shelf()
-        style = replace(FAMILIES[name][0](rng, shelf), shelf=shelf)
+        style = FAMILIES[name][0](rng, shelf)
+        white = max(0.05, 1.3 / style.bond_length)  # between the lines of a double bond
+        gap = max(style.double_gap, style.line_width + white)
+        style = replace(style, shelf=shelf, double_gap=gap)
         if style.wear.bilevel:  # a threshold would take the greys away
             return replace(style, label_shade=0, element_shades=False, half_bonds=False)
         return style
@@ -177,7 +180,7 @@ def _plain(rng: Random) -> PenStyle:
         dash_space=rng.uniform(0.05, 0.12),
         wave_step=rng.uniform(0.14, 0.28),
         wave_height=rng.uniform(0.05, 0.12),
-        label_margin=rng.triangular(-0.02, 0.14, 0.05),
+        label_margin=rng.triangular(-0.01, 0.16, 0.07),
         round_ends=rng.random() < 0.3,
         crossing_gap=rng.uniform(0.04, 0.12) if rng.random() < 0.5 else 0.0,
         circle=rng.uniform(0.5, 0.66),
@@ -235,7 +238,7 @@ def _us_patent(rng: Random, shelf: FontShelf) -> PenStyle:
         style,
         family="us_patent",
         font=_any_font(rng, shelf, weights),
-        label_margin=rng.triangular(-0.01, 0.1, 0.04),
+        label_margin=rng.triangular(0.0, 0.13, 0.055),
         line_width=rng.triangular(0.02, 0.07, 0.036),
         methyl=rng.random() < 0.3,
         clutter=Clutter.of_patent(rng),

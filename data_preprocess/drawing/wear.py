@@ -41,7 +41,7 @@ class Print:
 
     Attributes:
         unit: a bond length.
-        line: width of the thinnest lines.
+        line: width of the thinnest strokes, of bonds or letters.
         letter: size of the font.
         gap: from line to line of a double bond.
     """
@@ -308,7 +308,7 @@ def _small_field(
     rows, columns = shape[0] // step + 2, shape[1] // step + 2
     small = Image.fromarray(dice.standard_normal((rows, columns), dtype=np.float32))
     size = columns * step, rows * step
-    field = np.asarray(small.resize(size, Image.Resampling.BICUBIC))
+    field = np.asarray(small.resize(size, Image.Resampling.BILINEAR))
     return field[: shape[0], : shape[1]]
 
 

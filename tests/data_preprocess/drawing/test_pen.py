@@ -331,6 +331,20 @@ def test_salts_become_atoms_and_captions_do_not() -> None:
     assert found >= 20
 
 
+def test_letters_that_a_font_lacks_are_not_left_out() -> None:
+    """STIX has no Chinese characters: another font writes the label, or nothing is drawn."""
+    mol = Chem.MolFromSmiles("CC")
+    mol.GetAtomWithIdx(1).SetProp("molFileAlias", "\u5316")
+    graph = MolGraph((Atom("C", 0, 0), Atom("\u5316", 1, 0)), (Bond(0, 1),))
+    for shelf in (PACKAGED, font_shelf()):
+        style = PenStyle(font=PACKAGED.of("serif")[0], shelf=shelf, margin=(0.0, 0.0))
+        drawing = draw(Subject(graph, mol), style, random.Random(0))
+        able = [f for k in ("gothic", "mincho") for f in shelf.of(k) if writable(f, "\u5316")]
+        assert (drawing is not None) == bool(able)
+        if drawing is not None:  # twelve strokes are wider than a dash
+            assert (drawing.image[:, -20:] < 128).sum() > 80
+
+
 def test_a_sheet_of_words_gets_no_salts() -> None:
     subject = replace(_of_smiles("NCCO"), sheet=True)
     style = PenStyle(font=PACKAGED.of("sans")[0], clutter=Clutter(salts=1.0, captions=1.0))
