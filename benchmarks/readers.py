@@ -55,11 +55,18 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class RunReader:
-    """A training run of the detector: torch, with the moving average of its weights."""
+    """A training run of the detector: torch, with the moving average of its weights.
+
+    Attributes:
+        folder: of the run.
+        images, minutes: seen and trained so far.
+    """
 
     folder: Path
     name: str
     key: str
+    images: int
+    minutes: float
 
     @classmethod
     def of(cls, folder: Path) -> RunReader:
@@ -76,7 +83,8 @@ class RunReader:
             )
         progress = json.loads(state.read_text(encoding="utf-8"))
         name = f"{folder.name}, {progress['images']:,} images"
-        return cls(folder, name, f"run-{fingerprint([folder / 'last.safetensors', *_code()])}")
+        key = f"run-{fingerprint([folder / 'last.safetensors', *_code()])}"
+        return cls(folder, name, key, progress["images"], progress["minutes"])
 
     def load(self) -> Read:
         """See `Reader`."""

@@ -19,6 +19,7 @@ among the half of the images of which the reader was surest.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import statistics
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from contact_sheet import Row, drawn, write_sheet
-from readers import add_reader_options, readers_of, readings
+from readers import RunReader, add_reader_options, readers_of, readings
 
 from eyesmol.atomic import write_json, write_text
 from eyesmol.evaluation.error_analysis import ERROR_KINDS
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             out = options.out / f"{one.name}-{reader.key}.jsonl"
             read = readings(reader, one.images, out, options.workers)
             found.append(Scored.of(one, reader.name, read))
+            if options.append and isinstance(reader, RunReader):
+                _append_score(options.append, reader, found[-1])
         for name, rows in others.items():
             try:
                 found.append(Scored.of(one, name, rows))
@@ -103,6 +106,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the sample (0)")
     parser.add_argument("--out", type=Path, default=Path("runs/real"), metavar="FOLDER",
                         help="for readings, scores and tables (runs/real)")  # fmt: skip
+    parser.add_argument("--append", type=Path, metavar="FILE.jsonl", help="add each run's exact "
+                        "match, for python -m detector_training.curve")  # fmt: skip
     parser.add_argument("--errors", type=Path, metavar="SHEET.png", help="contact sheets of the "
                         "errors, SHEET-KIND.png for each kind: drawing, reading, gold")  # fmt: skip
     parser.add_argument("--most-errors", type=int, default=40, metavar="N",
@@ -241,6 +246,14 @@ class Scored:
             "changed": self.changed,
             "surest_half": half and half.to_dict(),
         }
+
+
+def _append_score(file: Path, run: RunReader, scored: Scored) -> None:
+    exact = scored.evaluation.shares()["exact"]
+    row = {"minutes": run.minutes, "images": run.images, "set": scored.images.name, "n": exact.n,
+           "exact": exact.value, "low": exact.low, "high": exact.high}  # fmt: skip
+    with file.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(row) + "\n")
 
 
 def score_table(found: Sequence[Scored]) -> str:
