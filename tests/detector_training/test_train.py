@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from data_preprocess.drawing import fonts
+from detector_training import samples
 from detector_training.curve import main as draw_curve
 from detector_training.fonts import PACKAGES, missing_packages
 from detector_training.losses import losses
@@ -40,6 +41,7 @@ def packaged_fonts() -> Iterator[None]:
     """Only the fonts that every machine has."""
     patch = pytest.MonkeyPatch()
     patch.setattr(fonts, "_SYSTEM_FOLDERS", ())
+    patch.setattr(samples, "_GROUP", 5)
     fonts.font_shelf.cache_clear()
     yield
     patch.undo()
@@ -49,9 +51,9 @@ def packaged_fonts() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def batches(packaged_fonts: None) -> list[Batch]:
     """A few small batches of the first group."""
-    drawn = [found for n in range(24) if (found := sample(SEED, n)) is not None]
+    drawn = [found for n in range(16) if (found := sample(SEED, n)) is not None]
     drawn.sort(key=lambda s: s.ink.size)
-    return [batch_of(drawn[k : k + 3], random.Random(k)) for k in (0, 3, 6, 9)]
+    return [batch_of(drawn[k : k + 3], random.Random(k)) for k in (0, 3, 6)]
 
 
 def _run(folder: Path) -> Run:
@@ -82,7 +84,7 @@ def test_one_seed_gives_the_same_weights_twice(batches: list[Batch], tmp_path: P
         train(run, islice(iter(Samples(SEED, area=150_000)), 2), FOREVER)
         train(run, batches, FOREVER)
         found.append(_weights(run))
-        assert (run.progress.steps, len(run.progress.history)) == (6, 2)
+        assert (run.progress.steps, len(run.progress.history)) == (5, 2)
     _assert_same(*found)
     saved = [(tmp_path / name / "last.safetensors").read_bytes() for name in ("first", "second")]
     assert saved[0] == saved[1]
@@ -94,9 +96,11 @@ def test_one_seed_gives_the_same_weights_twice(batches: list[Batch], tmp_path: P
 def test_a_stopped_run_comes_back_whole(batches: list[Batch], tmp_path: Path) -> None:
     run = _run(tmp_path)
     train(run, batches[:2], FOREVER)
+    before = (tmp_path / "last.json").read_text()
     resumed = Run(tmp_path, Shape(), seed=99, lr=2e-3, muon_lr=0.02)  # the folder's own count
     _assert_same(_weights(run), _weights(resumed))
-    assert resumed.progress == run.progress
+    resumed.save()
+    assert (tmp_path / "last.json").read_text() == before, "counts, shape, seed and history"
 
     # From here on, one batch teaches both the same.
     for one in (run, resumed):
@@ -132,7 +136,7 @@ for number in map(int, sys.argv[2:]):
 
 
 def test_a_sample_is_the_same_in_any_process() -> None:
-    numbers = (3, 8, 14)
+    numbers = (3, 8)
     command = [sys.executable, "-c", _ELSEWHERE, str(SEED), *map(str, reversed(numbers))]
     elsewhere = subprocess.run(command, capture_output=True, text=True, check=True)
     here = []
@@ -141,7 +145,7 @@ def test_a_sample_is_the_same_in_any_process() -> None:
         here.append(str(found and (found.ink.tobytes().hex(), found.texts, found.places.tolist(),
                                    found.bonds.tolist(), found.bond_length)))  # fmt: skip
     assert elsewhere.stdout.splitlines() == here
-    assert len(set(here)) == 3
+    assert len(set(here)) == 2
 
 
 def test_a_batch_shows_its_drawings(batches: list[Batch]) -> None:
