@@ -294,13 +294,13 @@ class Decision(nn.Module):
             Lists of (N, LABEL_CLASSES) and of (2M, number of `BondClass`).
         """
         first, second = pairs[:, 0], pairs[:, 1]
-        half = len(pairs) // 2
+        half = pairs.shape[0] // 2
         labels, orders = [self.label(junctions)], [self.order(lines)]
         for n in range(len(self.message)):
             gate = torch.sigmoid(self.gate[n](lines))
             message = F.relu(self.message[n](torch.cat([junctions[second], lines], 1))) * gate
-            heard = torch.zeros(len(junctions), message.shape[1], dtype=message.dtype)
-            heard = heard.index_add(0, first, message)
+            heard = message.new_zeros(junctions.shape[0], message.shape[1])
+            heard = heard.scatter_add(0, first[:, None].expand_as(message), message)
             update = self.junction[n](torch.cat([junctions, heard], 1))
             junctions = self.junction_norm[n](junctions + update)
             back = torch.cat([lines[half:], lines[:half]])
@@ -341,7 +341,7 @@ class Speller(nn.Module):
         """(N, cells, letter): what stands round junctions."""
         columns, rows = _WINDOW
         cells = _at(f.fine, f.height // 2, f.width // 2, image, places[:, None] + self.window, 2)
-        seen = self.look(cells.reshape(len(places), rows, columns, -1).permute(0, 3, 1, 2))
+        seen = self.look(cells.reshape(places.shape[0], rows, columns, -1).permute(0, 3, 1, 2))
         return self.seen_norm(seen.flatten(2).transpose(1, 2) + self.seen_at)
 
     def forward(self, seen: Tensor, characters: Tensor) -> Tensor:
