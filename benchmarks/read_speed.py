@@ -23,7 +23,7 @@ from transformers.utils import logging
 from eyesmol.answer.text import write_answer
 from eyesmol.chem.graph import MolGraph
 from eyesmol.evaluation.gold import load_gold
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 
 
 def main() -> int:

@@ -135,9 +135,7 @@ def _point_into(model: onnx.ModelProto, weights: Mapping[str, _Stored]) -> None:
             tensor.external_data.add(key=key, value=str(value))
         if stored.kind != TensorProto.FLOAT:
             tensor.name = f"{name}.stored"
-            casts.append(
-                onnx.helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT)
-            )
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*casts, *nodes])

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from eyesmol.cli import UsageError, add_looks, positive
-from eyesmol.reader.embedded import NANO
+from eyesmol.reader.embedded import DETECTOR
 
 _EXAMPLES = """examples:
   eyesmol serve
@@ -33,9 +33,9 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--model",
-        default=NANO,
-        help="folder of a merged model, or its hub name (nano: the small reader that comes with "
-        "EyesMol)",
+        default=DETECTOR,
+        help="detector, which comes with EyesMol (the default); nano, the tiny vision-language model "
+        "that comes with it; the folder of a merged model, or its hub name",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     parser.add_argument("--port", type=_port, default=7860, help="port (7860); 0 takes a free one")
@@ -78,7 +78,7 @@ def _serve(options: argparse.Namespace) -> None:
             f"the web page needs {', '.join(missing)}: pip install 'eyesmol[serve]'"
         )  # fmt: skip
     listening = _listening(options.host, options.port)  # before the model loads
-    from eyesmol.reader.local import Recognizer
+    from eyesmol.reader.base import Recognizer
     from eyesmol.serve.server import serve
     from eyesmol.serve.uploads import Limits
 

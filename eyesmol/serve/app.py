@@ -43,8 +43,10 @@ class ModelInfo(BaseModel):
 
     model: str = Field(description="name of the model")
     version: str = Field(description="of EyesMol")
-    form: str = Field(description="form of the model's answers")
-    max_pixels: int = Field(description="pixels of a picture as the model sees it, at most")
+    form: str | None = Field(description="form of the model's answers; the detector writes none")
+    max_pixels: int | None = Field(
+        description="pixels of a picture as the model sees it, at most; the detector sees all"
+    )
     calibrated: bool = Field(
         description="true where a confidence is the probability of being right"
     )
@@ -282,8 +284,8 @@ def model_info(name: str, reader: Any, limits: Limits) -> ModelInfo:
     return ModelInfo(
         model=Path(name).resolve().name if Path(name).exists() else name,
         version=__version__,
-        form=reader.form,
-        max_pixels=reader.frame.max_pixels,
+        form=getattr(reader, "form", None),
+        max_pixels=reader.frame.max_pixels if hasattr(reader, "frame") else None,
         calibrated=reader.calibration is not None,
         **known,
     )

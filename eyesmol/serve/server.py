@@ -16,7 +16,7 @@ from eyesmol.serve.service import ReadingService
 from eyesmol.serve.uploads import Limits
 
 if TYPE_CHECKING:
-    from eyesmol.reader.local import Recognizer
+    from eyesmol.reader.base import Recognizer
 
 __all__ = ["running_app", "serve"]
 

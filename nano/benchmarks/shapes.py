@@ -25,7 +25,7 @@ from safetensors import safe_open
 from transformers.utils import logging
 
 from eyesmol.reader.embedded import model_folder
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 from nano.benchmarks.sizes import drawn, exact, read
 
 _ROOT = Path(__file__).parents[2]

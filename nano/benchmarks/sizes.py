@@ -30,7 +30,7 @@ from eyesmol.evaluation.gold import load_gold
 from eyesmol.evaluation.metrics import Evaluation, evaluate, load_predictions
 from eyesmol.image.loading import list_pictures
 from eyesmol.outputs import write_as
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 
 _LONGEST = 600  # tokens: more than most molecules of patents take
 SIZES = ((2, 6), (7, 8), (9, 10), (11, 13), (14, 16), (17, 20), (21, 30))

@@ -12,7 +12,7 @@ import pytest
 
 from eyesmol.answer.text import AnswerForm
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 from nano.model import create_nano
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 from nano.model import create_nano, widen_nano
 
 FRAME = PixelFrame(112 * 112, 112 * 112)

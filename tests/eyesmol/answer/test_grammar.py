@@ -18,7 +18,7 @@ from eyesmol.chem.molfile import parse_molblock, read_molblock
 from eyesmol.chem.smiles import graph_from_smiles, molblock_to_smiles
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.constrained_decoding import AnswerTokens, GrammarGuide, token_bytes
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 from nano.model import create_nano
 
 FORMS = get_args(AnswerForm)

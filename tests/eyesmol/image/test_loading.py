@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from eyesmol.image.loading import PictureError, Source, list_pictures, load_picture
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 from nano.model import create_nano
 
 

@@ -16,7 +16,7 @@ from eyesmol.image.loading import Box, Source, load_picture, part_of
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.image.screening import no_molecule
 from eyesmol.image.segmentation import find_structures, list_structures
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 from nano.model import create_nano
 
 TEXT = """the compound of formula was obtained as white solid after extraction with ethyl acetate

@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save_file
 from eyesmol.answer.confidence import Calibration, TokenTrace
 from eyesmol.answer.text import read_answer
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.base import Decoded, RecognizerError
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer, RecognizerError
 from eyesmol.reader.test_time_augmentation import looks_at
 from nano.model import create_nano
 

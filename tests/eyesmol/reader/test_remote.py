@@ -33,8 +33,7 @@ from eyesmol.chem.smiles import graph_from_smiles
 from eyesmol.cli.main import main
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.base import RecognizerError
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer, RecognizerError
 from eyesmol.reader.remote import Patience, RemoteRecognizer
 from nano.model import create_nano
 

@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from eyesmol import __version__
 from eyesmol.cli.main import main
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import Recognizer
 from eyesmol.recognition import Recognition
 from nano.model import create_nano
 
