@@ -54,7 +54,7 @@ def trained(run: Path) -> tuple[Network, dict[str, Any]]:
 
 
 def export(network: Network, training: Mapping[str, Any], out: Path) -> None:
-    """Write the folder that `eyesmol.detector.onnx_engine` loads; an old one is replaced as a whole.
+    """Write the folder that `eyesmol.detector.onnx_engine` loads; an old one is replaced.
 
     Args:
         network: trained; it stays as it is.

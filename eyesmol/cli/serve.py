@@ -34,8 +34,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--model",
         default=DETECTOR,
-        help="detector, which comes with EyesMol (the default); nano, the tiny vision-language model "
-        "that comes with it; the folder of a merged model, or its hub name",
+        help="detector, which comes with EyesMol (the default); nano, the tiny vision-language "
+        "model that comes with it; the folder of a merged model, or its hub name",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     parser.add_argument("--port", type=_port, default=7860, help="port (7860); 0 takes a free one")

@@ -1,5 +1,6 @@
-"""What readers with a vision-language model share, whether it is in this process or behind a server:
-images are laid into the frame, and answers become recognitions.
+"""What readers with a vision-language model share, whether it runs here or behind a server.
+
+Images are laid into the frame, and answers become recognitions.
 
 No torch in here.
 """

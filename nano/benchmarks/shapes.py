@@ -24,8 +24,8 @@ from typing import Any
 from safetensors import safe_open
 from transformers.utils import logging
 
-from eyesmol.reader.embedded import model_folder
 from eyesmol.reader.base import Recognizer
+from eyesmol.reader.embedded import model_folder
 from nano.benchmarks.sizes import drawn, exact, read
 
 _ROOT = Path(__file__).parents[2]

@@ -18,8 +18,8 @@ from data_preprocess.build.online import Drawings
 from data_preprocess.dataset.splits import skeleton, split_of
 from eyesmol.answer.text import read_answer
 from eyesmol.evaluation.metrics import same_smiles
-from eyesmol.reader.embedded import NANO, model_folder
 from eyesmol.reader.base import Recognizer
+from eyesmol.reader.embedded import NANO, model_folder
 from nano.model import create_nano
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,8 +17,8 @@ from PIL import Image
 from data_preprocess.dataset.splits import skeleton, split_of
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.evaluation.gold import load_gold
-from eyesmol.reader.embedded import NANO, model_folder
 from eyesmol.reader.base import Recognizer
+from eyesmol.reader.embedded import NANO, model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 Walk = Callable[..., subprocess.CompletedProcess[str]]

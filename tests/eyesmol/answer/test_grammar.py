@@ -17,8 +17,8 @@ from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.molfile import parse_molblock, read_molblock
 from eyesmol.chem.smiles import graph_from_smiles, molblock_to_smiles
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.constrained_decoding import AnswerTokens, GrammarGuide, token_bytes
 from eyesmol.reader.base import Recognizer
+from eyesmol.reader.constrained_decoding import AnswerTokens, GrammarGuide, token_bytes
 from nano.model import create_nano
 
 FORMS = get_args(AnswerForm)

@@ -16,6 +16,7 @@ from eyesmol.answer.text import read_answer
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.base import Recognizer, RecognizerError
 from eyesmol.reader.test_time_augmentation import looks_at
+from eyesmol.reader.vlm import Decoded
 from nano.model import create_nano
 
 FRAME = PixelFrame(56 * 56, 168 * 168)
