@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 import torch
@@ -27,7 +27,7 @@ from onnx import TensorProto
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from eyesmol.detector.network import Features, Network, Shape
+from eyesmol.detector.network import Features, Network, Shape, Speller
 from eyesmol.detector.network_shape import FINE
 from eyesmol.detector.vocabulary import BEGIN, PADDING, BondClass
 from eyesmol.detector.weights import DESCRIPTION, FORMAT, GRAPHS, WEIGHTS
@@ -201,7 +201,7 @@ class _See(nn.Module):
     def forward(self, fine: Tensor, places: Tensor) -> Tensor:
         seen = self.speller.see(_features(fine, fine), _one_image(places), places)
         parts = []
-        for layer in self.speller.layers:
+        for layer in _layers(self.speller):
             attention, width = layer.multihead_attn, self.speller.width
             weight, bias = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
             parts.append(F.linear(seen, weight, bias))
@@ -223,7 +223,7 @@ class _Spell(nn.Module):
         width = self.speller.width
         hidden = self.speller.character(character) + self.speller.place[past.shape[1]]
         now = []
-        for number, layer in enumerate(self.speller.layers):
+        for number, layer in enumerate(_layers(self.speller)):
             own, other = layer.self_attn, layer.multihead_attn
             here = slice(2 * width * number, 2 * width * (number + 1))
             asked = F.linear(layer.norm1(hidden), own.in_proj_weight, own.in_proj_bias)
@@ -239,6 +239,10 @@ class _Spell(nn.Module):
         never = torch.zeros(logits.shape[1])
         never[[PADDING, BEGIN]] = -1e9
         return (logits + never).log_softmax(1), torch.cat([past, torch.cat(now, 2)], 1)
+
+
+def _layers(speller: Speller) -> list[nn.TransformerDecoderLayer]:
+    return cast("list[nn.TransformerDecoderLayer]", list(speller.layers))
 
 
 def _attended(query: Tensor, known: Tensor, heads: int) -> Tensor:
@@ -267,7 +271,7 @@ class _Graph:
             torch.onnx.export(
                 self.module.eval(),
                 tuple(self.inputs.values()),
-                buffer,
+                buffer,  # type: ignore[arg-type]  # the annotation knows of paths only
                 dynamo=False,
                 input_names=list(self.inputs),
                 output_names=list(self.outputs),
@@ -289,20 +293,21 @@ def _graphs(network: Network) -> dict[str, onnx.ModelProto]:
     pairs = torch.tensor([[0, 1], [1, 2], [2, 3]])
     with torch.no_grad():
         seen = see(fine, places)
-    fine_axes, coarse_axes = {"fine": ("h", "w")}, {"coarse": ("h_coarse", "w_coarse")}
+    fine_axes: dict[str, Sequence[str]] = {"fine": ("h", "w")}
+    coarse_axes: dict[str, Sequence[str]] = {"coarse": ("h_coarse", "w_coarse")}
     graphs = (
         _Graph(
             look, {"ink": ink}, ("fine", "coarse", "heat"),
-            {"ink": ("h_ink", "w_ink")} | fine_axes | coarse_axes,
+            {"ink": ("h_ink", "w_ink"), **fine_axes, **coarse_axes},
         ),
         _Graph(
             _Decide(network),
             {"fine": fine, "coarse": coarse, "places": places, "pairs": pairs,
              "scale": torch.tensor(16.0)},
             ("labels", "bonds"),
-            {"places": ("n",), "pairs": ("m",)} | fine_axes | coarse_axes,
+            {"places": ("n",), "pairs": ("m",), **fine_axes, **coarse_axes},
         ),
-        _Graph(see, {"fine": fine, "places": places}, ("seen",), {"places": ("n",)} | fine_axes),
+        _Graph(see, {"fine": fine, "places": places}, ("seen",), {"places": ("n",), **fine_axes}),
         _Graph(
             _Spell(network),
             {"seen": seen, "past": seen[:, :3], "character": torch.full((len(places),), BEGIN)},

@@ -61,8 +61,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--model",
         help="detector, which comes with EyesMol (the default); nano, the tiny vision-language "
-        "model that comes with it; the folder of a merged model, or its hub name; with --server its "
-        "name there, where several are served",
+        "model that comes with it; the folder of a merged model, or its hub name; with --server "
+        "its name there, where several are served",
     )
     parser.add_argument(
         "--out",

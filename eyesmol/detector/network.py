@@ -52,7 +52,10 @@ class Shape:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Shape:
         """Back from a file."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        known: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**known)
 
 
 class Features(NamedTuple):
@@ -180,6 +183,10 @@ _WINDOW = (65, 13)  # cells at stride 2 that the speller sees round a junction
 class Junctions(nn.Module):
     """Embeddings of junctions from the features round them."""
 
+    near_grid: Tensor
+    wide_grid: Tensor
+    context_grid: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         c2, c4 = shape.channels[:2]
@@ -204,6 +211,9 @@ class Junctions(nn.Module):
 
 class Lines(nn.Module):
     """Embeddings of directed pairs of junctions from the features along the line between them."""
+
+    along: Tensor
+    beside: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -313,6 +323,8 @@ class Decision(nn.Module):
 
 class Speller(nn.Module):
     """Reads the label round a junction, character by character."""
+
+    window: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

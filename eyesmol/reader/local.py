@@ -40,6 +40,7 @@ from eyesmol.reader.constrained_decoding import (
     looping_rows,
     token_bytes,
 )
+from eyesmol.reader.embedded import model_folder
 from eyesmol.reader.vlm import (
     MAX_NEW_TOKENS,
     Decoded,
@@ -137,7 +138,7 @@ class LocalRecognizer(VlmRecognizer):
         processor's, the form is ``json``, and it looks once.
 
         Args:
-            path_or_name: a merged model with its tokenizer and processor files.
+            path_or_name: a merged model with its tokenizer and processor files, or ``nano``.
             form: the answer form to ask for, whatever the folder says.
             device: ``cuda`` where there is one, else the CPU.
             dtype: the checkpoint's own on a GPU, float32 on a CPU.
@@ -150,7 +151,7 @@ class LocalRecognizer(VlmRecognizer):
             RecognizerError: no such model, or one that lacks a part; says which.
             ValueError: a number of looks that there are not.
         """
-        name = str(path_or_name)
+        name = model_folder(path_or_name)
         check_folder(name)
         if threads:
             torch.set_num_threads(threads)

@@ -17,8 +17,8 @@ from PIL import Image
 from data_preprocess.dataset.splits import skeleton, split_of
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.evaluation.gold import load_gold
-from eyesmol.reader.base import Recognizer
 from eyesmol.reader.embedded import NANO, model_folder
+from eyesmol.reader.local import LocalRecognizer
 
 ROOT = Path(__file__).resolve().parents[2]
 Walk = Callable[..., subprocess.CompletedProcess[str]]
@@ -121,7 +121,7 @@ def test_the_reader_sees_what_the_trainer_trained_on(small_road: Path) -> None:
     labels = batch["labels"][0]
     prompt_length = int((labels != -100).nonzero()[0])
 
-    reader = Recognizer.from_pretrained(model)
+    reader = LocalRecognizer.from_folder(model)
     row = json.loads((data / "test.json").read_text())[0]
     with Image.open(data / row["image"]) as image:
         seen = reader._inputs([reader.frame.fit(image)])

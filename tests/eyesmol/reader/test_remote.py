@@ -33,7 +33,8 @@ from eyesmol.chem.smiles import graph_from_smiles
 from eyesmol.cli.main import main
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.base import Recognizer, RecognizerError
+from eyesmol.reader.base import RecognizerError
+from eyesmol.reader.local import LocalRecognizer
 from eyesmol.reader.remote import Patience, RemoteRecognizer
 from nano.model import create_nano
 
@@ -163,7 +164,7 @@ def canned(image: Image.Image, body: dict[str, Any]) -> tuple[str, Any]:
     return text, [*(token(letter, -0.01) for letter in text), token("<|im_end|>", -0.1)]
 
 
-def by(reader: Recognizer) -> Callable[[Image.Image, dict[str, Any]], tuple[str, Any]]:
+def by(reader: LocalRecognizer) -> Callable[[Image.Image, dict[str, Any]], tuple[str, Any]]:
     """Answers of the model, one at a time."""
     alone = threading.Lock()
 
@@ -222,7 +223,7 @@ PICTURES = [picture(100, 100), picture(300, 120, 5), picture(60, 200), picture(3
 def test_a_server_reads_as_the_model_here(
     server: Server, model: Path, grammar: bool, looks: int
 ) -> None:
-    local = Recognizer.from_pretrained(model, looks=looks)
+    local = LocalRecognizer.from_folder(model, looks=looks)
     server.answer = by(local)
     options: dict[str, Any] = {"max_new_tokens": 100, "grammar": grammar}
     here = list(local.recognize(PICTURES, batch_size=1, **options))

@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 from eyesmol import __version__
 from eyesmol.cli.main import main
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.base import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from eyesmol.recognition import Recognition
 from nano.model import create_nano
 
@@ -39,14 +39,14 @@ LIMITS = {"megabytes": 1, "pages": 4, "megapixels": 1}
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+def reader(tmp_path_factory: pytest.TempPathFactory) -> LocalRecognizer:
     frame = PixelFrame(56 * 56, 168 * 168)
     folder = create_nano(tmp_path_factory.mktemp("nano"), width=32, layers=1, frame=frame)
-    return Recognizer.from_pretrained(folder)
+    return LocalRecognizer.from_folder(folder)
 
 
 @pytest.fixture(scope="module")
-def server(reader: Recognizer) -> Iterator[str]:
+def server(reader: LocalRecognizer) -> Iterator[str]:
     """Address of a running server."""
     import uvicorn
 
@@ -101,7 +101,7 @@ def told(answer: Any) -> str:
     return str(answer.json()["error"])
 
 
-def test_answers_are_those_of_the_reader(server: str, reader: Recognizer) -> None:
+def test_answers_are_those_of_the_reader(server: str, reader: LocalRecognizer) -> None:
     pictures = [drawing(n) for n in range(3)]
     answer = ask(server, *((f"p{n}.png", encoded(p)) for n, p in enumerate(pictures)))
     assert answer.status_code == 200
@@ -214,7 +214,7 @@ def test_many_at_a_time_get_their_own_answers(server: str) -> None:
 
 
 def test_those_who_wait_are_read_together_with_their_own_options(
-    reader: Recognizer, monkeypatch: pytest.MonkeyPatch
+    reader: LocalRecognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from eyesmol.serve.service import Drawing, ReadingService
 
@@ -251,7 +251,7 @@ def test_those_who_wait_are_read_together_with_their_own_options(
 
 
 def test_a_failure_reaches_who_waits_and_the_next_is_read(
-    server: str, reader: Recognizer, monkeypatch: pytest.MonkeyPatch
+    server: str, reader: LocalRecognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*arguments: Any) -> Any:
         raise MemoryError("in /tmp/secret")
