@@ -280,7 +280,7 @@ class _Draft:
         one = _atom(text)
         if one.is_element and not one.charge:
             return one.label in ("Cl", "Br", "I") and sure > 0.8 and bonded
-        if not _reads(text, ()):
+        if not one.is_element and not _reads(text, ()):
             return False
         if one.charge and bonded:
             return charge * one.charge < 0
