@@ -154,11 +154,7 @@ def prompt_batch(samples: list[Sample], processor: Processor) -> dict[str, torch
         ids[i, -len(prompt) :], mask[i, -len(prompt) :] = prompt, 1
     types = processor.token_types(ids) * mask.int()
     batch = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": types}
-    batch |= processor.visual_inputs(samples)
-    seconds = [value for sample in samples for value in sample["video_seconds"]]
-    if seconds and processor.videos.wants_seconds:
-        batch["second_per_grid_ts"] = torch.tensor(seconds)
-    return batch
+    return batch | processor.visual_inputs(samples)
 
 
 @torch.no_grad()

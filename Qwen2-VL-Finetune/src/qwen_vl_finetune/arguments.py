@@ -23,7 +23,6 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from .errors import UserError, raise_all
 from .plugins import is_maker
-from .video import VideoBudget
 
 
 def _help(text: str) -> dict[str, str]:
@@ -83,9 +82,7 @@ class DataArguments:
     )
     image_folder: str | None = field(
         default=None,
-        metadata=_help(
-            "Folder that paths of pictures and videos start from; the data file's own if unset."
-        ),
+        metadata=_help("Folder that paths of pictures start from; the data file's own if unset."),
     )
     image_min_pixels: int | None = field(
         default=None,
@@ -97,23 +94,6 @@ class DataArguments:
     image_max_pixels: int | None = field(
         default=None,
         metadata=_help("Most pixels of a resized picture (28 x 28 pixels are one token)."),
-    )
-    video_fps: float | None = field(
-        default=None, metadata=_help("Frames a second that are taken of a video (2 if unset).")
-    )
-    video_min_frames: int | None = field(
-        default=None,
-        metadata=_help("Fewest frames of a video, if it has as many (4 if unset)."),
-    )
-    video_max_frames: int | None = field(
-        default=None, metadata=_help("Most frames of a video, evenly chosen (768 if unset).")
-    )
-    video_max_pixels: int | None = field(
-        default=None,
-        metadata=_help(
-            "Most pixels of a video, all its resized frames together (28 x 28 pixels of two "
-            "frames are one token; 4096 tokens if unset). A frame keeps one token at least."
-        ),
     )
     max_seq_length: int = field(
         default=8192,
@@ -140,7 +120,7 @@ class DataArguments:
     skip_bad_images: bool = field(
         default=False,
         metadata=_help(
-            "Let a row whose picture or video can't be read teach nothing (named once, counted, "
+            "Let a row whose picture can't be read teach nothing (named once, counted, "
             "listed in skipped.jsonl) instead of stopping there. Rows to evaluate on are read "
             "beforehand and left out."
         ),
@@ -300,18 +280,6 @@ class Arguments:
         return self.data.data_path is not None and is_maker(self.data.data_path)
 
     @property
-    def video_budget(self) -> VideoBudget:
-        """How much of a video is taken."""
-        data = self.data
-        asked: dict[str, Any] = {
-            "fps": data.video_fps,
-            "min_frames": data.video_min_frames,
-            "max_frames": data.video_max_frames,
-            "max_pixels": data.video_max_pixels,
-        }
-        return VideoBudget(**{name: value for name, value in asked.items() if value is not None})
-
-    @property
     def shards_weights(self) -> bool:
         """Whether processes share the weights out (FSDP, ZeRO-3)."""
         return bool(self.train.fsdp) or _shards_weights(self.train.deepspeed)
@@ -331,7 +299,7 @@ class Arguments:
         return plain
 
 
-# flags of TrainingArguments that nothing here would honour, with the reason
+# flags of TrainingArguments or of earlier versions that nothing here would honour, with the reason
 REFUSED = {
     "do_train": "train_sft.py always trains",
     "do_eval": "give --eval_path to evaluate",
@@ -351,6 +319,10 @@ REFUSED = {
     "logging_nan_inf_filter": "a loss that is no number stops the run and names its rows",
     "parallelism_config": "only data is shared out, and weights by DeepSpeed or FSDP",
     "hub_token": "keys come from the environment; nothing is pushed from here",
+    **dict.fromkeys(
+        ("video_fps", "video_min_frames", "video_max_frames", "video_max_pixels"),
+        "only images are trained on; give some of a video's frames as images",
+    ),
     **dict.fromkeys(
         ("hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision"),
         "merge first, then upload the merged folder",
@@ -478,13 +450,14 @@ def _flag_problems(parser: HfArgumentParser, groups: list[list[str]]) -> list[st
     problems = []
     for group in groups:
         flag = group[0].partition("=")[0]
+        if _flag_name(flag) in REFUSED:
+            problems.append(f"{flag} is not taken: {REFUSED[_flag_name(flag)]}")
+            continue
         if flag not in known:
             near = difflib.get_close_matches(flag, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             problems.append(f"{flag}: no such flag{hint}")
             continue
-        if _flag_name(flag) in REFUSED:
-            problems.append(f"{flag} is not taken: {REFUSED[_flag_name(flag)]}")
         try:
             _, rest = parser.parse_known_args(group)
         except (ValueError, argparse.ArgumentError) as error:
@@ -650,21 +623,6 @@ def _range_problems(arguments: Arguments) -> list[str]:
             problems.append(f"--{name} {value}: in pixels, at least {28 * 28} (28 x 28 is a token)")
     if low is not None and high is not None and low > high:
         problems.append(f"--image_min_pixels {low} is more than --image_max_pixels {high}")
-    budget = arguments.video_budget
-    for name, amount, least in (
-        ("min_frames", budget.min_frames, 2),
-        ("max_frames", budget.max_frames, 2),
-        ("max_pixels", budget.max_pixels, 2 * 28 * 28),
-    ):
-        if amount < least:
-            problems.append(f"--video_{name} {amount}: expected at least {least}")
-    if budget.fps <= 0:
-        problems.append(f"--video_fps {budget.fps}: expected more than 0")
-    if budget.min_frames > budget.max_frames:
-        problems.append(
-            f"--video_min_frames {budget.min_frames} is more than --video_max_frames "
-            f"{budget.max_frames}"
-        )
     minutes = arguments.train.max_minutes
     if minutes is not None and minutes <= 0:
         problems.append(f"--max_minutes {minutes}: expected more than 0")

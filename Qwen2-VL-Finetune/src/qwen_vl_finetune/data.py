@@ -1,8 +1,8 @@
 """LLaVA JSON as a dataset: checked before training, read while training, collated into batches.
 
-A row is `{"id", "image": path or list of paths, "video": the same, "conversations": [{"from",
-"value"}]}` (image and video optional) with turns human, gpt, human, gpt ... (a system turn may come
-first), one `<image>` a picture and one `<video>` a video.
+A row is `{"id", "image": path or list of paths, "conversations": [{"from", "value"}]}` (image
+optional) with turns human, gpt, human, gpt ... (a system turn may come first) and one `<image>` a
+picture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
@@ -27,11 +26,10 @@ from .errors import DataError, UserError, raise_all
 from .image_cache import ImageCache
 from .model_folder import DATASET_INFO, PixelFrame, read_json
 from .processing import IGNORED, ImagePatches, Message, Processor, mrope_positions
-from .video import VIDEO_PAD, Clip, VideoLayout, missing_package, read_clip
 
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 IMAGE, VIDEO = "<image>", "<video>"
-PADS = {IMAGE: "<|image_pad|>", VIDEO: VIDEO_PAD}  # what the chat template makes of them
+PADS = ("<|image_pad|>", "<|video_pad|>")  # what chat templates make of them
 
 Row = dict[str, Any]
 Sample = dict[str, Any]
@@ -65,14 +63,8 @@ def image_names(row: Row) -> list[Any]:
     return [images] if isinstance(images, Picture) else list(images)
 
 
-def video_names(row: Row) -> list[Any]:
-    """The paths of a row's videos, as written."""
-    videos = row.get("video") or row.get("videos") or []
-    return [videos] if isinstance(videos, str) else list(videos)
-
-
 def image_path(folder: Path, name: str) -> Path:
-    """The path of a picture or video; raises ValueError if it leaves the image folder."""
+    """The path of a picture; raises ValueError if it leaves the image folder."""
     # lexical on purpose: links inside of the folder are its owner's choice
     root = Path(os.path.normpath(folder.absolute()))
     path = Path(os.path.normpath(root / name))
@@ -92,10 +84,9 @@ def row_problem(row: Any, folder: Path) -> str | None:
         return 'expected "conversations": [{"from": ..., "value": text}, ...]'
     return (
         _turn_problem(turns)
-        or _mark_problem(turns, VIDEO, "videos", len(video_names(row)))
-        or _mark_problem(turns, IMAGE, "pictures", len(image_names(row)))
+        or _video_problem(row, turns)
+        or _mark_problem(turns, len(image_names(row)))
         or _image_problem(row, folder)
-        or _video_problem(row, folder)
     )
 
 
@@ -112,16 +103,22 @@ def _turn_problem(turns: list[dict[str, str]]) -> str | None:
     return None
 
 
-def _mark_problem(turns: list[dict[str, str]], mark: str, what: str, count: int) -> str | None:
-    marks = sum(turn["value"].count(mark) for turn in turns if turn.get("from") in ROLES)
-    answers = sum(t["value"].count(mark) for t in turns if ROLES.get(t["from"]) == "assistant")
+def _video_problem(row: Row, turns: list[dict[str, str]]) -> str | None:
+    if row.get("video") or row.get("videos") or any(VIDEO in turn["value"] for turn in turns):
+        return "a video; only images are trained on (give some of its frames as images)"
+    return None
+
+
+def _mark_problem(turns: list[dict[str, str]], count: int) -> str | None:
+    marks = sum(turn["value"].count(IMAGE) for turn in turns if turn.get("from") in ROLES)
+    answers = sum(t["value"].count(IMAGE) for t in turns if ROLES.get(t["from"]) == "assistant")
     if answers:
-        return f"an answer holds {mark}; {what} belong into the human's turns"
-    token = PADS[mark]
-    if any(token in turn["value"] for turn in turns):
-        return f"a turn holds the control token {token}; write {mark} instead"
+        return f"an answer holds {IMAGE}; pictures belong into the human's turns"
+    for token in PADS:
+        if any(token in turn["value"] for turn in turns):
+            return f"a turn holds the control token {token}; write {IMAGE} instead"
     if marks != count:
-        return f"found {marks} {mark} for {count} {what}, expected one each"
+        return f"found {marks} {IMAGE} for {count} pictures, expected one each"
     return None
 
 
@@ -136,22 +133,6 @@ def _image_problem(row: Row, folder: Path) -> str | None:
             return f"image {error}; paths must stay inside of it"
         if not path.is_file():
             return f"image {path} is missing; mend the path or --image_folder"
-    return None
-
-
-def _video_problem(row: Row, folder: Path) -> str | None:
-    names = video_names(row)
-    if not all(isinstance(name, str) for name in names):
-        return '"video" must be a path or a list of paths'
-    for name in names:
-        try:
-            path = image_path(folder, name)
-        except ValueError as error:
-            return f"video {error}; paths must stay inside of it"
-        if not path.exists():
-            return f"video {path} is missing; mend the path or --image_folder"
-        if problem := missing_package(path):
-            return f"video {path} {problem}"
     return None
 
 
@@ -203,9 +184,9 @@ def to_messages(row: Row) -> list[Message]:
         content: Any = turn["value"]
         if role == "user":
             content = []
-            for piece in re.split(rf"({IMAGE}|{VIDEO})\n?", turn["value"]):
-                if piece in (IMAGE, VIDEO):
-                    content.append({"type": piece.strip("<>")})
+            for piece in re.split(rf"({IMAGE})\n?", turn["value"]):
+                if piece == IMAGE:
+                    content.append({"type": "image"})
                 elif piece:
                     content.append({"type": "text", "text": piece})
         messages.append({"role": role, "content": content})
@@ -234,7 +215,7 @@ class LlavaDataset(Dataset[Sample]):
         processor: tokenizer and image processor of the model.
         cache: keep every processed sample in memory (tiny sets, several epochs).
         images: where processed pictures are kept from run to run; None to make them each time.
-        skip_bad_images: let a row whose picture or video can't be read teach nothing, and say so
+        skip_bad_images: let a row whose picture can't be read teach nothing, and say so
             in its sample, instead of raising.
     """
 
@@ -254,8 +235,6 @@ class LlavaDataset(Dataset[Sample]):
         rows = read_rows(path)
         check_rows(rows, path, folder)
         self.rows: Sequence[Row] = rows
-        if self.has_videos:
-            processor.require_video_template()
         self.numbers: Sequence[int] = range(len(rows))  # places in the file, once rows are dropped
         self.dropped: Counter[str] = Counter()
         self._cache: dict[int, Sample] | None = {} if cache else None
@@ -293,22 +272,16 @@ class LlavaDataset(Dataset[Sample]):
         row = self.row(index)
         problems: list[str] = []
         pictures = [self._picture(index, name, problems) for name in image_names(row)]
-        videos = [self._video(index, name, problems) for name in video_names(row)]
         sample: Sample = {
             key: torch.from_numpy(value)
             for key, value in self.processor.encode(
-                to_messages(row),
-                [picture.grid for picture in pictures],
-                [layout for _, layout in videos],
+                to_messages(row), [picture.grid for picture in pictures]
             ).items()
         }
         if problems:
             sample["labels"].fill_(IGNORED)
         sample["pixels"] = [picture.pixels for picture in pictures]
         sample["grids"] = [picture.grid for picture in pictures]
-        sample["video_pixels"] = [pixels for pixels, _ in videos]
-        sample["video_grids"] = [layout.grid for _, layout in videos]
-        sample["video_seconds"] = [layout.seconds for _, layout in videos]
         sample["row"], sample["problem"] = index, "; ".join(problems)
         return sample
 
@@ -325,32 +298,8 @@ class LlavaDataset(Dataset[Sample]):
         white = Image.new("RGB", self._size(index, path), "white")
         return self.processor.image_patches(white)
 
-    def _video(
-        self, index: int, name: str, problems: list[str]
-    ) -> tuple[npt.NDArray[np.uint8], VideoLayout]:
-        """A video's patches [n, 3, t, p, p] and layout; white ones where it can't be read."""
-        path, videos = image_path(self.folder, name), self.processor.videos
-        clip, layout = self._clip(index, path, problems)
-        if clip is not None:
-            try:
-                return videos.patches(path, layout, clip), layout
-            except UNREADABLE as error:
-                problem = self._unreadable(index, path, error, "video")
-                self._pass_over(problem, error, problems)
-        return videos.blank(layout), layout
-
-    def _clip(self, index: int, path: Path, problems: list[str]) -> tuple[Clip | None, VideoLayout]:
-        """A video's header and layout; None and a stand-in where it can't be read."""
-        videos = self.processor.videos
-        try:
-            clip = read_clip(path, videos.budget.fps)
-            return clip, videos.layout(clip)
-        except UNREADABLE as error:
-            self._pass_over(self._unreadable(index, path, error, "video"), error, problems)
-        return None, videos.stand_in
-
-    def _unreadable(self, index: int, path: Path, error: BaseException, what: str = "image") -> str:
-        return f"{self.label(index)}: {what} {path} can't be read ({error})."
+    def _unreadable(self, index: int, path: Path, error: BaseException) -> str:
+        return f"{self.label(index)}: image {path} can't be read ({error})."
 
     def _pass_over(self, problem: str, error: BaseException, problems: list[str]) -> None:
         """Note what can't be read, or stop there."""
@@ -382,8 +331,6 @@ class LlavaDataset(Dataset[Sample]):
                     open_image(path)
                 except UNREADABLE as error:
                     problems.append(self._unreadable(index, path, error))
-            for name in video_names(self.rows[index]):
-                self._video(index, name, problems)
             if problems:
                 bad.add(index)
                 print(f"left out: {'; '.join(problems)}", flush=True)
@@ -410,22 +357,15 @@ class LlavaDataset(Dataset[Sample]):
 
     @property
     def has_images(self) -> bool:
-        """Whether any row has a picture or a video."""
-        return any(image_names(row) or video_names(row) for row in self.rows)
-
-    @property
-    def has_videos(self) -> bool:
-        """Whether any row has a video."""
-        return any(video_names(row) for row in self.rows)
+        """Whether any row has a picture."""
+        return any(image_names(row) for row in self.rows)
 
     def length(self, index: int) -> int:
-        """The exact number of tokens of a sample; reads headers, not pictures or videos."""
+        """The exact number of tokens of a sample; reads headers, not pictures."""
         row = self.rows[index]
         paths = [image_path(self.folder, name) for name in image_names(row)]
         grids = [self.processor.grid_of(*self._size(index, path)) for path in paths]
-        paths = [image_path(self.folder, name) for name in video_names(row)]
-        videos = [self._clip(index, path, [])[1] for path in paths]
-        return len(self.processor.encode(to_messages(row), grids, videos)["input_ids"])
+        return len(self.processor.encode(to_messages(row), grids)["input_ids"])
 
     def lengths(self) -> list[int]:
         """The exact lengths of all samples, in tokens; counted once."""
@@ -438,11 +378,8 @@ class LlavaDataset(Dataset[Sample]):
         """A number of tokens that a sample can't exceed, without tokenising it.
 
         A byte-level tokenizer never makes more tokens than bytes; the template adds few a turn.
-        With videos it is the exact number: it depends on how long they last.
         """
         row = self.rows[index]
-        if video_names(row):
-            return self.length(index)
         text = sum(len(turn["value"].encode()) for turn in row["conversations"])
         budget = (
             self.processor.frame.max_pixels / (self.processor.patch * self.processor.merge) ** 2
@@ -457,10 +394,7 @@ class LlavaDataset(Dataset[Sample]):
         A sample is never cut: a cut through its image tokens breaks the forward, and a cut answer
         teaches the model to stop early.
         """
-        rows_left = tqdm(
-            range(len(self)), "measuring", unit="row", leave=False, disable=not self.has_videos
-        )
-        suspects = [i for i in rows_left if self.length_bound(i) > limit]
+        suspects = [i for i in range(len(self)) if self.length_bound(i) > limit]
         found = {i: n for i in suspects if (n := self.length(i)) > limit}
         if not found:
             return
@@ -469,8 +403,8 @@ class LlavaDataset(Dataset[Sample]):
             raise_all(
                 rows,
                 f"{self.path}: samples over --max_seq_length {limit}. Raise it (and "
-                "--tokens_per_batch, if that is lower), lower --image_max_pixels (of videos: "
-                "--video_max_pixels, --video_fps), or leave them out with --drop_long true",
+                "--tokens_per_batch, if that is lower), lower --image_max_pixels, or leave them "
+                "out with --drop_long true",
             )
         self._drop(found, "longer than max_seq_length")
 
@@ -498,11 +432,10 @@ class Collator:
     def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
         """What `lay_out` gives, and the pictures of all samples one after the other:
 
-        `pixel_values` [patches, 3 * t * p * p], `image_grid_thw` [N, 3]; `pixel_values_videos` and
-        `video_grid_thw` alike.
+        `pixel_values` [patches, 3 * t * p * p], `image_grid_thw` [N, 3].
         """
         samples = list(samples)
-        if not any(sample["grids"] or sample["video_grids"] for sample in samples):
+        if not any(sample["grids"] for sample in samples):
             samples[0] = self._with_blank_picture(samples[0])
         return {**self.lay_out(samples), **self.processor.visual_inputs(samples)}
 
@@ -543,8 +476,6 @@ class Collator:
             "position_ids": torch.from_numpy(mrope_positions(is_image, grids, merge)),
             "pixels": [self.blank],
             "grids": grids,
-            "video_pixels": [],
-            "video_grids": [],
         }
 
 
@@ -560,7 +491,7 @@ class BatchNote:
     Attributes:
         rows: indices of its samples in the dataset.
         lengths: tokens of each sample.
-        grids: patch grids (t, h, w) of all its pictures and videos.
+        grids: patch grids (t, h, w) of all its pictures.
         problems: why a sample teaches nothing, by its index.
     """
 
@@ -581,7 +512,7 @@ class Noted:
         note = BatchNote(
             rows=[sample["row"] for sample in samples],
             lengths=[len(sample["input_ids"]) for sample in samples],
-            grids=[g for sample in samples for g in [*sample["grids"], *sample["video_grids"]]],
+            grids=[grid for sample in samples for grid in sample["grids"]],
             problems={s["row"]: s["problem"] for s in samples if s["problem"]},
         )
         return {**self.collate(samples), NOTE: note}

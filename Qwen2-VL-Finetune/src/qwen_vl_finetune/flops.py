@@ -75,8 +75,7 @@ class TrainingCost:
     def __call__(self, note: BatchNote) -> float:
         """Operations of training on a batch."""
         tokens = sum(note.lengths)
-        # frames of a video (two make one step in time) don't see each other in the tower
-        patches = [h * w for t, h, w in note.grids for _ in range(t)]
+        patches = [t * h * w for t, h, w in note.grids]
         counts = {
             "vision": sum(patches),
             "merger": sum(patches) / self.merge,

@@ -166,8 +166,6 @@ def main(words: list[str] | None = None) -> int:
     parents = [Path(path) for path in arguments.lora.first_lora_path or []]
     record = start_record(arguments, base, parents, settings)
     rows, _ = load_data(arguments, base)
-    if rows.has_videos:
-        raise UserError(f"{rows.path} holds videos; rewards are for pictures (train_sft.py)")
     record["data"] = describe_data(rows)
     record["pixel_frame"] = vars(rows.processor.frame)
     set_seed(arguments.train.seed)  # the new adapter starts alike on every process

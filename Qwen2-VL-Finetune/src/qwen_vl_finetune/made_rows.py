@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .data import LlavaDataset, Row, Sample, image_names, row_label, row_problem, video_names
+from .data import LlavaDataset, Row, Sample, image_names, row_label, row_problem
 from .errors import DataError, UserError
 from .plugins import load_plugin
 from .processing import Processor
@@ -88,13 +88,8 @@ class MadeRows(LlavaDataset):
 
     @property
     def has_images(self) -> bool:
-        """Whether the first row has a picture or a video."""
-        return bool(image_names(self._first) or video_names(self._first))
-
-    @property
-    def has_videos(self) -> bool:
-        """Whether the first row has a video."""
-        return bool(video_names(self._first))
+        """Whether the first row has a picture."""
+        return bool(image_names(self._first))
 
     @functools.cached_property
     def _first(self) -> Row:

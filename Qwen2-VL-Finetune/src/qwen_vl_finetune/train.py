@@ -79,8 +79,6 @@ def main(words: list[str] | None = None) -> int:
         return 0
     record["data"] = describe_data(train_set)
     record["pixel_frame"] = vars(train_set.processor.frame)
-    if train_set.has_videos:
-        record["video_budget"] = vars(arguments.video_budget)
     set_seed(arguments.train.seed)  # the new adapter starts alike on every process
     model = build_model(arguments, base, parents)
     trainer = QwenTrainer(
@@ -211,7 +209,7 @@ def load_data(arguments: Arguments, base: Path) -> tuple[LlavaDataset, LlavaData
     else:
         asked_frame = read_pixel_frame(Path(path))
     frame = choose_frame(arguments, asked_frame, processor.frame)
-    processor = load_processor(base, frame, arguments.video_budget)
+    processor = load_processor(base, frame)
     train_set: LlavaDataset
     if made is not None:
         train_set = MadeRows(made, path, processor, data.max_seq_length)
@@ -220,16 +218,10 @@ def load_data(arguments: Arguments, base: Path) -> tuple[LlavaDataset, LlavaData
     eval_set = None
     if data.eval_path:
         eval_set = open_file(arguments, Path(data.eval_path), processor)
-    sets = [one for one in (train_set, eval_set) if one is not None]
-    if arguments.shards_weights and any(one.has_videos for one in sets):
-        raise UserError(
-            "videos with FSDP or ZeRO-3: pictures and videos go through the vision tower apart, so "
-            "processes would wait for each other for ever. Use ZeRO-2."
-        )
     asked = (arguments.lora_parts | arguments.full_parts) & {"vision", "merger"}
     if asked and not train_set.has_images:
         raise UserError(
-            f"asked to train {sorted(asked)}, but {path} holds no picture or video. Freeze them "
+            f"asked to train {sorted(asked)}, but {path} holds no picture. Freeze them "
             "(--freeze_vision_tower true --freeze_merger true, no --vision_lora)."
         )
     return train_set, eval_set
