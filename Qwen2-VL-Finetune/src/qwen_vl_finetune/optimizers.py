@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from .adapters import PARTS, bare_name, is_adapter_parameter, part_of, true_shape
+from .flags import Arguments
+from .plugins import package_problems
 
 Group = dict[str, Any]
 
@@ -111,6 +113,34 @@ class MuonAdamW(torch.optim.Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a checkpoint's state; the groups are new objects then, so share them again."""
+        """Load a checkpoint's state; the groups are new objects then, so hand them on again."""
         super().load_state_dict(state_dict)
         self._share()
+
+
+def optimizer_problems(arguments: Arguments) -> list[str]:
+    """What is wrong with the optimizer and the learning rates."""
+    train, optim = arguments.train, arguments.optimizer
+    problems = []
+    if "bnb" in optim or optim.endswith("_8bit"):
+        problems += package_problems(f"--optim {optim}", "bitsandbytes")
+    for part in ("vision", "merger"):
+        trains = part in arguments.full_parts | arguments.lora_parts
+        if getattr(train, f"{part}_lr") is not None and not trains:
+            problems.append(f"--{part}_lr is set, but the {part} does not train")
+    return problems + (_muon_problems(arguments) if train.optim_muon else [])
+
+
+def _muon_problems(arguments: Arguments) -> list[str]:
+    train = arguments.train
+    problems = []
+    if arguments.lora.lora_enable and not arguments.full_parts:
+        problems.append("--optim_muon true: no module trains in full, so Muon has no matrix")
+    if train.deepspeed:
+        problems.append("--optim_muon true: DeepSpeed shards the matrices that Muon needs whole")
+    for name in ("vision_lr", "merger_lr"):
+        if getattr(train, name) is not None:
+            problems.append(f"--{name} with --optim_muon: Muon has one rate, --muon_lr")
+    if arguments.optimizer not in ("adamw_torch", "adamw_torch_fused"):
+        problems.append("--optim with --optim_muon: what Muon does not train, AdamW does")
+    return problems

@@ -1,4 +1,4 @@
-"""From a conversation and its pictures to token ids, labels, patches and M-RoPE positions.
+"""From a conversation and its images to token ids, labels, patches and M-RoPE positions.
 
 Tokenizer and image processor are the model's own; the stock processor class that would hold both
 has a video part, too, which needs torchvision.
@@ -33,7 +33,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class ImagePatches:
-    """One picture cut into patches: uint8 `pixels` [patches, 3, p, p], and its grid (t, h, w)."""
+    """One image cut into patches: uint8 `pixels` [patches, 3, p, p], and its grid (t, h, w)."""
 
     pixels: npt.NDArray[np.uint8]
     grid: tuple[int, int, int]
@@ -75,10 +75,10 @@ class Processor:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self.tokenizer.eos_token_id)
 
-    # ---- pictures ----
+    # ---- images ----
 
     def grid_of(self, width: int, height: int) -> tuple[int, int, int]:
-        """The patch grid (t, h, w) of a picture of `width` x `height` pixels after resizing."""
+        """The patch grid (t, h, w) of an image of `width` x `height` pixels after resizing."""
         new_height, new_width = smart_resize(
             height,
             width,
@@ -93,7 +93,7 @@ class Processor:
         return grid[0] * grid[1] * grid[2] // self.merge**2
 
     def image_patches(self, image: Image.Image) -> ImagePatches:
-        """Convert, resize and cut one picture; colours stay uint8 until the batch is made.
+        """Convert, resize and cut one image; colours stay uint8 until the batch is made.
 
         That keeps a sample small (no float, no copy for the second frame), in the cache as well as
         on its way from a worker. `pixel_values` finishes the work, bit for bit as stock does.
@@ -116,7 +116,7 @@ class Processor:
         """Rescaled, normalised patches: uint8 to float32 [n, 3 * t * p * p].
 
         Args:
-            pixels: [n, 3, p, p]; a picture is a video of t frames that are alike.
+            pixels: [n, 3, p, p]; an image fills all t frames of a patch alike.
         """
         n, channels, p, _ = pixels.shape
         values = np.empty((n, channels, self.temporal_patch, p, p), dtype=np.float32)
@@ -125,11 +125,11 @@ class Processor:
         return torch.from_numpy(values.reshape(n, -1))
 
     def visual_inputs(self, samples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """The pictures of all samples one after the other, as the model takes them.
+        """The images of all samples one after the other, as the model takes them.
 
         Returns:
             `pixel_values` [patches, 3 * t * p * p] and `image_grid_thw` [N, 3], where there are
-            pictures.
+            images.
         """
         grids = [grid for sample in samples for grid in sample["grids"]]
         if not grids:
@@ -141,7 +141,7 @@ class Processor:
         }
 
     def token_types(self, ids: torch.Tensor) -> torch.Tensor:
-        """What each token stands for a piece of: 1 a picture, 0 text."""
+        """What each token stands for a piece of: 1 an image, 0 text."""
         return (ids == self.image_token_id).int()
 
     # ---- text ----
@@ -150,7 +150,7 @@ class Processor:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def render(self, messages: list[Message], prompt: bool = False) -> str:
-        """The chat template's text; with `prompt`, ready for the assistant to go on."""
+        """The chat template's text; with `prompt`, ready for the assistant to answer."""
         text = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=prompt
         )
@@ -185,7 +185,7 @@ class Processor:
 
         Args:
             messages: chat messages; a content is a text or a list of image and text parts.
-            grids: patch grids (t, h, w) of the pictures, in order.
+            grids: patch grids (t, h, w) of the images, in order.
 
         Returns:
             `input_ids` [S], `labels` [S] (`IGNORED` but on answers), `position_ids` [3, S].
@@ -222,12 +222,12 @@ def mrope_positions(
     """M-RoPE positions [3, S] (time, height, width) of one sample, as `get_rope_index` gives them.
 
     The model would find them in a Python loop over samples at every step, 15 % of a step on a
-    small model; here they are found once a sample. Text counts on by one in all rows; a picture
+    small model; here they are found once a sample. Text counts on by one in all rows; an image
     keeps its time, spans its rows and columns, and moves the count on by its longer side.
 
     Args:
-        is_image: [S], true where the token stands for a piece of a picture.
-        grids: patch grids (t, h, w) of the pictures, in order.
+        is_image: [S], true where the token stands for a piece of an image.
+        grids: patch grids (t, h, w) of the images, in order.
         merge: side of the square of patches that becomes one token.
     """
     positions = np.empty((3, len(is_image)), dtype=np.int64)

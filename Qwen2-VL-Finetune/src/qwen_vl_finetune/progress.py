@@ -1,13 +1,25 @@
-"""One bar for a run: the newest figures stand on it, an evaluation leaves one short line."""
+"""What a run shows: lines printed once, and one bar with the newest figures on it."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from transformers import TrainerControl, TrainerState
 from transformers.trainer_callback import ProgressCallback
 
 TIMES = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+
+
+def is_main_process() -> bool:
+    """Whether this process prints and writes for all."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def say(text: str) -> None:
+    """Print once for all processes."""
+    if is_main_process():
+        print(text, flush=True)
 
 
 def evaluation_line(logs: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ FULL_MODULES = "non_lora_modules.safetensors"
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
 
-# settings that change how a run is watched or placed, not what it learns
+# settings that change how a run is logged or where it runs, not what it learns
 INCIDENTAL = re.compile(
     r"^(output_dir|config|resume_from_checkpoint|disable_tqdm|report_to|run_name|project|log.*"
     r"|dataloader_.*|save_.*|trackio_.*|hub_.*|push_to_hub|local_rank|ddp_.*|cache_samples|image_cache"
@@ -155,6 +155,6 @@ def writing(folder: Path, run: Path) -> Iterator[None]:
         kept = f"{last} is whole" if last else "no earlier checkpoint is there"
         raise UserError(
             f"{folder} could not be written ({text.splitlines()[0]}). Is the disk full? {kept}; "
-            "make room (--save_total_limit keeps fewer checkpoints) and start the same command "
+            "make space (--save_total_limit keeps fewer checkpoints) and start the same command "
             "again."
         ) from error

@@ -1,4 +1,4 @@
-"""Does a merged model answer as its adapters do? Logits of both, in fp32, on text and a picture."""
+"""Does a merged model answer as its adapters do? Logits of both, in fp32, on text and an image."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .model import load_checked
 from .model_folder import weight_shards
 from .processing import Processor, load_processor
 
-# rounding the merged weights once costs this much, as a share of the largest logit
+# rounding the merged weights once costs this much, as a fraction of the largest logit
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.01, torch.bfloat16: 0.05}
 
 
 def sample_inputs(processor: Processor) -> dict[str, dict[str, torch.Tensor]]:
-    """A text and a text with a picture, as inputs of the model; always the same."""
+    """A text and a text with an image, as inputs of the model; always the same."""
     side = 8 * processor.patch * processor.merge
     shade = np.add.outer(np.arange(side), 2 * np.arange(side)) % 256
-    picture = processor.image_patches(Image.fromarray(shade.astype(np.uint8)).convert("RGB"))
+    image = processor.image_patches(Image.fromarray(shade.astype(np.uint8)).convert("RGB"))
     question = {"type": "text", "text": "What is shown? 0 1 2 CCO {}"}
     answer = {"role": "assistant", "content": "A grey ramp, 3 by 4."}
     samples = {}
-    for name, grids in (("text", []), ("image", [picture.grid])):
+    for name, grids in (("text", []), ("image", [image.grid])):
         content = [{"type": "image"}] * len(grids) + [question]
         encoded = processor.encode([{"role": "user", "content": content}, answer], grids)
         ids = torch.from_numpy(encoded["input_ids"])[None]
@@ -39,7 +39,7 @@ def sample_inputs(processor: Processor) -> dict[str, dict[str, torch.Tensor]]:
             "position_ids": torch.from_numpy(encoded["position_ids"])[:, None],
         }
         if grids:
-            inputs["pixel_values"] = processor.pixel_values(picture.pixels)
+            inputs["pixel_values"] = processor.pixel_values(image.pixels)
             inputs["image_grid_thw"] = torch.tensor(grids)
         samples[name] = inputs
     return samples

@@ -1,4 +1,4 @@
-"""`--dry_run`: the plan says what the run then does, and nothing is loaded or written."""
+"""`--dry_run` says what the run then does; nothing is loaded or written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from qwen_vl_finetune.arguments import parse_arguments
-from qwen_vl_finetune.plan import shape_of_model, weight_bytes
+from qwen_vl_finetune.dry_run import shape_of_model, weight_bytes
+from qwen_vl_finetune.parsing import parse_arguments
 
 from .conftest import LORA, Train
 
@@ -26,7 +26,7 @@ def table_of(text: str) -> list[str]:
         [*LORA, "--max_steps", "-1", "--packing", "true", "--tokens_per_batch", "80"],
     ],
 )
-def test_the_plan_is_what_the_run_does(
+def test_a_dry_run_says_what_the_run_does(
     flags: list[str], train: Train, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--num_train_epochs", "1", *flags]

@@ -12,21 +12,14 @@ import pytest
 import torch
 import transformers
 import yaml
-from qwen_vl_finetune.arguments import (
-    REFUSED,
-    DataArguments,
-    LoraArguments,
-    ModelArguments,
-    TrainArguments,
-    make_parser,
-    parse_arguments,
-)
 from qwen_vl_finetune.errors import UserError
+from qwen_vl_finetune.flags import DataArguments, LoraArguments, ModelArguments, TrainArguments
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.optimizers import MuonAdamW, parameter_groups, part_rates
+from qwen_vl_finetune.parsing import REFUSED, make_parser, parse_arguments, read_config_file
 from transformers import TrainingArguments
 
-from .conftest import LORA, ROOM, Train
+from .conftest import LORA, TRAINER, Train
 
 
 def words(nano: Path, data: Path) -> list[str]:
@@ -87,21 +80,29 @@ def test_flags_override_the_file(nano: Path, data: Path, tmp_path: Path) -> None
     assert parsed.exclude == ["lm_head", "embed_tokens"]
 
 
+def test_a_config_lies_over_its_base(nano: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("lora_rank: 7\nlora_alpha: 9\nlora_dropout: 0.5\n")
+    (tmp_path / "over.yaml").write_text("base: base.yaml\nlora_alpha: 3\nlora_dropout:\n")
+    (tmp_path / "top.yaml").write_text("base: over.yaml\nlora_enable: true\nfreeze_llm: true\n")
+    lora = parse_arguments([*words(nano, data), "--config", str(tmp_path / "top.yaml")]).lora
+    assert (lora.lora_rank, lora.lora_alpha, lora.lora_dropout) == (7, 3, 0.05)
+
+
 @pytest.mark.parametrize("name", ["instruction", "cot", "cot_stack"])
 def test_shipped_configs_hold_known_flags(name: str) -> None:
-    path = ROOM / "configs" / f"{name}.yaml"
+    path = TRAINER / "configs" / f"{name}.yaml"
     assert path.read_text().startswith("# torchrun --nproc_per_node 4 Qwen2-VL-Finetune/src/train")
     known = {action.dest for action in make_parser()._actions}
-    values = yaml.safe_load(path.read_text())
+    values = read_config_file(path)
     assert values.keys() <= known - REFUSED.keys()
     batch = values["per_device_train_batch_size"] * values["gradient_accumulation_steps"]
     assert 4 * batch == 64
-    assert (ROOM.parent / values["deepspeed"]).is_file()
+    assert (TRAINER.parent / values["deepspeed"]).is_file()
 
 
 def test_deepspeed_files_are_json() -> None:
     for name in ("zero2", "zero3", "zero2_offload", "zero3_offload"):
-        settings = json.loads((ROOM / "scripts" / f"{name}.json").read_text())
+        settings = json.loads((TRAINER / "scripts" / f"{name}.json").read_text())
         assert str(settings["zero_optimization"]["stage"]) == name[4]
         assert ("offload_optimizer" in settings["zero_optimization"]) == ("offload" in name)
 
@@ -113,7 +114,7 @@ def test_deepspeed_takes_its_files(name: str) -> None:
     from deepspeed.runtime.config import DeepSpeedConfig
     from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
-    file = HfTrainerDeepSpeedConfig(str(ROOM / "scripts" / f"{name}.json"))
+    file = HfTrainerDeepSpeedConfig(str(TRAINER / "scripts" / f"{name}.json"))
     arguments = TrainArguments(
         output_dir="run", use_cpu=True, bf16=True, per_device_train_batch_size=3,
         gradient_accumulation_steps=2, max_grad_norm=0.7,
@@ -151,7 +152,7 @@ def read_names(path: Path) -> set[str]:
 
 def test_no_flag_is_dead() -> None:
     """Every flag of ours is read by the trainer; every stock one by stock, or it is refused."""
-    sources = list((ROOM / "src" / "qwen_vl_finetune").glob("*.py"))
+    sources = list((TRAINER / "src" / "qwen_vl_finetune").glob("*.py"))
     read = set().union(*(read_names(path) for path in sources))
     stock = {f.name for f in fields(TrainingArguments)}
     groups = (ModelArguments, DataArguments, LoraArguments, TrainArguments)
@@ -195,7 +196,7 @@ def test_what_can_not_be_shared_out_is_refused(
     if "ZERO" in flags:
         pytest.importorskip("deepspeed", reason="deepspeed is not installed")
     for name in ("zero2", "zero3"):
-        flags = flags.replace(name.upper(), str(ROOM / "scripts" / f"{name}.json"))
+        flags = flags.replace(name.upper(), str(TRAINER / "scripts" / f"{name}.json"))
     with pytest.raises(UserError, match=said):
         parse_arguments([*words(nano, data), *LORA, "--use_cpu", "true", *flags.split()])
 

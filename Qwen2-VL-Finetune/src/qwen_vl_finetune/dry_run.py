@@ -24,24 +24,24 @@ from .adapters import (
     part_of,
     set_trainable,
 )
-from .arguments import Arguments
-from .data import LlavaDataset
+from .dataset import SampleDataset
+from .flags import Arguments
 from .model import base_dtype
 from .optimizers import part_rates
 from .packing import make_packs
+from .part_table import part_table
 from .run_record import ADAPTER, FULL_MODULES
-from .trainer import part_table
 
 GIB = 2**30
 
 
-def plan(arguments: Arguments, base: Path, parents: list[Path], dataset: LlavaDataset) -> str:
-    """The plan of a run as text: parts, steps, tokens, memory.
+def dry_run(arguments: Arguments, base: Path, parents: list[Path], dataset: SampleDataset) -> str:
+    """What a run would do, as text: parts, steps, tokens, memory.
 
     Args:
         arguments: every flag of the run.
         base: the base model's folder; only its configuration is read.
-        parents: adapter folders to stack on; only their sizes are looked at.
+        parents: adapter folders to stack on; only their sizes are read.
         dataset: the checked training data; its tokens are counted.
     """
     model = shape_of_model(arguments, base)
@@ -83,8 +83,7 @@ def schedule_lines(arguments: Arguments, lengths: list[int]) -> list[str]:
     """Batches, steps and tokens."""
     train, processes = arguments.train, arguments.train.world_size
     if arguments.data.packing:
-        seed = train.data_seed if train.data_seed is not None else train.seed
-        packs = make_packs(lengths, arguments.pack_budget, int(seed), processes)
+        packs = make_packs(lengths, arguments.pack_budget, arguments.order_seed, processes)
         batches = len(packs) // processes
         how = f"packs of at most {arguments.pack_budget:,} tokens"
     else:
@@ -113,11 +112,11 @@ def memory_lines(
         "optimizer": sum(p.numel() for p in trained(model)) * optimizer_bytes(arguments),
         "logits": logit_bytes(arguments, model, lengths),
     }
-    shown = ", ".join(f"{name} {size / GIB:.2f}" for name, size in sizes.items())
+    items = ", ".join(f"{name} {size / GIB:.2f}" for name, size in sizes.items())
     note = "activations come on top"
     if arguments.train.deepspeed or arguments.train.fsdp:
         note += "; DeepSpeed and FSDP share these out over the processes"
-    return [f"memory at least {sum(sizes.values()) / GIB:.2f} GiB: {shown}; {note}"]
+    return [f"memory at least {sum(sizes.values()) / GIB:.2f} GiB: {items}; {note}"]
 
 
 def trained(model: nn.Module) -> list[nn.Parameter]:
@@ -144,10 +143,9 @@ def weight_bytes(arguments: Arguments, model: nn.Module, parents: list[Path]) ->
 
 def optimizer_bytes(arguments: Arguments) -> int:
     """Bytes of optimizer state a trained number; two moments, in 8 bit where asked for."""
-    name = str(getattr(arguments.train.optim, "value", arguments.train.optim))
-    if "8bit" in name:
+    if "8bit" in arguments.optimizer:
         return 2
-    return 0 if name == "sgd" else 8
+    return 0 if arguments.optimizer == "sgd" else 8
 
 
 def logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
