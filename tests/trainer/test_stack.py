@@ -270,19 +270,3 @@ def test_wrong_base_and_wrong_order_are_refused(
             merge(str(base), folders, tmp_path / "merged", verify=False, tol=None)
     with pytest.raises(UserError, match="another base"):
         train(tmp_path / "run", *LORA, "--first_lora_path", str(first), model=other)
-
-
-def test_old_adapter_names_are_refused(nano: Path, first: Path, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    old = shutil.copytree(first, tmp_path / "old")
-    state = load_file(first / adapters.ADAPTER)
-    renamed = {
-        k.replace("model.language_model.", "model.").replace(
-            "model.model.visual", "model.visual"
-        ): v
-        for k, v in state.items()
-    }
-    save_file(renamed, old / adapters.ADAPTER)
-    with pytest.raises(UserError, match="old adapter key names"):
-        merge(str(nano), [old], tmp_path / "merged", verify=False, tol=None)

@@ -21,13 +21,10 @@ from transformers import PreTrainedModel
 
 from .errors import UserError
 from .flags import Arguments
-from .model_folder import read_header
 from .run_record import ADAPTER, FULL_MODULES, adapter_fingerprint, read_record
 
 TRAINED = "default"  # PEFT writes the adapter of this name into the folder itself
 PARTS = ("vision", "merger", "language", "head")
-
-OLD_NAMES = re.compile(r"^base_model\.model\.(visual\.|model\.layers\.|model\.embed_tokens)")
 
 
 # ---- names ----
@@ -151,23 +148,15 @@ def lora_config(names: list[str], rank: int, alpha: int, dropout: float, dora: b
 
 
 def check_adapter(folder: Path, base: str) -> None:
-    """Raise if an adapter folder is incomplete, has old key names, or is for another base.
+    """Raise if an adapter folder is incomplete, or is for another base.
 
     Args:
-        folder: a PEFT adapter folder (or a checkpoint of this trainer).
+        folder: an adapter folder in this trainer's form (see upstream.py), or a checkpoint.
         base: the fingerprint of the base model that it is put on.
     """
     for name in ("adapter_config.json", ADAPTER):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: no {name}; expected an adapter folder of this trainer.")
-    header, _ = read_header(folder / ADAPTER)
-    old = [key for key in header if OLD_NAMES.match(key)]
-    if old:
-        raise UserError(
-            f"{folder}/{ADAPTER}: old adapter key names ({old[0]} and {len(old) - 1} more), from "
-            "a transformers before 4.52. They would load nothing. Merge that adapter with the "
-            "version that trained it, or train it again."
-        )
     record = read_record(folder)
     if record is None:
         print(f"warning: {folder} has no run.json, so its base can't be checked.", flush=True)

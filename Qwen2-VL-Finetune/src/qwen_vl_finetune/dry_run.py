@@ -55,7 +55,7 @@ def dry_run(arguments: Arguments, base: Path, parents: list[Path], dataset: Samp
             *(f"{count:,} rows dropped: {why}" for why, count in dataset.dropped.items()),
             *schedule_lines(arguments, dataset.lengths()),
             *memory_lines(arguments, model, parents, dataset.lengths()),
-            "dry run: nothing was loaded, written or trained.",
+            "dry run: no weight of the model was loaded, and nothing trained.",
         ]
     )
 

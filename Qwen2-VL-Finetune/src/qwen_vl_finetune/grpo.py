@@ -162,8 +162,7 @@ def main(words: list[str] | None = None) -> int:
         say(f"{output} is finished; nothing to do. Take another --output_dir to train again.")
         return 0
     base = resolve_folder(str(arguments.model.model_id))
-    parents = [Path(path) for path in arguments.lora.first_lora_path or []]
-    record = start_record(arguments, base, parents, settings)
+    record, parents = start_record(arguments, base, settings)
     rows, _ = load_data(arguments, base)
     record["data"] = describe_data(rows)
     record["pixel_frame"] = vars(rows.processor.frame)

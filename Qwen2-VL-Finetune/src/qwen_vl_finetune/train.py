@@ -33,7 +33,6 @@ from .part_table import part_table
 from .progress import say
 from .run_record import (
     FORMAT,
-    adapter_fingerprint,
     changed_settings,
     last_whole_checkpoint,
     library_versions,
@@ -46,6 +45,7 @@ from .run_trainer import RunTrainer
 from .skipped import REASON, SKIPPED, read_skipped
 from .summary import write_summary
 from .trainer import QwenTrainer
+from .upstream import describe_adapter, in_our_form
 
 
 def main(words: list[str] | None = None) -> int:
@@ -60,9 +60,7 @@ def main(words: list[str] | None = None) -> int:
     if arguments.train.eval_score:
         load_score(arguments.train.eval_score)  # refused now rather than at the first evaluation
     base = resolve_folder(str(arguments.model.model_id))
-    parents = [Path(path) for path in arguments.lora.first_lora_path or []]
-    record = start_record(arguments, base, parents, settings)
-
+    record, parents = start_record(arguments, base, settings)
     train_set, eval_set = load_data(arguments, base)
     if arguments.train.dry_run:
         say(dry_run(arguments, base, parents, train_set))
@@ -159,16 +157,18 @@ def is_finished(output: Path, settings: dict[str, Any]) -> bool:
 
 
 def start_record(
-    arguments: Arguments, base: Path, parents: list[Path], settings: dict[str, Any]
-) -> dict[str, Any]:
-    """The run record at the start; checks base and parent adapters on the way."""
+    arguments: Arguments, base: Path, settings: dict[str, Any]
+) -> tuple[dict[str, Any], list[Path]]:
+    """The run record at the start, and the parent adapters in our form; both checked."""
     config = read_config(base)
     require_processor(base)
     fingerprint = fingerprint_model(base)
+    given = [Path(path) for path in arguments.lora.first_lora_path or []]
+    parents = [in_our_form(folder, base) for folder in given]
     for folder in parents:
         check_adapter(folder, fingerprint)
     check_chain(parents)
-    return {
+    record = {
         "format": FORMAT,
         "finished": False,
         "kind": "adapter" if arguments.lora.lora_enable else "full",
@@ -177,14 +177,13 @@ def start_record(
             "model_type": config["model_type"],
             "fingerprint": fingerprint,
         },
-        "parents": [
-            {"path": str(folder), "fingerprint": adapter_fingerprint(folder)} for folder in parents
-        ],
+        "parents": [describe_adapter(*paths) for paths in zip(given, parents, strict=True)],
         "lora_parts": sorted(arguments.lora_parts),
         "full_parts": sorted(arguments.full_parts),
         "settings": settings,
         "versions": library_versions(),
     }
+    return record, parents
 
 
 def generation_eval(arguments: Arguments, dataset: SampleDataset | None) -> GenerationEval | None:
