@@ -171,6 +171,20 @@ def test_no_flag_is_dead() -> None:
     assert dead == set()
 
 
+def test_flags_of_upstream_are_taken_with_a_note(
+    nano: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = "--lazy_preprocess True --remove_unused_columns=False --resume_from_checkpoint true"
+    parsed = parse_arguments([*words(nano, data), *flags.split(), "--group_by_length", "True"])
+    assert parsed.sampling == "group_by_length"
+    notes = capsys.readouterr().out
+    assert notes.count("note: --") == 4
+    assert "note: --lazy_preprocess changes nothing: images are always read" in notes
+    assert parse_arguments([*words(nano, data), "--group_by_length", "false"]).sampling == "random"
+    with pytest.raises(UserError, match=r"--resume_from_checkpoint runs/x: expected true or false"):
+        parse_arguments([*words(nano, data), "--resume_from_checkpoint", "runs/x"])
+
+
 def test_refused_flags_say_why(nano: Path, data: Path) -> None:
     for name, reason in REFUSED.items():
         with pytest.raises(UserError) as error:

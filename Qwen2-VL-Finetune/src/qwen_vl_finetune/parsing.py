@@ -28,6 +28,7 @@ from .model import model_problems
 from .optimizers import optimizer_problems
 from .packing import packing_problems
 from .plugin_dataset import plugin_problems
+from .progress import say
 from .sharding import sharding_problems
 from .time_limit import time_problems
 
@@ -50,14 +51,12 @@ REFUSED = {
     "do_predict": "train_sft.py makes no predictions",
     "label_names": "the labels are always called labels",
     "length_column_name": "lengths are counted from the rows themselves",
-    "remove_unused_columns": "the collator makes exactly what the model takes",
     "use_liger_kernel": "call it --use_liger",
     "optim_target_modules": "GaLore and its kin choose modules by themselves; use LoRA",
     "auto_find_batch_size": "a batch size found by failing differs from run to run",
     "push_to_hub": "merge first, then upload the merged folder",
     "label_smoothing_factor": "the model's own loss is used",
     "neftune_noise_alpha": "it hooks the embedding that a vision-language model fills itself",
-    "resume_from_checkpoint": "a run resumes from its last whole checkpoint by itself",
     "save_only_model": "a run that was stopped could not resume; --save_total_limit saves space",
     "use_cache": "nothing is generated while a loss is computed",
     "logging_nan_inf_filter": "a loss that is no number stops the run and names its rows",
@@ -85,6 +84,13 @@ REFUSED = {
         ),
         "evaluation keeps the loss only, so that memory does not grow; --eval_score scores answers",
     ),
+}
+
+# flags of upstream's launch scripts that change nothing here, with the reason: true or false
+NEEDLESS = {
+    "lazy_preprocess": "images are always read when their turn comes",
+    "remove_unused_columns": "the collator makes exactly what the model takes",
+    "resume_from_checkpoint": "a run resumes from its last whole checkpoint by itself",
 }
 
 # names of older transformers that people still write
@@ -179,6 +185,27 @@ def _split_flags(words: list[str]) -> list[list[str]]:
     return groups
 
 
+def _translate(groups: list[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """Flags of upstream's launch scripts in our words, each with a note; and what is wrong."""
+    rest: list[list[str]] = []
+    problems = []
+    for group in groups:
+        name = _flag_name(group[0])
+        if name not in NEEDLESS and name != "group_by_length":
+            rest.append(group)
+            continue
+        _, _, value = " ".join(group).replace("=", " ", 1).partition(" ")
+        if value.lower() not in ("true", "false", ""):
+            reason = NEEDLESS.get(name, "an order is chosen by --train_sampling_strategy")
+            problems.append(f"--{name} {value}: expected true or false; {reason}")
+        elif name in NEEDLESS:
+            say(f"note: --{name} changes nothing: {NEEDLESS[name]}")
+        elif value.lower() != "false":
+            say(f"note: --{name} is called --train_sampling_strategy {name} now")
+            rest.append(["--train_sampling_strategy", name])
+    return rest, problems
+
+
 def _flag_problems(parser: HfArgumentParser, groups: list[list[str]]) -> list[str]:
     """What is wrong with each flag taken alone: unknown, of the wrong type, or refused."""
     known = [s for a in parser._actions for s in a.option_strings]
@@ -212,7 +239,8 @@ def parse_arguments(words: list[str] | None = None) -> Arguments:
         raise SystemExit(0)
     config, words = _take_config(words)
     groups = _split_flags((config_to_flags(config) if config else []) + words)
-    problems = _flag_problems(parser, groups)
+    groups, problems = _translate(groups)
+    problems += _flag_problems(parser, groups)
     # flags that are wrong alone are left out, so that the checks of combinations still run
     good = [w for g in groups if not _flag_problems(parser, [g]) for w in g]
     values = {k: v for k, v in vars(parser.parse_args(good)).items() if k != "config"}
