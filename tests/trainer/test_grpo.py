@@ -213,3 +213,4 @@ def test_rewards_that_have_nothing_to_say_are_left_out(
     )  # fmt: skip
     history = json.loads((run / "trainer_state.json").read_text())["log_history"]
     assert history[0]["reward"] == pytest.approx(history[0]["rewards/two/mean"])
+    assert history[0]["learning_rate_vision"] == history[0]["learning_rate"] == 1e-2

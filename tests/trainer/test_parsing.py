@@ -225,6 +225,23 @@ def test_rates_reach_the_optimizer(train: Train, tmp_path: Path) -> None:
     assert found == {("language", 1e-3), ("vision", 2e-3), ("merger", 3e-3)}
 
 
+def test_every_part_logs_its_rate(train: Train, tmp_path: Path) -> None:
+    """As the schedule has it at that step; the plain one is the language model's."""
+    rates = ["--vision_lr", "2e-3", "--merger_lr", "3e-3", "--learning_rate", "1e-3"]
+    run = train(tmp_path / "run", *LORA, *rates, "--lr_scheduler_type", "linear")
+    history = json.loads((run / "trainer_state.json").read_text())["log_history"]
+    for step, entry in enumerate((e for e in history if "loss" in e), start=1):
+        left = 1 - step / 4
+        assert entry["learning_rate"] == pytest.approx(1e-3 * left)
+        assert entry["learning_rate_language"] == pytest.approx(1e-3 * left)
+        assert entry["learning_rate_vision"] == pytest.approx(2e-3 * left)
+        assert entry["learning_rate_merger"] == pytest.approx(3e-3 * left)
+    flags = ["--optim_muon", "true", "--muon_lr", "7e-3", "--lr_scheduler_type", "constant"]
+    run = train(tmp_path / "muon", *flags, "--learning_rate", "5e-3")
+    entry = json.loads((run / "trainer_state.json").read_text())["log_history"][0]
+    assert (entry["learning_rate_muon"], entry["learning_rate"]) == (7e-3, 5e-3)
+
+
 def test_every_part_has_its_rate(nano: Path) -> None:
     groups = parameter_groups(load_checked(nano), part_rates(1.0, 2.0, 3.0), 0.1, None)
     assert {(g["part"], g["lr"]) for g in groups} == {

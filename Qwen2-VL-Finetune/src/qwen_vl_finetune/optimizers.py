@@ -65,6 +65,14 @@ def parameter_groups(
     ]
 
 
+def current_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The learning rate of every part that trains, as it is now; that of Muon apart."""
+    return {
+        "muon" if group["use_muon"] else group["part"]: float(group["lr"])
+        for group in optimizer.param_groups
+    }
+
+
 class MuonAdamW(torch.optim.Optimizer):
     """`torch.optim.Muon` for some groups and AdamW for the others, as one optimizer.
 

@@ -29,7 +29,7 @@ from .model_folder import (
     memory_name,
     weight_shards,
 )
-from .optimizers import MuonAdamW, parameter_groups, part_rates
+from .optimizers import MuonAdamW, current_rates, parameter_groups, part_rates
 from .run_record import ADAPTER, write_record, writing
 from .time_limit import TimeLimit
 
@@ -90,6 +90,14 @@ class RunTrainer(Trainer if TYPE_CHECKING else object):  # type: ignore[misc]
             )
         optimizer: torch.optim.Optimizer = make(groups, **options)
         return optimizer
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Stock's log with one learning rate a part; stock's own is that of the first group."""
+        if "learning_rate" in logs:
+            rates = current_rates(self.optimizer)
+            logs["learning_rate"] = rates.get("language", logs["learning_rate"])
+            logs |= {f"learning_rate_{part}": rate for part, rate in rates.items()}
+        super().log(logs, *args, **kwargs)
 
     # ---- saving ----
 
