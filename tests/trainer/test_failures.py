@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from qwen_vl_finetune import run_record
+from qwen_vl_finetune import resume, run_record
 from qwen_vl_finetune import train as training
 from qwen_vl_finetune.adapters import ADAPTER
 from qwen_vl_finetune.errors import DataError, UserError, plain
@@ -210,11 +210,11 @@ def test_nodes_that_see_different_run_folders_stop(
 ) -> None:
     """Else one node would begin again while the others resume, and all would wait for ever."""
     found = {"alike": ["checkpoint-2"] * 2, "apart": ["checkpoint-2", ""]}
-    monkeypatch.setattr(training, "gather_object", lambda own: found["alike"])
-    assert training.agreed_checkpoint(tmp_path, 2) is None
-    monkeypatch.setattr(training, "gather_object", lambda own: found["apart"])
+    monkeypatch.setattr(resume, "gather_object", lambda own: found["alike"])
+    assert resume.agreed_checkpoint(tmp_path, 2) is None
+    monkeypatch.setattr(resume, "gather_object", lambda own: found["apart"])
     with pytest.raises(UserError, match="some processes find checkpoint-2 there and others"):
-        training.agreed_checkpoint(tmp_path, 2)
+        resume.agreed_checkpoint(tmp_path, 2)
 
 
 # ---- no GPU ----

@@ -165,6 +165,11 @@ class TrainArguments(TrainingArguments):
         "Stop after so many evaluations that did not better metric_for_best_model (needs "
         "load_best_model_at_end true).",
     )
+    extend: bool = flag(
+        False,
+        "Make the run in output_dir longer than it was meant to be, finished or not: take a "
+        "larger max_steps or num_train_epochs, and the longer run's learning rates from there on.",
+    )
     max_minutes: float | None = flag(
         None,
         "Stop after so many minutes, with a checkpoint; the same command resumes from there.",

@@ -30,10 +30,11 @@ from .part_table import part_table
 from .plugins import load_plugin
 from .processing import Processor
 from .progress import say
+from .resume import is_finished
 from .rows import Row, image_names, image_path, to_messages
 from .run_record import without_secrets
 from .run_trainer import RunTrainer
-from .train import build_model, is_finished, run, start_record
+from .train import build_model, run, start_record
 
 try:
     from trl import GRPOConfig, GRPOTrainer
@@ -158,11 +159,11 @@ def main(words: list[str] | None = None) -> int:
     output = Path(str(arguments.train.output_dir))
     settings = without_secrets({**arguments.settings(), **vars(grpo)})
     settings["processes"] = arguments.train.world_size
-    if is_finished(output, settings):
-        say(f"{output} is finished; nothing to do. Take another --output_dir to train again.")
-        return 0
     base = resolve_folder(str(arguments.model.model_id))
     record, parents = start_record(arguments, base, settings)
+    if is_finished(output, record, arguments.train.extend):
+        say(f"{output} is finished; nothing to do. Take another --output_dir to train again.")
+        return 0
     rows, _ = load_data(arguments, base)
     record["data"] = describe_data(rows)
     record["pixel_frame"] = vars(rows.processor.frame)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import gather_object
 from peft import PeftModel
 from transformers import PreTrainedModel, set_seed
 from transformers.trainer_utils import TrainOutput
@@ -22,7 +21,6 @@ from .adapters import (
 from .collator import Collator, NotedCollator
 from .dataset import SampleDataset
 from .dry_run import dry_run
-from .errors import UserError
 from .flags import Arguments
 from .generation_eval import GenerationEval, load_score
 from .load_data import describe_data, load_data
@@ -31,12 +29,10 @@ from .model_folder import fingerprint_model, read_config, require_processor, res
 from .parsing import parse_arguments
 from .part_table import part_table
 from .progress import say
+from .resume import agreed_checkpoint, data_fingerprint, is_finished
 from .run_record import (
     FORMAT,
-    changed_settings,
-    last_whole_checkpoint,
     library_versions,
-    read_record,
     without_secrets,
     write_record,
     writing,
@@ -54,13 +50,14 @@ def main(words: list[str] | None = None) -> int:
     output = Path(str(arguments.train.output_dir))
     settings = without_secrets(arguments.settings())
     settings["processes"] = arguments.train.world_size
-    if is_finished(output, settings):
+    base = resolve_folder(str(arguments.model.model_id))
+    record, parents = start_record(arguments, base, settings)
+    if is_finished(output, record, arguments.train.extend):
         say(f"{output} is finished; nothing to do. Take another --output_dir to train again.")
         return 0
     if arguments.train.eval_score:
         load_score(arguments.train.eval_score)  # refused now rather than at the first evaluation
-    base = resolve_folder(str(arguments.model.model_id))
-    record, parents = start_record(arguments, base, settings)
+
     train_set, eval_set = load_data(arguments, base)
     if arguments.train.dry_run:
         say(dry_run(arguments, base, parents, train_set))
@@ -127,35 +124,6 @@ def close(trainer: RunTrainer, output: Path, result: TrainOutput) -> None:
     say(f"finished: {output}")
 
 
-def agreed_checkpoint(output: Path, processes: int) -> Path | None:
-    """The checkpoint to resume from; raises unless all processes find the same one."""
-    found = last_whole_checkpoint(output)
-    names = set(gather_object([found.name if found else ""])) if processes > 1 else set()
-    if len(names) > 1:
-        raise UserError(
-            f"{output}: some processes find {max(names)} there and others don't. "
-            "Several nodes need a run folder that all of them see."
-        )
-    return found
-
-
-def is_finished(output: Path, settings: dict[str, Any]) -> bool:
-    """Whether a run folder is done; raises if it holds a run with other settings."""
-    record = read_record(output)
-    if record is None:
-        return False
-    if record["finished"]:  # how many processes made it does not matter any more
-        settings = {**settings, "processes": record["settings"].get("processes")}
-    changed = changed_settings(record["settings"], settings)
-    if changed:
-        raise UserError(
-            f"{output} holds a run with other settings; resuming would mix the two:\n  - "
-            + "\n  - ".join(changed)
-            + "\nTake another --output_dir, or remove that folder."
-        )
-    return bool(record["finished"])
-
-
 def start_record(
     arguments: Arguments, base: Path, settings: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Path]]:
@@ -180,6 +148,7 @@ def start_record(
         "parents": [describe_adapter(*paths) for paths in zip(given, parents, strict=True)],
         "lora_parts": sorted(arguments.lora_parts),
         "full_parts": sorted(arguments.full_parts),
+        "data_fingerprint": data_fingerprint(str(arguments.data.data_path)),
         "settings": settings,
         "versions": library_versions(),
     }
