@@ -17,6 +17,7 @@ from qwen_vl_finetune.flags import DataArguments, LoraArguments, ModelArguments,
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.optimizers import MuonAdamW, parameter_groups, part_rates
 from qwen_vl_finetune.parsing import REFUSED, make_parser, parse_arguments, read_config_file
+from qwen_vl_finetune.sharding import sharding_problems
 from transformers import TrainingArguments
 
 from .conftest import LORA, TRAINER, Train
@@ -97,6 +98,7 @@ def test_shipped_configs_hold_known_flags(name: str) -> None:
     assert values.keys() <= known - REFUSED.keys()
     batch = values["per_device_train_batch_size"] * values["gradient_accumulation_steps"]
     assert 4 * batch == 64
+    assert values["per_device_eval_batch_size"] == 2
     assert (TRAINER.parent / values["deepspeed"]).is_file()
 
 
@@ -213,6 +215,16 @@ def test_what_can_not_be_shared_out_is_refused(
         flags = flags.replace(name.upper(), str(TRAINER / "scripts" / f"{name}.json"))
     with pytest.raises(UserError, match=said):
         parse_arguments([*words(nano, data), *LORA, "--use_cpu", "true", *flags.split()])
+
+
+@pytest.mark.parametrize("name", ["zero2_offload", "zero3_offload"])
+def test_an_offloaded_optimizer_is_none_of_bitsandbytes(name: str, nano: Path, data: Path) -> None:
+    """It would silently become another one: DeepSpeedCPUAdam, with L2 decay."""
+    arguments = parse_arguments([*words(nano, data), *LORA, "--optim", "adamw_bnb_8bit"])
+    for file, refused in ((name, True), (name.removesuffix("_offload"), False)):
+        arguments.train.deepspeed = str(TRAINER / "scripts" / f"{file}.json")
+        found = [text for text in sharding_problems(arguments) if "offloads" in text]
+        assert bool(found) == refused
 
 
 def test_rates_reach_the_optimizer(train: Train, tmp_path: Path) -> None:

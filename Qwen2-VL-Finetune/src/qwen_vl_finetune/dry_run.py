@@ -35,7 +35,13 @@ from .run_record import ADAPTER, FULL_MODULES
 GIB = 2**30
 
 
-def dry_run(arguments: Arguments, base: Path, parents: list[Path], dataset: SampleDataset) -> str:
+def dry_run(
+    arguments: Arguments,
+    base: Path,
+    parents: list[Path],
+    dataset: SampleDataset,
+    eval_set: SampleDataset | None = None,
+) -> str:
     """What a run would do, as text: parts, steps, tokens, memory.
 
     Args:
@@ -43,6 +49,7 @@ def dry_run(arguments: Arguments, base: Path, parents: list[Path], dataset: Samp
         base: the base model's folder; only its configuration is read.
         parents: adapter folders to stack on; only their sizes are read.
         dataset: the checked training data; its tokens are counted.
+        eval_set: the checked evaluation data, alike.
     """
     model = shape_of_model(arguments, base)
     train, rank = arguments.train, arguments.lora.lora_rank
@@ -54,7 +61,7 @@ def dry_run(arguments: Arguments, base: Path, parents: list[Path], dataset: Samp
             *(f"stacked on {folder}" for folder in parents),
             *(f"{count:,} rows dropped: {why}" for why, count in dataset.dropped.items()),
             *schedule_lines(arguments, dataset.lengths()),
-            *memory_lines(arguments, model, parents, dataset.lengths()),
+            *memory_lines(arguments, model, parents, dataset.lengths(), eval_set),
             "dry run: no weight of the model was loaded, and nothing trained.",
         ]
     )
@@ -103,7 +110,11 @@ def schedule_lines(arguments: Arguments, lengths: list[int]) -> list[str]:
 
 
 def memory_lines(
-    arguments: Arguments, model: nn.Module, parents: list[Path], lengths: list[int]
+    arguments: Arguments,
+    model: nn.Module,
+    parents: list[Path],
+    lengths: list[int],
+    eval_set: SampleDataset | None,
 ) -> list[str]:
     """What a process needs at least; activations are not known before a step is taken."""
     sizes = {
@@ -112,11 +123,20 @@ def memory_lines(
         "optimizer": sum(p.numel() for p in trained(model)) * optimizer_bytes(arguments),
         "logits": logit_bytes(arguments, model, lengths),
     }
-    items = ", ".join(f"{name} {size / GIB:.2f}" for name, size in sizes.items())
     note = "activations come on top"
     if arguments.train.deepspeed or arguments.train.fsdp:
         note += "; DeepSpeed and FSDP share these out over the processes"
-    return [f"memory at least {sum(sizes.values()) / GIB:.2f} GiB: {items}; {note}"]
+    lines = [f"memory at least {_in_gib(sizes)}; {note}"]
+    if eval_set is not None:
+        del sizes["gradients"]  # they are freed after each step
+        sizes["logits"] = eval_logit_bytes(arguments, model, eval_set.lengths())
+        lines.append(f"in evaluation at least {_in_gib(sizes)}")
+    return lines
+
+
+def _in_gib(sizes: dict[str, int]) -> str:
+    items = ", ".join(f"{name} {size / GIB:.2f}" for name, size in sizes.items())
+    return f"{sum(sizes.values()) / GIB:.2f} GiB: {items}"
 
 
 def trained(model: nn.Module) -> list[nn.Parameter]:
@@ -155,3 +175,13 @@ def logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
     else:
         tokens = max(lengths) * min(arguments.train.per_device_train_batch_size, len(lengths))
     return 2 * 4 * tokens * int(model.config.get_text_config().vocab_size)
+
+
+def eval_logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
+    """Bytes of the logits of the largest evaluation batch, as the model makes them and in fp32.
+
+    Evaluation is padded, also where training packs.
+    """
+    tokens = max(lengths) * min(arguments.train.per_device_eval_batch_size, len(lengths))
+    half = arguments.train.bf16 or arguments.train.fp16
+    return (4 + (2 if half else 0)) * tokens * int(model.config.get_text_config().vocab_size)

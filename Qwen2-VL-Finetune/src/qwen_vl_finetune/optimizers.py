@@ -126,11 +126,16 @@ class MuonAdamW(torch.optim.Optimizer):
         self._share()
 
 
+def is_8bit(optim: str) -> bool:
+    """Whether an optimizer, by its name, is one of bitsandbytes."""
+    return "bnb" in optim or optim.endswith("_8bit")
+
+
 def optimizer_problems(arguments: Arguments) -> list[str]:
     """What is wrong with the optimizer and the learning rates."""
     train, optim = arguments.train, arguments.optimizer
     problems = []
-    if "bnb" in optim or optim.endswith("_8bit"):
+    if is_8bit(optim):
         problems += package_problems(f"--optim {optim}", "bitsandbytes")
     for part in ("vision", "merger"):
         trains = part in arguments.full_parts | arguments.lora_parts

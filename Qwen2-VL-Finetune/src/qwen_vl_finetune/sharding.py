@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from .flags import Arguments, TrainArguments
+from .optimizers import is_8bit
 from .plugins import package_problems
 
 
-def is_zero3(deepspeed: Any) -> bool:
-    """Whether a DeepSpeed setting (a dict, or a JSON file's path) is ZeRO-3."""
+def zero_settings(deepspeed: Any) -> dict[str, Any]:
+    """The ZeRO part of a DeepSpeed setting (a dict, or a JSON file's path)."""
     if isinstance(deepspeed, str) and Path(deepspeed).is_file():
         deepspeed = json.loads(Path(deepspeed).read_text(encoding="utf-8"))
-    zero = deepspeed.get("zero_optimization", {}) if isinstance(deepspeed, dict) else {}
-    return int(zero.get("stage", 0)) == 3
+    zero: dict[str, Any] = deepspeed if isinstance(deepspeed, dict) else {}
+    return zero.get("zero_optimization") or {}
+
+
+def is_zero3(deepspeed: Any) -> bool:
+    """Whether a DeepSpeed setting is ZeRO-3."""
+    return int(zero_settings(deepspeed).get("stage", 0)) == 3
 
 
 def shards_weights(train: TrainArguments) -> bool:
@@ -28,6 +34,11 @@ def sharding_problems(arguments: Arguments) -> list[str]:
     train = arguments.train
     config = train.fsdp_config if train.fsdp and isinstance(train.fsdp_config, dict) else {}
     problems = package_problems("--deepspeed", "deepspeed") if train.deepspeed else []
+    if zero_settings(train.deepspeed).get("offload_optimizer") and is_8bit(arguments.optimizer):
+        problems.append(
+            f"--optim {arguments.optimizer} with an optimizer that DeepSpeed offloads: it would "
+            "silently become Adam, whose weight decay is another; take --optim adamw_torch"
+        )
     if train.fsdp and train.deepspeed:
         problems.append("--fsdp and --deepspeed both share the model out; take one of them")
     if int(config.get("version", 2)) != 2:

@@ -60,7 +60,7 @@ def main(words: list[str] | None = None) -> int:
 
     train_set, eval_set = load_data(arguments, base)
     if arguments.train.dry_run:
-        say(dry_run(arguments, base, parents, train_set))
+        say(dry_run(arguments, base, parents, train_set, eval_set))
         return 0
     record["data"] = describe_data(train_set)
     record["pixel_frame"] = vars(train_set.processor.frame)
