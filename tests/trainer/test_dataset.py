@@ -60,6 +60,14 @@ def broken_video_mark(row: dict[str, Any]) -> None:
     row["conversations"][0]["value"] += " <video>"
 
 
+def broken_empty(row: dict[str, Any]) -> None:
+    row["conversations"][1]["value"] = " \n"
+
+
+def broken_end(row: dict[str, Any]) -> None:
+    row["conversations"][1]["value"] = "C<|im_end|><|im_start|>user"
+
+
 def broken_shape(row: dict[str, Any]) -> None:
     row["conversations"] = "hello"
 
@@ -75,6 +83,8 @@ def broken_shape(row: dict[str, Any]) -> None:
         (broken_path, "outside of the image folder"),
         (broken_video, "a video; only images are trained on"),
         (broken_video_mark, "a video; only images are trained on"),
+        (broken_empty, "an answer is empty"),
+        (broken_end, r"holds the control token <\|im_end\|>"),
         (broken_shape, 'expected "conversations"'),
     ],
 )
@@ -104,6 +114,41 @@ def test_faulty_files_are_named(
     path.write_text(text)
     with pytest.raises(DataError, match=words):
         LlavaDataset(path, tmp_path, processor)
+
+
+def test_json_lines_and_shards_are_read(processor: Processor, tmp_path: Path) -> None:
+    rows = make_rows(tmp_path)
+    whole = LlavaDataset(write_rows(tmp_path, rows), tmp_path, processor)
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "one.jsonl").write_text("\n\n".join(lines))
+    (tmp_path / "part-0.jsonl").write_text("\n".join(lines[:3]))
+    (tmp_path / "part-1.jsonl").write_text("\n".join(lines[3:]) + "\n")
+    for name in ("one.jsonl", "part-*.jsonl"):
+        assert LlavaDataset(tmp_path / name, tmp_path, processor).rows == whole.rows
+    (tmp_path / "part-1.jsonl").write_text(lines[3] + "\n{")
+    with pytest.raises(DataError, match=r"part-1\.jsonl, line 2: not valid JSON"):
+        LlavaDataset(tmp_path / "part-*.jsonl", tmp_path, processor)
+    (tmp_path / "lines.json").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"lines\.json.*from a file called \.jsonl"):
+        LlavaDataset(tmp_path / "lines.json", tmp_path, processor)
+
+
+@pytest.mark.parametrize("packing", ["false", "true"])
+def test_a_strip_is_an_image_that_can_not_be_read(
+    packing: str, train: Train, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Stock refuses an aspect ratio over 200."""
+    rows = make_rows(tmp_path, 4)
+    Image.new("L", (1200, 4), 255).save(tmp_path / "images" / "2.png")
+    path = write_rows(tmp_path, rows)
+    flags = [*LORA, "--packing", packing, "--max_steps", "2"]
+    words = r"row 2 \(id 'r2'\): image .*2\.png can't be read \(absolute aspect ratio"
+    for more in ([], ["--dry_run", "true"]):
+        with pytest.raises(DataError, match=words):
+            train(tmp_path / "run", *flags, *more, rows=path)
+    run = train(tmp_path / "run", *flags, "--skip_bad_images", "true", rows=path)
+    assert capfd.readouterr().out.count("skipped: ") == 1
+    assert json.loads((run / "skipped.jsonl").read_text())["row"] == 2
 
 
 def test_truncated_image_is_named(processor: Processor, tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ def score(predictions, references):
 
 def odd(predictions, references):
     return 3
+
+def broken(predictions, references):
+    return {"x": 1 / 0}
 '''
 
 
@@ -194,6 +197,27 @@ def test_odd_scores_are_refused(train: Train, mixed: Path, plug_in: str, tmp_pat
     odd = plug_in.replace(":score", ":odd")
     with pytest.raises(UserError, match="returned 3, expected a dict of numbers"):
         train(tmp_path / "run", *LORA, *asking(mixed, odd), rows=mixed)
+
+
+def test_a_plug_in_that_raises_is_named(
+    train: Train, mixed: Path, plug_in: str, tmp_path: Path
+) -> None:
+    broken = plug_in.replace(":score", ":broken")
+    words = r"--eval_score \w+:broken: ZeroDivisionError: division by zero \(.*\.py, line \d+\)"
+    with pytest.raises(UserError, match=words):
+        train(tmp_path / "run", *LORA, *asking(mixed, broken), rows=mixed)
+
+
+def test_a_misspelt_metric_is_named(
+    train: Train, mixed: Path, plug_in: str, tmp_path: Path
+) -> None:
+    best = "--load_best_model_at_end true --save_strategy steps --save_steps 2"
+    flags = [*LORA, *best.split(), "--metric_for_best_model", "agrement"]
+    with pytest.raises(UserError, match="no such score; found agreement, loss, rows"):
+        train(tmp_path / "run", *flags, *asking(mixed, plug_in), rows=mixed)
+    loss_only = ["--eval_path", str(mixed), "--eval_strategy", "steps", "--eval_steps", "2"]
+    with pytest.raises(UserError, match="agrement: without --eval_score there is none but loss"):
+        train(tmp_path / "run", *flags, *loss_only, rows=mixed)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return [None] * len(answers)
 
     module = ModuleType("rewards_here")
-    module.__dict__.update(two=two, nothing=nothing)
+
+    def broken(answers: list[str], references: list[str]) -> list[float]:
+        raise LookupError("no such reward")
+
+    module.__dict__.update(two=two, nothing=nothing, broken=broken)
     monkeypatch.setitem(sys.modules, "rewards_here", module)
     return seen
 
@@ -202,6 +206,13 @@ def test_mistakes_are_named_before_anything_is_loaded(
     with pytest.raises(UserError, match=words):
         grpo(nano, data, tmp_path / "run", *flags)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_reward_that_raises_is_named(
+    nano: Path, data: Path, calls: Calls, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"--reward rewards_here:broken: LookupError: no such rew"):
+        grpo(nano, data, tmp_path / "run", "--reward", "rewards_here:broken", "--max_steps", "1")
 
 
 def test_rewards_that_have_nothing_to_say_are_left_out(

@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 import yaml
+from qwen_vl_finetune import plugins
 from qwen_vl_finetune.errors import UserError
 from qwen_vl_finetune.flags import DataArguments, LoraArguments, ModelArguments, TrainArguments
 from qwen_vl_finetune.model import load_checked
@@ -185,6 +186,15 @@ def test_flags_of_upstream_are_taken_with_a_note(
     assert parse_arguments([*words(nano, data), "--group_by_length", "false"]).sampling == "random"
     with pytest.raises(UserError, match=r"--resume_from_checkpoint runs/x: expected true or false"):
         parse_arguments([*words(nano, data), "--resume_from_checkpoint", "runs/x"])
+
+
+def test_a_tracker_that_is_not_installed_is_named(
+    nano: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock = plugins.find_spec
+    monkeypatch.setattr(plugins, "find_spec", lambda n: None if n == "wandb" else stock(n))
+    with pytest.raises(UserError, match="--report_to wandb needs the package wandb: pip install"):
+        parse_arguments([*words(nano, data), "--report_to", "wandb"])
 
 
 def test_refused_flags_say_why(nano: Path, data: Path) -> None:

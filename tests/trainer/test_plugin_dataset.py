@@ -35,6 +35,8 @@ class Squares:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         asked_for.append(index)
+        if self.answer == "raise":
+            raise LookupError("no such square")
         image = Image.new("L", (56, 56), 255)
         ImageDraw.Draw(image).rectangle([index, 8, index + 12, 20], fill=0)
         turns = [
@@ -118,6 +120,7 @@ def test_a_dry_run_needs_a_few_rows_only(
     [
         ({"count": 0}, [], "it gives no rows"),
         ({"number": 3}, [], "unexpected keyword argument 'number'"),
+        ({"count": 9, "answer": "raise"}, [], r"row 0: LookupError: no such square \(.*, line \d+"),
         ({"count": 9, "answer": "a <image> {}"}, [], r"row 0 \(id 'made-0'\): an answer holds"),
         ({"count": 9, "answer": "x" * 900}, ["--max_seq_length", "64"], "over --max_seq_length"),
         ({"count": 9}, ["--packing", "true"], "--packing is for the rows of a file"),

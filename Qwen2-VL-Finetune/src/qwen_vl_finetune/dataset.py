@@ -84,7 +84,10 @@ class RowEncoder:
 
     def _image(self, source: ImageSource, problems: list[str]) -> ImagePatches:
         if isinstance(source, Image.Image):
-            return self.processor.image_patches(source)
+            try:
+                return self.processor.image_patches(source)
+            except ValueError as error:
+                raise DataError(f"its image can't be used ({error}).") from error
         path = image_path(self.folder, source)
         try:
             if self.images is None:
@@ -100,9 +103,10 @@ class RowEncoder:
         return self.processor.image_patches(Image.new("RGB", self._size(path), "white"))
 
     def _size(self, path: Path) -> tuple[int, int]:
-        """Width and height from an image's header; those of one patch where none can be read."""
+        """Width and height from an image's header; those of one patch where it can't be used."""
         try:
             with Image.open(path) as image:
+                self.processor.grid_of(*image.size)  # raises at a strip that stock refuses
                 return image.size
         except UNREADABLE as error:
             if not self.skip_bad_images:
@@ -115,7 +119,7 @@ class RowEncoder:
         for name in image_names(row):
             path = image_path(self.folder, name)
             try:
-                open_image(path)
+                self.processor.grid_of(*open_image(path).size)
             except UNREADABLE as error:
                 problems.append(unreadable(path, error))
         return "; ".join(problems)

@@ -46,8 +46,8 @@ class DataArguments:
 
     data_path: str | None = flag(
         None,
-        "The LLaVA JSON file to train on, or module:name of a plug-in that makes rows when they "
-        "are asked for (see plugin_dataset.py).",
+        "The LLaVA JSON (or .jsonl) file to train on, shards as 'DIR/train-*.jsonl', or "
+        "module:name of a plug-in that makes rows when they are asked for (see plugin_dataset.py).",
     )
     data_options: str | None = flag(
         None, "Pass these arguments to such a plug-in, given as a JSON object."

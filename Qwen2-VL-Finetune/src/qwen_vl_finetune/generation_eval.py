@@ -21,7 +21,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from .dataset import Sample, SampleDataset
 from .errors import UserError
 from .flags import Arguments
-from .plugins import load_plugin
+from .plugins import load_plugin, raised
 from .processing import IGNORED, Processor
 
 Score = Callable[[list[str], list[str]], dict[str, float]]
@@ -104,7 +104,10 @@ class GenerationEval:
 
     def _scored(self, answers: list[str], references: list[str]) -> dict[str, float] | str:
         """The plug-in's scores, or what is wrong with them."""
-        scores = self.score(list(answers), list(references))
+        try:
+            scores = self.score(list(answers), list(references))
+        except Exception as error:  # a plug-in may raise anything
+            return f"--eval_score {self.name}: {raised(error)}"
         try:
             return {str(key): float(value) for key, value in scores.items()}
         except (AttributeError, TypeError, ValueError):
@@ -220,6 +223,11 @@ def evaluation_problems(arguments: Arguments) -> list[str]:
             problems.append(f"--{name} {value}: expected at least 1")
         if value is not None and name.startswith("eval_") and not train.eval_score:
             problems.append(f"--{name} needs --eval_score")
+    metric = (train.metric_for_best_model or "loss").removeprefix("eval_")
+    if metric != "loss" and not train.eval_score:
+        problems.append(
+            f"--metric_for_best_model {metric}: without --eval_score there is none but loss"
+        )
     if train.eval_score and not eval_path:
         problems.append("--eval_score needs --eval_path")
     if train.early_stopping_patience is not None and not train.load_best_model_at_end:

@@ -27,7 +27,7 @@ from .load_data import describe_data, load_data
 from .model_folder import resolve_folder
 from .parsing import config_to_flags, parse_arguments
 from .part_table import part_table
-from .plugins import load_plugin
+from .plugins import load_plugin, raised
 from .processing import Processor
 from .progress import say
 from .resume import is_finished
@@ -218,7 +218,9 @@ class Prompts:
     def _open(self, index: int, name: str) -> Any:
         path = image_path(self.rows.encoder.folder, name)
         try:
-            return open_image(path)
+            image = open_image(path)
+            self.rows.processor.grid_of(*image.size)  # raises at a strip that stock refuses
+            return image
         except UNREADABLE as error:
             raise DataError(
                 f"{self.rows.label(index)}: {unreadable(path, error)} Replace the file or take the "
@@ -234,7 +236,10 @@ def load_reward(name: str) -> Callable[..., list[float | None]]:
         completions: list[list[dict[str, str]]], reference: list[str], **_: Any
     ) -> list[float | None]:
         answers = [messages[-1]["content"] for messages in completions]
-        values = reward(answers, reference)
+        try:
+            values = reward(answers, reference)
+        except Exception as error:  # a plug-in may raise anything
+            raise UserError(f"--reward {name}: {raised(error)}") from error
         if len(values) != len(answers):
             raise UserError(f"--reward {name}: {len(values)} values for {len(answers)} answers.")
         return values

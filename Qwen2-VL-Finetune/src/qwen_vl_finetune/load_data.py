@@ -14,7 +14,7 @@ from .model_folder import PixelFrame
 from .plugin_dataset import PluginDataset, make_rows
 from .plugins import is_maker
 from .processing import Processor, load_processor
-from .rows import frame_of, read_pixel_frame
+from .rows import data_files, frame_of, read_pixel_frame
 
 
 def load_data(arguments: Arguments, base: Path) -> tuple[SampleDataset, LlavaDataset | None]:
@@ -98,7 +98,8 @@ def data_problems(arguments: Arguments) -> list[str]:
     data = arguments.data
     problems = [] if data.data_path else ["--data_path is missing"]
     for name, path in (("data_path", data.data_path), ("eval_path", data.eval_path)):
-        if path and not Path(path).is_file() and not (name == "data_path" and is_maker(path)):
+        made = name == "data_path" and is_maker(str(path))
+        if path and not made and not any(file.is_file() for file in data_files(Path(path))):
             problems.append(f"--{name} {path}: no such file")
     if data.image_folder and not Path(data.image_folder).is_dir():
         problems.append(f"--image_folder {data.image_folder}: no such folder")

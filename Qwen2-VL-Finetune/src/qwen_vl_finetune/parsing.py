@@ -28,7 +28,7 @@ from .model import model_problems
 from .optimizers import optimizer_problems
 from .packing import packing_problems
 from .plugin_dataset import plugin_problems
-from .progress import say
+from .progress import say, tracker_problems
 from .sharding import sharding_problems
 from .time_limit import time_problems
 
@@ -42,6 +42,7 @@ CHECKS = (
     evaluation_problems,
     sharding_problems,
     time_problems,
+    tracker_problems,
 )
 
 # flags of TrainingArguments or of earlier versions that nothing here would honour, with the reason

@@ -18,7 +18,7 @@ from typing import Any
 from .dataset import RowEncoder, Sample, SampleDataset
 from .errors import DataError, UserError
 from .flags import Arguments
-from .plugins import load_plugin
+from .plugins import load_plugin, raised
 from .processing import Processor
 from .rows import Row, Rows, image_names, row_label, row_problem
 
@@ -35,8 +35,8 @@ def make_rows(name: str, options: dict[str, Any]) -> Any:
     maker = load_plugin(name, "--data_path")
     try:
         rows = maker(**options)
-    except (TypeError, ValueError, OSError) as error:
-        raise UserError(f"--data_path {name}: --data_options {options}: {error}") from error
+    except Exception as error:  # a plug-in may raise anything
+        raise UserError(f"--data_path {name}: --data_options {options}: {raised(error)}") from error
     if not (hasattr(rows, "__len__") and hasattr(rows, "__getitem__")) or not len(rows):
         raise UserError(f"--data_path {name}: it gives no rows; expected len() and [number].")
     return rows
@@ -74,7 +74,10 @@ class PluginDataset(SampleDataset):
 
     def row(self, index: int) -> Row:
         """One row, checked: no list was there to check beforehand."""
-        row = self.rows[index]
+        try:
+            row = self.rows[index]
+        except Exception as error:  # a plug-in may raise anything
+            raise DataError(f"--data_path {self.path}: row {index}: {raised(error)}") from error
         if problem := row_problem(row, _NOWHERE):
             raise DataError(f"{self.path}: {row_label(row, index)}: {problem}")
         return row

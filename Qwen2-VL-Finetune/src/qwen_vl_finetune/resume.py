@@ -16,6 +16,7 @@ from accelerate.utils import gather_object
 from .errors import UserError
 from .plugins import is_maker
 from .progress import say
+from .rows import data_files
 from .run_record import last_whole_checkpoint, read_record
 
 LEARNING = frozenset(
@@ -26,7 +27,7 @@ LEARNING = frozenset(
         *("lora_namespan_exclude", "num_lora_modules", "bf16", "fp16", "tf32"),
         # samples and their order
         *("data_options", "image_min_pixels", "image_max_pixels", "max_seq_length", "drop_long"),
-        *("packing", "tokens_per_batch", "skip_bad_images", "train_sampling_strategy"),
+        *("packing", "tokens_per_batch", "train_sampling_strategy"),
         *("dataloader_drop_last", "seed", "data_seed"),
         # steps
         *("learning_rate", "vision_lr", "merger_lr", "optim", "optim_args", "optim_muon"),
@@ -90,13 +91,13 @@ def learning_changes(before: dict[str, Any], now: dict[str, Any]) -> dict[str, s
     ):
         if one != two:
             changed[name] = f"{name}: {one} before, {two} now"
-    for name, one, two in (
-        ("model_id", before["base"], now["base"]),
+    for name, were, are in (
+        ("model_id", [before["base"]], [now["base"]]),
         ("first_lora_path", before["parents"], now["parents"]),
-        ("data_path", _data(before), _data(now)),
+        ("data_path", [_data(before)], [_data(now)]),
     ):
-        if _fingerprints(one) != _fingerprints(two):
-            changed[name] = f"{name}: {_paths(one)} before, {_paths(two)} now, with other content"
+        if [one["fingerprint"] for one in were] != [one["fingerprint"] for one in are]:
+            changed[name] = f"{name}: {_paths(were)} before, {_paths(are)} now, with other content"
     return changed
 
 
@@ -110,11 +111,15 @@ def global_batch(settings: dict[str, Any]) -> int:
 
 
 def data_fingerprint(data_path: str) -> str:
-    """What tells data apart: the content of a file, the name of a plug-in."""
+    """What tells data apart: the content of its files, the name of a plug-in."""
     if is_maker(data_path):
         return data_path
-    with Path(data_path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for path in data_files(Path(data_path)):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def _data(record: dict[str, Any]) -> dict[str, Any]:
@@ -123,13 +128,8 @@ def _data(record: dict[str, Any]) -> dict[str, Any]:
     return {"path": path, "fingerprint": record.get("data_fingerprint") or data_fingerprint(path)}
 
 
-def _fingerprints(found: Any) -> list[str]:
-    return [entry["fingerprint"] for entry in (found if isinstance(found, list) else [found])]
-
-
-def _paths(found: Any) -> str:
-    entries = found if isinstance(found, list) else [found]
-    return ", ".join(entry["path"] for entry in entries) or "none"
+def _paths(found: list[dict[str, Any]]) -> str:
+    return ", ".join(entry["path"] for entry in found) or "none"
 
 
 def _grows(before: dict[str, Any], now: dict[str, Any], name: str) -> bool:

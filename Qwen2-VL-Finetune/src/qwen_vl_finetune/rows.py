@@ -1,4 +1,4 @@
-"""Rows of LLaVA JSON: read, checked, named in messages, and turned into chat messages.
+"""Rows of LLaVA JSON or JSONL: read, checked, named in messages, and turned into chat messages.
 
 A row is `{"id", "image": path or list of paths, "conversations": [{"from", "value"}]}` (image
 optional) with turns human, gpt, human, gpt ... (a system turn may come first) and one `<image>` an
@@ -7,8 +7,10 @@ image.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +22,10 @@ from .processing import Message
 
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 IMAGE, VIDEO = "<image>", "<video>"
-PADS = ("<|image_pad|>", "<|video_pad|>")  # what chat templates make of them
+# what ends a turn, or stands for an image, in the model's own language
+CONTROL = re.compile(
+    r"<\|(?:im_start|im_end|endoftext|vision_start|vision_end|vision_pad|image_pad|video_pad)\|>"
+)
 
 Row = dict[str, Any]
 ImageSource = str | Image.Image  # a path, or the image itself in a row that a plug-in made
@@ -34,20 +39,43 @@ class Rows(Protocol):
     def __getitem__(self, number: int, /) -> Row: ...
 
 
+def data_files(path: Path) -> list[Path]:
+    """The files of some data: one, or the shards that a name with `*` stands for, in order."""
+    return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+
+
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a LLaVA JSON file; raises `DataError` if it is not one list with rows."""
-    try:
-        rows = read_json(path)
-    except UserError as error:
-        raise DataError(str(error)) from error
-    if not isinstance(rows, list):
-        raise DataError(
-            f"{path}: found one {type(rows).__name__}, expected a list of rows "
-            '[{"id": ..., "image": ..., "conversations": [...]}, ...].'
-        )
+    """The rows of LLaVA JSON or JSONL, of one file or of shards; raises `DataError` otherwise."""
+    rows = [row for file in data_files(path) for row in _rows_of(file)]
     if not rows:
         raise DataError(f"{path}: the list is empty; nothing to train on.")
     return rows
+
+
+def _rows_of(file: Path) -> list[Row]:
+    if file.suffix == ".jsonl":
+        return list(_lines_of(file))
+    try:
+        rows = read_json(file)
+    except UserError as error:
+        raise DataError(f"{error} (JSON lines are read from a file called .jsonl)") from error
+    if not isinstance(rows, list):
+        raise DataError(
+            f"{file}: found one {type(rows).__name__}, expected a list of rows "
+            '[{"id": ..., "image": ..., "conversations": [...]}, ...].'
+        )
+    return rows
+
+
+def _lines_of(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{file}, line {number}: not valid JSON ({error.msg}).") from error
 
 
 def image_names(row: Row) -> list[Any]:
@@ -93,6 +121,8 @@ def _turn_problem(turns: list[dict[str, str]]) -> str | None:
     roles = [ROLES[s] for s in speakers]
     if not roles or len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
         return f"turns are {speakers}, expected human, gpt, human, gpt ... ending with gpt"
+    if not all(t["value"].strip() for t in turns if ROLES.get(t["from"]) == "assistant"):
+        return "an answer is empty; it would teach the model to say nothing"
     return None
 
 
@@ -107,9 +137,9 @@ def _mark_problem(turns: list[dict[str, str]], count: int) -> str | None:
     answers = sum(t["value"].count(IMAGE) for t in turns if ROLES.get(t["from"]) == "assistant")
     if answers:
         return f"an answer holds {IMAGE}; images belong into the human's turns"
-    for token in PADS:
-        if any(token in turn["value"] for turn in turns):
-            return f"a turn holds the control token {token}; write {IMAGE} instead"
+    for turn in turns:
+        if token := CONTROL.search(turn["value"]):
+            return f"a turn holds the control token {token[0]}; an image is written {IMAGE}"
     if marks != count:
         return f"found {marks} {IMAGE} for {count} images, expected one each"
     return None

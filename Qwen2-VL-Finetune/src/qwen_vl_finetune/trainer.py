@@ -15,11 +15,12 @@ from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .collator import NOTE, BatchNote, NotedCollator
+from .errors import UserError
 from .flags import Arguments
 from .flops import training_cost
 from .generation_eval import GenerationEval
 from .packing import Pack, PackCollator, PackSampler, make_packs
-from .progress import RunBar
+from .progress import TIMES, RunBar
 from .run_trainer import RunTrainer
 from .sanity_callbacks import GradientWatch, LossWatch
 from .skipped import SkippedRows
@@ -119,6 +120,18 @@ class QwenTrainer(RunTrainer, Trainer):
             )
             output.metrics.update({f"{metric_key_prefix}_{k}": v for k, v in scores.items()})
         return output
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        try:
+            best: bool = super()._determine_best_metric(metrics=metrics, trial=trial)
+        except KeyError as error:
+            scores = [key for key in metrics if key.startswith("eval_") and key not in TIMES]
+            known = sorted(key.removeprefix("eval_") for key in scores)
+            raise UserError(
+                f"--metric_for_best_model {self.args.metric_for_best_model}: no such score; found "
+                f"{', '.join(known)}."
+            ) from error
+        return best
 
     # ---- order of samples ----
 
