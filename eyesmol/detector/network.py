@@ -4,7 +4,7 @@ It draws on heat-map key points (CenterNet, arXiv 1904.07850), line-of-interest 
 arXiv 1905.03246) and message passing over candidate bonds (as MolGrapher, arXiv 2308.12234, decides
 atoms and bonds together).
 
-Coordinates are pixels of the **grid**, at which a bond is about `BOND` pixels long. The image
+Coordinates are pixels of the **grid**, at which a bond is about `BOND` (20) pixels long. The image
 itself comes at twice that resolution: its 4 x 4 blocks become 16 channels at stride 2, so that fine
 print costs nothing.
 """
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eyesmol.detector.network_shape import BOND, FINE
+from eyesmol.detector.network_shape import FINE
 from eyesmol.detector.vocabulary import CHARACTERS, LABEL_CLASSES, LONGEST_LABEL, BondClass
 
 __all__ = ["Features", "Network", "Shape"]
@@ -114,6 +114,8 @@ class Backbone(nn.Module):
         self.side4, self.side2 = nn.Conv2d(c8, c4, 1), nn.Conv2d(c4, c2, 1)
         self.up16, self.up8 = _convolution(c16, c16), _Residual(c8)
         self.up4 = _convolution(c4, c4)
+        self.fine = _Residual(c2)
+        nn.init.zeros_(self.fine.second[1].weight)
         self.heat = nn.Sequential(_convolution(c2, 24), nn.Conv2d(24, 3, 1))
         bias = self.heat[1].bias
         assert isinstance(bias, Tensor)
@@ -139,7 +141,7 @@ class Backbone(nn.Module):
         f16 = self.up16(s16 + _doubled(self.side16(s32)))
         f8 = self.up8(s8 + _doubled(self.side8(f16)))
         f4 = self.up4(s4 + _doubled(self.side4(f8)))
-        f2 = F.relu(s2 + _doubled(self.side2(f4)))
+        f2 = self.fine(F.relu(s2 + _doubled(self.side2(f4))))
         return torch.cat([f2, ink], 1), f4, self.heat(f2)
 
 
@@ -175,6 +177,7 @@ def _at(
     return flat.index_select(0, index.reshape(-1)).reshape(*index.shape, flat.shape[1])
 
 
+_LENGTH_UNIT = 16.0  # grid pixels
 _LINE_POINTS = 12  # along a bond
 _LINE_OFFSETS = (-2.2, 0.0, 2.2)  # grid pixels beside it: the lines of a double bond
 _WINDOW = (65, 13)  # cells at stride 2 that the speller sees round a junction
@@ -256,7 +259,7 @@ class Lines(nn.Module):
         of, h, w = image[first], f.height, f.width
         fine = _at(f.fine[:, : self.c2], h // 2, w // 2, of, band.flatten(1, 2), 2).flatten(1)
         coarse = _at(f.coarse, h // 4, w // 4, of, line[:, ::2], 4).flatten(1)
-        geometry = torch.cat([length / BOND, length / scale[first][:, None]], 1)
+        geometry = torch.cat([length / _LENGTH_UNIT, length / scale[first][:, None]], 1)
         return self.last(
             self.fine(fine)
             + self.coarse(coarse)

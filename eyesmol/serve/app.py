@@ -14,10 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Form, HTTPException, Request, UploadFile
+from fastapi import FastAPI, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eyesmol import __version__
@@ -150,7 +151,9 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
             raise _Unreadable("; ".join(str(result.error) for result in results[:5]), rows)
         return Answer(results=rows, seconds=round(time.perf_counter() - start, 3))
 
-    @app.api_route("/api/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+    @app.api_route("/api/{rest:path}", methods=methods, include_in_schema=False)
     async def nothing(rest: str) -> None:
         raise HTTPException(404, f"nothing answers here; {_ADDRESSES}")
 

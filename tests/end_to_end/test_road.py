@@ -111,7 +111,8 @@ def test_what_is_read_in_the_end_is_new_to_nano_and_to_every_lesson(small_road: 
 
 def test_the_reader_sees_what_the_trainer_trained_on(small_road: Path) -> None:
     """Same tokens before the answer, same pixels, same answer form: nothing may differ."""
-    from qwen_vl_finetune.data import Collator, LlavaDataset
+    from qwen_vl_finetune.collator import Collator
+    from qwen_vl_finetune.dataset import LlavaDataset
     from qwen_vl_finetune.processing import load_processor
 
     data, model = small_road / "data" / "cot", small_road / "merged"
