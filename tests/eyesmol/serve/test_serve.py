@@ -68,6 +68,7 @@ def server(app: Any) -> Iterator[str]:
 @contextmanager
 def listening_for(app: Any) -> Iterator[str]:
     import uvicorn
+
     from eyesmol.cli.serve import _listening
 
     listening = _listening("127.0.0.1", 0)
