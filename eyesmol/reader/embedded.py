@@ -16,7 +16,7 @@ _SHIPPED = Path(__file__).parents[1] / "weights" / NANO
 
 
 def model_folder(path_or_name: Path | str) -> str:
-    """The folder of the embedded reader for `NANO`, unless a folder here is called so; others as
+    """The folder of the embedded reader for `NANO`, unless a model here is called so; others as
     they are."""
     name = str(path_or_name)
-    return str(_SHIPPED) if name == NANO and not Path(name).is_dir() else name
+    return str(_SHIPPED) if name == NANO and not Path(name, "config.json").is_file() else name
