@@ -36,7 +36,7 @@ def test_each_kind_of_bond_has_its_colour_between_its_atoms_and_nowhere_else(
 
 
 def test_the_narrow_end_of_a_wedge_is_its_begin() -> None:
-    inked = (drawn(pair(BondOrder.SOLID_WEDGE)) < 250).any(axis=2)
+    inked = np.asarray((drawn(pair(BondOrder.SOLID_WEDGE)) < 250).any(axis=2))
     assert inked[:, 32].sum() < inked[:, 68].sum()
 
 
