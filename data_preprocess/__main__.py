@@ -7,7 +7,7 @@ import importlib
 import sys
 
 from data_preprocess.commands import COMMANDS
-from eyesmol.exceptions import EyesMolError
+from eyesmol.exceptions import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,9 +15,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (EyesMolError, OSError) as error:
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, EyesMolError) else EyesMolError.exit_code
+        return 1
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return 130

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.build.examples import Drop, molecule_in
-from data_preprocess.dataset.splits import skeleton
-from data_preprocess.sources.files import MOLFILE_SUFFIXES, file_digest
-from eyesmol.atomic import write_text
 from eyesmol.exceptions import InputError
+from data_preprocess.sources.files import MOLFILE_SUFFIXES, file_digest
+from data_preprocess.dataset.splits import skeleton
 
 __all__ = ["Excluded", "excluded_in", "read_excluded"]
 
@@ -42,7 +41,9 @@ class Excluded:
             return None
         text = "".join(f"{key}\n" for key in sorted(self.keys))
         path = folder / f"exclude-{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
-        write_text(path, text)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
         return path
 
 

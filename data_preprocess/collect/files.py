@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from eyesmol.atomic import write_bytes
 from eyesmol.exceptions import InputError
 
 __all__ = ["Record", "parse_records", "sdf_records", "table_rows", "text_lines", "write_file"]
@@ -209,6 +208,8 @@ def _record(lines: list[bytes], name: str, number: int) -> Record:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file in one step, in a folder that is made."""
+    """Write a file under a temporary name, in a folder that is made, and move it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)

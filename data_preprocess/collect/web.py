@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eyesmol import __version__
-from eyesmol.exceptions import InputError, ServerError
+from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
     import httpx
@@ -236,7 +236,7 @@ class Listed(Unavailable):
     """The answer will lie under this list key later; asking again would begin anew."""
 
 
-class ServiceError(ServerError):
+class ServiceError(OSError):
     """One question after the other finds no answer: there is no point in going on now."""
 
 

@@ -469,10 +469,10 @@ def test_killed_it_goes_on_and_ends_alike(original: Path, monkeypatch: pytest.Mo
 def test_faulty_files_are_named(original: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = original / "out"
     pq.write_table(pa.table({"weight": [1.0], "what": ["a"]}), original / "ids.parquet")
-    assert main(_command(original, out)) == 2
+    assert main(_command(original, out)) == 1
     assert "found the columns weight, what; expected one of ids" in capsys.readouterr().err
     (original / "instruction.json").write_text('[{"id": "1"}, [1]]')
-    assert main(_command(original, out)) == 2
+    assert main(_command(original, out)) == 1
     assert "instruction.json: item 2 is a list" in capsys.readouterr().err
 
 
