@@ -87,7 +87,11 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    missing = [name for name in ("gradio", "fastapi_offline", "uvicorn", "scipy") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("gradio", "fastapi_offline", "uvicorn", "scipy")
+        if find_spec(name) is None
+    ]
     if missing:
         raise UsageError(
             f"the web page needs {', '.join(missing)}: pip install 'eyesmol[serve]'"
