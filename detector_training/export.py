@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import onnx
+import onnxruntime
 import torch
 import torch.nn.functional as F
 from onnx import TensorProto
@@ -67,6 +68,7 @@ def export(network: Network, training: Mapping[str, Any], out: Path) -> None:
         folder.mkdir()
         weights = _write_weights(network, folder / WEIGHTS)
         for name, model in _graphs(network).items():
+            model = _simplified(model)
             _point_into(model, weights)
             onnx.save(model, folder / name)
         _describe(network.shape, training, folder)
@@ -119,11 +121,41 @@ def _write_weights(network: Network, path: Path) -> dict[str, _Stored]:
     }  # fmt: skip
 
 
+def _simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph with the arithmetic of its constants done, but for the weights: it loads faster."""
+    weights = list(model.graph.initializer)
+    inputs = {known.name for known in model.graph.input}
+    # As inputs, the weights are nothing that could be folded into anything.
+    for weight in weights:
+        model.graph.input.append(
+            onnx.helper.make_tensor_value_info(weight.name, weight.data_type, list(weight.dims))
+        )
+    del model.graph.initializer[:]
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder, "simplified.onnx"))
+        onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        found = onnx.load(options.optimized_model_filepath)
+    kept = [known for known in found.graph.input if known.name in inputs]
+    del found.graph.input[:]
+    found.graph.input.extend(kept)
+    found.graph.initializer.extend(weights)
+    used = [opset for opset in found.opset_import if not opset.domain]
+    del found.opset_import[:]
+    found.opset_import.extend(used)
+    return found
+
+
 def _point_into(model: onnx.ModelProto, weights: Mapping[str, _Stored]) -> None:
     """Replace a graph's weights by references to the file, cast to float32 where they are not."""
     casts = []
     for tensor in model.graph.initializer:
-        stored = weights[tensor.name]
+        if (stored := weights.get(tensor.name)) is None:
+            continue  # a constant of the graph's own
         dims = list(tensor.dims)
         name = tensor.name
         tensor.Clear()

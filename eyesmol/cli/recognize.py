@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from eyesmol import __version__
 from eyesmol.cli import UsageError, add_looks, positive, share
 from eyesmol.outputs import FORMATS, Journal, check_output
@@ -193,6 +191,8 @@ def _recognize(options: argparse.Namespace) -> None:
 
 
 def _on_ray(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
     from eyesmol.reader.ray_batch import Plan, read_on_ray
     from eyesmol.reader.ray_cluster import ClusterError
 
@@ -262,6 +262,8 @@ def _image_paths(names: list[str]) -> Iterator[str]:
 
 def _structures(pages: list[str]) -> list[str]:
     """The structures on all pages: names of parts of pages."""
+    from tqdm import tqdm
+
     from eyesmol.image.segmentation import list_structures
 
     found: list[str] = []
@@ -315,6 +317,10 @@ def _read(
     if options.v3000:
         results = (result.as_v3000() for result in results)
     total = done + len(images)
+    if total == 1:
+        return iter(results)
+    from tqdm import tqdm
+
     return iter(tqdm(results, desc="reading", unit="picture", total=total, initial=done))
 
 
