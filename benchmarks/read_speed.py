@@ -23,7 +23,7 @@ from transformers.utils import logging
 from eyesmol.answer.text import write_answer
 from eyesmol.chem.graph import MolGraph
 from eyesmol.evaluation.gold import load_gold
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable_progress_bar()
     pictures = sorted(path for path in options.pictures.iterdir() if path.is_file())[: options.most]
-    reader = Recognizer.from_pretrained(options.model)
+    reader = LocalRecognizer.from_folder(options.model)
     print(f"{len(pictures)} pictures, {options.rounds} rounds, seconds are medians\n")
     compare_reading(reader, pictures, options.batch_size, options.rounds)
     if options.gold:
@@ -47,7 +47,9 @@ def main() -> int:
     return 0
 
 
-def compare_reading(reader: Recognizer, pictures: list[Path], batch_size: int, rounds: int) -> None:
+def compare_reading(
+    reader: LocalRecognizer, pictures: list[Path], batch_size: int, rounds: int
+) -> None:
     """Times of reading, and their ratios."""
 
     def reading(size: int, *, grammar: bool, whole_window: bool = True) -> Callable[[], None]:

@@ -118,7 +118,8 @@ class Trainee:
     def __init__(self, way: str, folder: Path, batch: int, device: str) -> None:
         import torch
         from qwen_vl_finetune.attention import register, speed_up_vision
-        from qwen_vl_finetune.data import Collator, LlavaDataset
+        from qwen_vl_finetune.collator import Collator
+        from qwen_vl_finetune.dataset import LlavaDataset
         from qwen_vl_finetune.model import load_checked
         from qwen_vl_finetune.packing import PackCollator
         from qwen_vl_finetune.processing import load_processor

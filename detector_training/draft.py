@@ -12,13 +12,11 @@ from rdkit import Chem
 
 from data_preprocess.drawing.abbreviate import BACKWARD, FORWARD
 from data_preprocess.drawing.sketch import Sketch
-from data_preprocess.drawing.subject import Subject
+from data_preprocess.drawing.subject import CUT_LINE, HYDROGENS_RIGHT, Subject
 from detector_training.words import Word
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 
 __all__ = [
-    "CUT_LINE",
-    "HYDROGENS_RIGHT",
     "LETTER",
     "Draft",
     "Node",
@@ -29,11 +27,6 @@ __all__ = [
 LETTER = 0.36  # width of a letter, in bond lengths
 _BACKWARD = 0.342  # a label whose bond points further right than this is written towards the left
 _NEAR = 0.42  # of a bond length: nodes nearer to each other cannot be told apart
-
-# A bond's property: half of a cut line, drawn "straight", "dashed" or "curved" by whoever draws.
-CUT_LINE = "_cutLine"
-# An atom's property: its hydrogens stand at its right even where a bond does, in a row of letters.
-HYDROGENS_RIGHT = "_hydrogensRight"
 
 # Symbols that a drawing means as elements; Ac, Pr, Ts, Y, W, V, U and others are words here.
 _ELEMENTS = frozenset(

@@ -31,10 +31,10 @@ from eyesmol.detector.vocabulary import bond_class
 __all__ = ["Batch", "Sample", "Samples", "sample"]
 
 _SHEETS, _BLANKS = 0.13, 0.03  # shares of label sheets and of images without a molecule
-_SCALE = (0.75, 1.3)  # of the network's favourite bond length
+_SCALE = (0.72, 1.2)  # of the network's favourite bond length
 _SIZES = Sizes(mean=24.0, spread=10.0, most=70)  # heavy atoms: a little smaller than USPTO's
 _MARGIN = 16  # image pixels of paper round a drawing, as reading leaves
-_LARGEST = 500_000  # image pixels of a sample
+_LARGEST = 650_000  # image pixels of a sample
 _GROUP = 48  # samples that are sorted by size before they are put into batches
 _STRIDE = 2  # grid pixels a cell of the heat map
 _SPREAD = 0.8  # cells: standard deviation of a junction's peak
@@ -124,7 +124,10 @@ def batch_of(samples: Sequence[Sample], rng: random.Random, group: int = 0) -> B
     height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
     image = np.zeros((len(samples), 1, height, width), np.float32)
     heat = np.zeros((len(samples), height // FINE // _STRIDE, width // FINE // _STRIDE), np.float32)
-    of, places, texts, bonds = [], [], [], []
+    of: list[int] = []
+    places: list[NDArray[np.float32]] = []
+    texts: list[str] = []
+    bonds: list[NDArray[np.int64]] = []
     first = 0
     for k, s in enumerate(samples):
         top = _MARGIN + rng.randint(0, min(height - s.ink.shape[0] - 2 * _MARGIN, 24))

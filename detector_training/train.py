@@ -29,7 +29,7 @@ from eyesmol.detector.network import Network, Shape
 __all__ = ["Progress", "Run", "main"]
 
 _WARM_UP = 60  # steps, at the beginning of every piece
-_COOL_DOWN = 0.25  # share of a piece in which the rates fall to nearly nothing
+_COOL_DOWN = 0.5  # share of a piece in which the rates fall to nearly nothing
 _AVERAGE = 0.998  # share of the old average that a step keeps
 _LOG_EVERY = 25  # steps
 _LARGEST_GRADIENT = 5.0

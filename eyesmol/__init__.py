@@ -1,11 +1,15 @@
-"""EyesMol: pictures of molecules become molecules, read step by step by a vision-language model."""
+"""EyesMol: images of molecules become molecules.
+
+The detector, which comes with it, finds atoms and bonds at once; vision-language models that are
+trained here read step by step.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
-    from eyesmol.reader.local import Recognizer
+    from eyesmol.reader.base import Recognizer
     from eyesmol.reader.remote import RemoteRecognizer
     from eyesmol.recognition import Recognition
 
@@ -18,13 +22,13 @@ _MODULES = {
     "BondOrder": "eyesmol.chem.graph",
     "MolGraph": "eyesmol.chem.graph",
     "Recognition": "eyesmol.recognition",
-    "Recognizer": "eyesmol.reader.local",
+    "Recognizer": "eyesmol.reader.base",
     "RemoteRecognizer": "eyesmol.reader.remote",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported when it is asked for: the readers need torch, the rest does not."""
+    """A public name, imported when it is asked for: readers need more than the rest does."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)

@@ -91,7 +91,7 @@ def molecule_of(answer: Answer, confidences: Confidences | None = None) -> Molec
     if written and graph_smiles and written != graph_smiles:
         problems.append("the SMILES that was written and the graph that was listed differ")
     whole = not answer.problems and not graph_problems
-    source, why = _chosen(graph_smiles, written, whole, confidences)
+    source, why = _chosen(graph_smiles, written, bool(answer.smiles), whole, confidences)
     graph, smiles = answer.graph, graph_smiles if source == "graph" else written
     if graph_smiles is None and answer.graph.atoms:
         wrong = valence_problems(answer.graph)
@@ -101,7 +101,11 @@ def molecule_of(answer: Answer, confidences: Confidences | None = None) -> Molec
         if mended and _has_letters(mended_smiles) and written in (None, mended_smiles):
             graph, smiles, source = mended, mended_smiles, "repaired"
             why = "the graph with its valences mended" + (
-                " is what was written" if written else "; the written SMILES is no sane molecule"
+                " is what was written"
+                if written
+                else "; the written SMILES is no sane molecule"
+                if answer.smiles
+                else ""
             )
             problems.append("the graph has impossible valences, which were mended")
     return _described(
@@ -117,7 +121,11 @@ def _has_letters(smiles: str | None) -> bool:
 
 
 def _chosen(
-    graph: str | None, written: str | None, whole: bool, confidences: Confidences | None
+    graph: str | None,
+    written: str | None,
+    said: bool,
+    whole: bool,
+    confidences: Confidences | None,
 ) -> tuple[Opinion | None, str | None]:
     """Whose opinion is taken, and why."""
     if graph and written and graph != written:
@@ -132,10 +140,10 @@ def _chosen(
     if graph and written:
         return ("graph", "both agree") if whole else ("written", "both agree, the graph in part")
     if graph:
-        return "graph", "the written SMILES is no sane molecule"
+        return "graph", "the written SMILES is no sane molecule" if said else "all that was read"
     if written:
         return "written", "the graph is no sane molecule"
-    return None, "neither is a sane molecule"
+    return None, "neither is a sane molecule" if said else "the graph is no sane molecule"
 
 
 def _described(molecule: Molecule, graph: MolGraph) -> Molecule:
@@ -327,6 +335,46 @@ class Recognition:
             raw_confidence=raw,
             atom_confidence=sure.atoms if sure else (),
             bond_confidence=sure.bonds if sure else (),
+            reason=None if molecule.smiles else f"no molecule: {_why_none(molecule, graph)}",
+        )
+
+    @classmethod
+    def from_graph(
+        cls,
+        image: str,
+        graph: MolGraph,
+        *,
+        size: tuple[int, int],
+        atom_confidence: tuple[float, ...] = (),
+        bond_confidence: tuple[float, ...] = (),
+        raw_confidence: float | None = None,
+        problems: tuple[str, ...] = (),
+        seconds: float = 0.0,
+    ) -> Recognition:
+        """Of a reader that finds atoms and bonds and writes nothing.
+
+        Args:
+            image: the picture's name.
+            graph: places in pixels of the original picture, y down.
+            size: width and height of the original picture.
+            atom_confidence, bond_confidence, raw_confidence: see the class.
+            problems: what speaks against the graph, one sentence each.
+            seconds: see the class.
+        """
+        sure = None
+        if bond_confidence:  # which bond to doubt, where valences have to be mended
+            sure = Confidences(atom_confidence, bond_confidence, raw_confidence or 0.0, 0.0)
+        molecule = molecule_of(Answer(graph, None, problems), sure)
+        return cls(
+            image,
+            graph=graph,
+            molecule=molecule,
+            confidence=raw_confidence,
+            seconds=round(seconds, 4),
+            size=size,
+            raw_confidence=raw_confidence,
+            atom_confidence=tuple(round(p, 4) for p in atom_confidence),
+            bond_confidence=tuple(round(p, 4) for p in bond_confidence),
             reason=None if molecule.smiles else f"no molecule: {_why_none(molecule, graph)}",
         )
 

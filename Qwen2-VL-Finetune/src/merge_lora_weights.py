@@ -1,7 +1,7 @@
 """Merge one LoRA adapter into its base model. Run with --help for the flags."""
 
-from qwen_vl_finetune.errors import door
+from qwen_vl_finetune.errors import entry_point
 from qwen_vl_finetune.merge_cli import main_one
 
 if __name__ == "__main__":
-    door(main_one)()
+    entry_point(main_one)()

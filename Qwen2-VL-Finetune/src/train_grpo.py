@@ -4,15 +4,15 @@ python train_grpo.py --config ../configs/grpo.yaml --model_id BASE --data_path t
 torchrun --nproc_per_node 4 train_grpo.py ...
 """
 
-from qwen_vl_finetune.errors import door
+from qwen_vl_finetune.errors import entry_point
 
 
 def main() -> int:
-    """Load what it takes behind the door, so that a missing package is one line."""
+    """Load what it takes inside of the entry point, so that a missing package is one line."""
     from qwen_vl_finetune.grpo import main as train
 
     return train()
 
 
 if __name__ == "__main__":
-    door(main)()
+    entry_point(main)()

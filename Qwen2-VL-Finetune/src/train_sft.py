@@ -4,8 +4,8 @@ python train_sft.py --config ../configs/instruction.yaml --model_id BASE --data_
 torchrun --nproc_per_node 4 train_sft.py ...      deepspeed train_sft.py --deepspeed zero2.json
 """
 
-from qwen_vl_finetune.errors import door
+from qwen_vl_finetune.errors import entry_point
 from qwen_vl_finetune.train import main
 
 if __name__ == "__main__":
-    door(main)()
+    entry_point(main)()

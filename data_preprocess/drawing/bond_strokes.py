@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data_preprocess.drawing.ink import Box, Point, Sheet
 from data_preprocess.drawing.pen_style import PenStyle
-from data_preprocess.drawing.subject import Subject
+from data_preprocess.drawing.subject import CUT_LINE, Subject
 from eyesmol.chem.graph import Bond, BondOrder
 
 __all__ = ["BondStrokes", "element_shade", "hidden_share"]
@@ -99,7 +99,7 @@ class BondStrokes:
     def _draw_bond(self, bond: Bond) -> None:
         order = bond.order
         if order == BondOrder.SINGLE:
-            self._line(bond)
+            self._single(bond)
         elif order == BondOrder.DOUBLE:
             self._double(bond)
         elif order == BondOrder.TRIPLE:
@@ -168,6 +168,28 @@ class BondStrokes:
         return element_shade(atoms[bond.begin].label), element_shade(atoms[bond.end].label)
 
     # Kinds of bond
+
+    def _single(self, bond: Bond) -> None:
+        """A line; half of a cut line may be dashed or curved."""
+        drawn = self.subject.mol.GetBondBetweenAtoms(bond.begin, bond.end)
+        how = drawn.GetProp(CUT_LINE) if drawn.HasProp(CUT_LINE) else "straight"
+        ends = self._ends(bond)
+        if how == "straight" or ends is None:
+            self._line(bond)
+        elif how == "dashed":
+            self._dashes(*ends, self.width)
+        else:
+            self._arc(*ends, bulge=0.14 * self.unit)
+
+    def _arc(self, p: Point, q: Point, bulge: float) -> None:
+        length = math.hypot(q[0] - p[0], q[1] - p[1]) or 1.0
+        across = (p[1] - q[1]) / length, (q[0] - p[0]) / length
+        points = []
+        for k in range(9):
+            x, y = _between(p, q, k / 8)
+            height = 4 * bulge * (k / 8) * (1 - k / 8)
+            points.append((x + across[0] * height, y + across[1] * height))
+        self.sheet.path(points, self.width)
 
     def _double(self, bond: Bond) -> None:
         gap = self.style.double_gap * self.unit
@@ -376,3 +398,8 @@ def _smallest_rings(subject: Subject) -> dict[frozenset[int], tuple[int, ...]]:
         for k, atom in enumerate(ring):
             table.setdefault(frozenset((atom, ring[k - 1])), tuple(ring))
     return table
+
+
+def _between(p: Point, q: Point, share: float) -> Point:
+    """The point at a share of the way from p to q."""
+    return p[0] + (q[0] - p[0]) * share, p[1] + (q[1] - p[1]) * share

@@ -17,6 +17,7 @@ from rdkit import Chem
 
 from data_preprocess.drawing.ink import Box, Point, cap_height, measure, writable
 from data_preprocess.drawing.pen_style import PenStyle, Script, SignPlace
+from data_preprocess.drawing.subject import HYDROGENS_RIGHT
 from eyesmol.chem.graph import Atom
 
 __all__ = ["Letter", "Lettering", "Run", "lettered", "placed_letters", "runs_of"]
@@ -134,12 +135,13 @@ def lettered(
         ends = len(directions) == 1
         if not ((ends and style.methyl) or rng.random() < style.written):
             return None
-    return _of_element(atom, mol_atom.GetTotalNumHs(), directions, style, rng)
+    return _of_element(atom, mol_atom, directions, style, rng)
 
 
 def _of_element(
-    atom: Atom, hydrogens: int, directions: Sequence[Point], style: PenStyle, rng: Random
+    atom: Atom, mol_atom: Chem.Atom, directions: Sequence[Point], style: PenStyle, rng: Random
 ) -> Lettering:
+    hydrogens = mol_atom.GetTotalNumHs()
     core = [Run(str(atom.isotope), 1)] if atom.isotope else []
     core.append(Run(atom.label))
     sign, detached = _sign(atom, bool(directions), style, rng)
@@ -148,6 +150,8 @@ def _of_element(
         return _line([*core, *sign, *tail], len(core) - 1, detached, style, rng)
     beside = [Run("H")] + ([Run(str(hydrogens), -1)] if hydrogens > 1 else [])
     side = _free_side(atom.label, directions, style)
+    if side in ("above", "below") and mol_atom.HasProp(HYDROGENS_RIGHT):
+        side = "right"
     if side == "right":
         return _line([*core, *beside, *sign, *tail], len(core) - 1, detached, style, rng)
     if side == "left":

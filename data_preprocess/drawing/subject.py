@@ -10,7 +10,13 @@ from rdkit import Chem
 
 from eyesmol.chem.graph import MolGraph
 
-__all__ = ["Drawing", "Subject"]
+__all__ = ["CUT_LINE", "HYDROGENS_RIGHT", "Drawing", "Subject"]
+
+
+# A bond's property in `Subject.mol`: half of a cut line, "straight", "dashed" or "curved".
+CUT_LINE = "_cutLine"
+# An atom's property: its hydrogens stand at its right even where a bond does, in a row of letters.
+HYDROGENS_RIGHT = "_hydrogensRight"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 from eyesmol.answer.text import Answer, Span
 
@@ -168,6 +167,8 @@ class Calibration:
             raise CalibrationError(
                 f"{len(raw)} pictures with a confidence; expected at least {_FEWEST}, better 300"
             )
+        from scipy.optimize import minimize  # to learn only: reading goes without SciPy
+
         logs, good = np.array([_log(value) for value in raw]), np.array(right, dtype=bool)
         count = int(good.sum())
         # Platt's targets: one more right and one more wrong picture than were seen.

@@ -41,6 +41,7 @@ def add_looks(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(1, 8),
         metavar="N",
-        help="read each picture so often, 1 to 7, with other margins each time, and take what most "
-        "looks say: right more often, and slower (as the model's folder says: nano 3, others 1)",
+        help="read each picture so often, and take what most looks say: right more often, slower. "
+        "The detector looks at up to 3 scales, once where the first is sure (3); others with other "
+        "margins each time, up to 7 (as the model's folder says: nano 3, others 1)",
     )

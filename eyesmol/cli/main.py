@@ -12,6 +12,8 @@ from eyesmol.outputs import OutputError
 
 __all__ = ["main"]
 
+_OF_EXTRAS = {"jinja2", "matplotlib", "scipy", "yaml"}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 where it could not be done."""
@@ -24,6 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\neyesmol: stopped", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        # What a light installation lacks: reading with the detector needs no extra.
+        if (error.name or "").partition(".")[0] not in _OF_EXTRAS:
+            raise
+        extra = {"recognize": "pdf", "serve": "serve"}.get(options.command, "evaluate")
+        print(
+            f"eyesmol: {options.command} needs {error.name} for this: "
+            f"pip install 'eyesmol[{extra}]'",
+            file=sys.stderr,
+        )
+        return 2
     except _expected_errors() as error:
         print(f"eyesmol: {error}", file=sys.stderr)
         return 2
@@ -47,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="eyesmol", description="Read molecules from pictures, and score what was read."
     )
     parser.add_argument("--version", action="version", version=f"eyesmol {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name in COMMANDS:
         importlib.import_module(f"eyesmol.cli.{name}").add(commands)
     return parser

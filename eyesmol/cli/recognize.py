@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from eyesmol import __version__
 from eyesmol.cli import UsageError, add_looks, positive, share
 from eyesmol.outputs import FORMATS, Journal, check_output
-from eyesmol.reader.embedded import NANO, model_folder
+from eyesmol.reader.embedded import DETECTOR, model_folder
 
 if TYPE_CHECKING:
-    from eyesmol.reader.base import Reader
+    from eyesmol.reader.base import Recognizer
     from eyesmol.reader.remote import RemoteRecognizer
     from eyesmol.recognition import Recognition
 
@@ -41,11 +39,6 @@ examples:
     --gpus-per-worker 0.5 --out read.parquet
 """
 
-_WITH_NANO = (
-    "reading with nano, the small reader that comes with EyesMol (docs/nano.md says what it can "
-    "read); --model names another"
-)
-
 
 def add(commands: Any) -> None:
     """Add the command to the parsers."""
@@ -65,8 +58,9 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--model",
-        help="folder of a merged model, or its hub name (nano: the small reader that comes with "
-        "EyesMol); with --server its name there, where several are served",
+        help="detector, which comes with EyesMol (the default); nano, the tiny vision-language "
+        "model that comes with it; the folder of a merged model, or its hub name; with --server "
+        "its name there, where several are served",
     )
     parser.add_argument(
         "--out",
@@ -197,6 +191,8 @@ def _recognize(options: argparse.Namespace) -> None:
 
 
 def _on_ray(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
     from eyesmol.reader.ray_batch import Plan, read_on_ray
     from eyesmol.reader.ray_cluster import ClusterError
 
@@ -237,9 +233,7 @@ def _report(output: Path, pictures: int, failed: int, without: int) -> None:
 def _check(options: argparse.Namespace) -> None:
     """Say what does not go together."""
     if not options.server:
-        if not options.model:
-            print(_WITH_NANO, file=sys.stderr)
-        options.model = model_folder(options.model or NANO)
+        options.model = model_folder(options.model or DETECTOR)
     if options.engine == "ray" and (options.server or options.out == "-"):
         raise UsageError(
             "--engine ray loads models of its own and writes a file: give --out; a server takes "
@@ -268,6 +262,8 @@ def _image_paths(names: list[str]) -> Iterator[str]:
 
 def _structures(pages: list[str]) -> list[str]:
     """The structures on all pages: names of parts of pages."""
+    from tqdm import tqdm
+
     from eyesmol.image.segmentation import list_structures
 
     found: list[str] = []
@@ -298,8 +294,8 @@ def _remote(options: argparse.Namespace) -> RemoteRecognizer:
     )
 
 
-def _local(options: argparse.Namespace) -> Reader:
-    from eyesmol.reader.local import Recognizer
+def _local(options: argparse.Namespace) -> Recognizer:
+    from eyesmol.reader.base import Recognizer
 
     return Recognizer.from_pretrained(
         options.model,
@@ -311,7 +307,7 @@ def _local(options: argparse.Namespace) -> Reader:
 
 
 def _read(
-    reader: Reader, images: list[str], options: argparse.Namespace, done: int = 0
+    reader: Recognizer, images: list[str], options: argparse.Namespace, done: int = 0
 ) -> Iterator[Recognition]:
     results = reader.recognize(
         images,
@@ -321,6 +317,10 @@ def _read(
     if options.v3000:
         results = (result.as_v3000() for result in results)
     total = done + len(images)
+    if total == 1:
+        return iter(results)
+    from tqdm import tqdm
+
     return iter(tqdm(results, desc="reading", unit="picture", total=total, initial=done))
 
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from eyesmol.cli import UsageError, add_looks, positive
-from eyesmol.reader.embedded import NANO
+from eyesmol.reader.embedded import DETECTOR
 
 _EXAMPLES = """examples:
   eyesmol serve
@@ -17,8 +17,9 @@ _EXAMPLES = """examples:
   curl -F files=@paper.pdf -F v3000=true http://127.0.0.1:7860/api/recognize
 
 The page is at http://127.0.0.1:7860/, the API's description at /docs. Both work without a network:
-nothing is fetched and nothing is sent anywhere. Nobody is asked for a password: with another
---host, whoever reaches the port can use the model."""
+nothing is fetched and nothing is sent anywhere. With another --host than this machine's own
+127.0.0.1, a token is asked for: it is in the address that is printed, and programs send it as
+"Authorization: Bearer TOKEN". EYESMOL_TOKEN sets it; else it is new at each start."""
 
 
 def add(commands: Any) -> None:
@@ -33,11 +34,25 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--model",
-        default=NANO,
-        help="folder of a merged model, or its hub name (nano: the small reader that comes with "
-        "EyesMol)",
+        default=DETECTOR,
+        help="detector, which comes with EyesMol (the default); nano, the tiny vision-language "
+        "model that comes with it; the folder of a merged model, or its hub name",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a host name by which the server is called, as behind a proxy; may be given again. "
+        "Others are refused, but for localhost, addresses in digits and, with another --host, "
+        "this machine's name",
+    )
+    parser.add_argument(
+        "--no-token",
+        action="store_true",
+        help="ask nobody for a token: whoever reaches the port can use the model",
+    )
     parser.add_argument("--port", type=_port, default=7860, help="port (7860); 0 takes a free one")
     parser.add_argument(
         "--max-megabytes", type=positive, default=20, metavar="N", help="of one request (20)"
@@ -72,13 +87,25 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    missing = [name for name in ("gradio", "fastapi_offline", "uvicorn") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("gradio", "fastapi_offline", "uvicorn", "scipy")
+        if find_spec(name) is None
+    ]
     if missing:
         raise UsageError(
             f"the web page needs {', '.join(missing)}: pip install 'eyesmol[serve]'"
         )  # fmt: skip
     listening = _listening(options.host, options.port)  # before the model loads
-    from eyesmol.reader.local import Recognizer
+    from eyesmol.serve.access import Access
+
+    try:
+        access = Access.at(
+            listening.getsockname()[0], options.allowed_host, with_token=not options.no_token
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    from eyesmol.reader.base import Recognizer
     from eyesmol.serve.server import serve
     from eyesmol.serve.uploads import Limits
 
@@ -94,6 +121,7 @@ def _serve(options: argparse.Namespace) -> None:
         options.model,
         listening,
         limits=Limits(options.max_megabytes, options.max_pages),
+        access=access,
         batch_size=options.batch_size,
         max_new_tokens=options.max_new_tokens,
     )

@@ -28,6 +28,7 @@ _MOST_CHANGES = 16
 _JOIN = 0.06  # probability of a bond that is taken where it joins two parts of the drawing
 _DUBIOUS_ATOMS = 4  # a part of so few atoms has to be sure, where there is a larger one
 _LONE_SURE = 0.5  # existence of a label without bonds
+_COUNTED_ION = re.compile(r"\[([2-9])([A-Z][a-z]?(?:[+-]\d?))\]")  # else an isotope
 _STRAIGHT = -0.965  # cosine between the halves of a line that goes on
 
 
@@ -279,7 +280,7 @@ class _Draft:
         one = _atom(text)
         if one.is_element and not one.charge:
             return one.label in ("Cl", "Br", "I") and sure > 0.8 and bonded
-        if not _reads(text, ()):
+        if not one.is_element and not _reads(text, ()):
             return False
         if one.charge and bonded:
             return charge * one.charge < 0
@@ -389,11 +390,12 @@ class _Draft:
         """The graph of what is chosen, and the junction of each of its atoms."""
         kept = [a for a, text in enumerate(self.texts) if text is not None]
         new = {old: index for index, old in enumerate(kept)}
-        atoms = tuple(
-            Atom.from_text(self.texts[a] or "*", float(self.places[a][0]), float(self.places[a][1]))
-            for a in kept
-        )
-        bonds = []
+        atoms, bonds = [], []
+        for junction in list(kept):
+            first, *others = self._atoms_at(junction)
+            atoms.append(first)
+            kept += [junction] * len(others)
+        atoms += [other for a in new for other in self._atoms_at(a)[1:]]
         for number in self._bonds():
             kind, (a, b) = self.kinds[number], self.pairs[number]
             begin, end = (b, a) if kind.begins_at_second else (a, b)
@@ -402,7 +404,18 @@ class _Draft:
             if order == BondOrder.WAVY and len(self.bonded(begin)) < len(self.bonded(end)):
                 begin, end = end, begin
             bonds.append(Bond(new[begin], new[end], order))
-        return MolGraph(atoms, tuple(bonds)), kept
+        return MolGraph(tuple(atoms), tuple(bonds)), kept
+
+    def _atoms_at(self, junction: int) -> list[Atom]:
+        """The atom of a junction; several where a number stands before an ion: 2Na+."""
+        text = self.texts[junction] or "*"
+        x, y = (float(v) for v in self.places[junction])
+        counted = None if self.bonded(junction) else _COUNTED_ION.fullmatch(text)
+        if counted is None:
+            return [Atom.from_text(text, x, y)]
+        step = 0.4 * self.detection.bond_length
+        ion = f"[{counted[2]}]"
+        return [Atom.from_text(ion, x + step * n, y) for n in range(int(counted[1]))]
 
     def _bonds(self) -> list[int]:
         return [n for n in range(len(self.pairs)) if self.is_bond(n)]

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial.distance import cdist
 
 from eyesmol.detector.candidates import candidate_pairs
 from eyesmol.detector.engine import Engine, FloatArray, View
@@ -142,8 +140,7 @@ def _nothing(factor: float) -> Detection:
 def _peaks(heat: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Places in grid pixels and heat of the junctions, the hottest first."""
     probability = heat[0]
-    highest = ndimage.maximum_filter(probability, 3, mode="constant")
-    y, x = np.nonzero((probability >= highest) & (probability > _FAINT))
+    y, x = np.nonzero((probability >= _highest_near(probability)) & (probability > _FAINT))
     order = np.argsort(-probability[y, x], kind="stable")[:_MOST]
     y, x = y[order], x[order]
     offset = np.clip(heat[1:, y, x], -1.2, 1.2).T
@@ -151,11 +148,24 @@ def _peaks(heat: FloatArray) -> tuple[FloatArray, FloatArray]:
     return places.astype(np.float32), probability[y, x]
 
 
+def _highest_near(values: FloatArray) -> FloatArray:
+    """The largest of each cell and its eight neighbours."""
+    rows = np.pad(values, ((1, 1), (0, 0)))
+    rows = np.maximum(np.maximum(rows[:-2], rows[1:-1]), rows[2:])
+    columns = np.pad(rows, ((0, 0), (1, 1)))
+    return np.maximum(np.maximum(columns[:, :-2], columns[:, 1:-1]), columns[:, 2:])
+
+
+def _distances(first: FloatArray, second: FloatArray) -> FloatArray:
+    """(N, M) between (N, 2) and (M, 2) places."""
+    return np.linalg.norm(first[:, None] - second[None], axis=-1)
+
+
 def _spacing(places: FloatArray) -> float:
     """Median distance to the nearest junction, in grid pixels, within what the network knows."""
     if len(places) < 2:
         return 16.0
-    apart = cdist(places, places)
+    apart = _distances(places, places)
     np.fill_diagonal(apart, np.inf)
     return float(np.clip(np.median(apart.min(1)), 6.0, 48.0))
 
@@ -228,8 +238,8 @@ def fused(views: Sequence[Detection]) -> Detection:
     labels = []
     for member in members:
         merged: dict[str, float] = {}
-        for view, junction in member.items():
-            for text, p in views[view].labels[junction].items():
+        for number, junction in member.items():
+            for text, p in views[number].labels[junction].items():
                 merged[text] = merged.get(text, 0.0) + p / len(views)
         labels.append(merged)
     pairs, bonds = _fused_bonds(views, members)
@@ -246,7 +256,7 @@ def _match(
     """Put a view's junctions to those that are known, nearest pairs first, or beside them."""
     free = set(range(len(view.places)))
     if centres and len(view.places):
-        away = cdist(np.array(centres), view.places)
+        away = _distances(np.array(centres), view.places)
         for a, j in zip(*np.unravel_index(np.argsort(away, axis=None), away.shape), strict=True):
             if away[a, j] > apart:
                 break

@@ -4,7 +4,7 @@ It draws on heat-map key points (CenterNet, arXiv 1904.07850), line-of-interest 
 arXiv 1905.03246) and message passing over candidate bonds (as MolGrapher, arXiv 2308.12234, decides
 atoms and bonds together).
 
-Coordinates are pixels of the **grid**, at which a bond is about `BOND` pixels long. The image
+Coordinates are pixels of the **grid**, at which a bond is about `BOND` (20) pixels long. The image
 itself comes at twice that resolution: its 4 x 4 blocks become 16 channels at stride 2, so that fine
 print costs nothing.
 """
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eyesmol.detector.network_shape import BOND, FINE
+from eyesmol.detector.network_shape import FINE
 from eyesmol.detector.vocabulary import CHARACTERS, LABEL_CLASSES, LONGEST_LABEL, BondClass
 
 __all__ = ["Features", "Network", "Shape"]
@@ -52,7 +52,10 @@ class Shape:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Shape:
         """Back from a file."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        known: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**known)
 
 
 class Features(NamedTuple):
@@ -111,6 +114,10 @@ class Backbone(nn.Module):
         self.side4, self.side2 = nn.Conv2d(c8, c4, 1), nn.Conv2d(c4, c2, 1)
         self.up16, self.up8 = _convolution(c16, c16), _Residual(c8)
         self.up4 = _convolution(c4, c4)
+        self.fine = _Residual(c2)
+        last = self.fine.second[1]
+        assert isinstance(last, nn.BatchNorm2d)
+        nn.init.zeros_(last.weight)  # nothing is added at first
         self.heat = nn.Sequential(_convolution(c2, 24), nn.Conv2d(24, 3, 1))
         bias = self.heat[1].bias
         assert isinstance(bias, Tensor)
@@ -136,7 +143,7 @@ class Backbone(nn.Module):
         f16 = self.up16(s16 + _doubled(self.side16(s32)))
         f8 = self.up8(s8 + _doubled(self.side8(f16)))
         f4 = self.up4(s4 + _doubled(self.side4(f8)))
-        f2 = F.relu(s2 + _doubled(self.side2(f4)))
+        f2 = self.fine(F.relu(s2 + _doubled(self.side2(f4))))
         return torch.cat([f2, ink], 1), f4, self.heat(f2)
 
 
@@ -172,6 +179,7 @@ def _at(
     return flat.index_select(0, index.reshape(-1)).reshape(*index.shape, flat.shape[1])
 
 
+_LENGTH_UNIT = 16.0  # grid pixels
 _LINE_POINTS = 12  # along a bond
 _LINE_OFFSETS = (-2.2, 0.0, 2.2)  # grid pixels beside it: the lines of a double bond
 _WINDOW = (65, 13)  # cells at stride 2 that the speller sees round a junction
@@ -179,6 +187,10 @@ _WINDOW = (65, 13)  # cells at stride 2 that the speller sees round a junction
 
 class Junctions(nn.Module):
     """Embeddings of junctions from the features round them."""
+
+    near_grid: Tensor
+    wide_grid: Tensor
+    context_grid: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -204,6 +216,9 @@ class Junctions(nn.Module):
 
 class Lines(nn.Module):
     """Embeddings of directed pairs of junctions from the features along the line between them."""
+
+    along: Tensor
+    beside: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -246,7 +261,7 @@ class Lines(nn.Module):
         of, h, w = image[first], f.height, f.width
         fine = _at(f.fine[:, : self.c2], h // 2, w // 2, of, band.flatten(1, 2), 2).flatten(1)
         coarse = _at(f.coarse, h // 4, w // 4, of, line[:, ::2], 4).flatten(1)
-        geometry = torch.cat([length / BOND, length / scale[first][:, None]], 1)
+        geometry = torch.cat([length / _LENGTH_UNIT, length / scale[first][:, None]], 1)
         return self.last(
             self.fine(fine)
             + self.coarse(coarse)
@@ -294,13 +309,13 @@ class Decision(nn.Module):
             Lists of (N, LABEL_CLASSES) and of (2M, number of `BondClass`).
         """
         first, second = pairs[:, 0], pairs[:, 1]
-        half = len(pairs) // 2
+        half = pairs.shape[0] // 2
         labels, orders = [self.label(junctions)], [self.order(lines)]
         for n in range(len(self.message)):
             gate = torch.sigmoid(self.gate[n](lines))
             message = F.relu(self.message[n](torch.cat([junctions[second], lines], 1))) * gate
-            heard = torch.zeros(len(junctions), message.shape[1], dtype=message.dtype)
-            heard = heard.index_add(0, first, message)
+            heard = message.new_zeros(junctions.shape[0], message.shape[1])
+            heard = heard.scatter_add(0, first[:, None].expand_as(message), message)
             update = self.junction[n](torch.cat([junctions, heard], 1))
             junctions = self.junction_norm[n](junctions + update)
             back = torch.cat([lines[half:], lines[:half]])
@@ -313,6 +328,8 @@ class Decision(nn.Module):
 
 class Speller(nn.Module):
     """Reads the label round a junction, character by character."""
+
+    window: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -341,7 +358,7 @@ class Speller(nn.Module):
         """(N, cells, letter): what stands round junctions."""
         columns, rows = _WINDOW
         cells = _at(f.fine, f.height // 2, f.width // 2, image, places[:, None] + self.window, 2)
-        seen = self.look(cells.reshape(len(places), rows, columns, -1).permute(0, 3, 1, 2))
+        seen = self.look(cells.reshape(places.shape[0], rows, columns, -1).permute(0, 3, 1, 2))
         return self.seen_norm(seen.flatten(2).transpose(1, 2) + self.seen_at)
 
     def forward(self, seen: Tensor, characters: Tensor) -> Tensor:

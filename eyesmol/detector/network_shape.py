@@ -4,6 +4,6 @@ from __future__ import annotations
 
 __all__ = ["BOND", "FINE", "MULTIPLE"]
 
-BOND = 16.0  # grid pixels: length of a median bond where the network reads best
+BOND = 20.0  # grid pixels: length of a median bond where the network reads best
 FINE = 2  # image pixels a grid pixel
 MULTIPLE = 64  # image pixels: width and height of what the network takes are multiples of it

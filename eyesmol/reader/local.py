@@ -33,25 +33,25 @@ from eyesmol.answer.confidence import Calibration, TokenTrace
 from eyesmol.answer.text import AnswerForm, prompt
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.base import (
-    MAX_NEW_TOKENS,
-    Decoded,
-    Picture,
-    Reader,
-    RecognizerError,
-    Training,
-    check_folder,
-)
+from eyesmol.reader.base import RecognizerError
 from eyesmol.reader.constrained_decoding import (
     AnswerTokens,
     GrammarGuide,
     looping_rows,
     token_bytes,
 )
-from eyesmol.reader.embedded import NANO, model_folder
+from eyesmol.reader.embedded import model_folder
+from eyesmol.reader.vlm import (
+    MAX_NEW_TOKENS,
+    Decoded,
+    Picture,
+    Training,
+    VlmRecognizer,
+    check_folder,
+)
 from eyesmol.recognition import Recognition
 
-__all__ = ["Recognizer", "RecognizerError"]
+__all__ = ["LocalRecognizer"]
 
 # Batches that are looked at together, to put pictures with answers of like length side by side.
 _BATCHES_AHEAD = 8
@@ -59,20 +59,11 @@ _BATCHES_AHEAD = 8
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
 
 
-class Recognizer(Reader):
-    """A model that reads molecules from pictures.
-
-    ::
-
-        reader = Recognizer.from_pretrained()  # the embedded reader; or "runs/quickstart/merged"
-        for result in reader.recognize(["a.png", "b.png"]):
-            print(result.image, result.smiles, result.confidence)
+class LocalRecognizer(VlmRecognizer):
+    """A vision-language model in this process; `Recognizer.from_pretrained` is the usual way to it.
 
     Attributes:
-        form: the form of answers that the model is asked for.
-        frame: the pixel budget at which it sees pictures.
-        calibration: makes a probability of the raw confidence; None leaves it raw.
-        looks: how often each picture is read, see `Reader`.
+        form, frame, calibration, looks: see `VlmRecognizer`.
     """
 
     def __init__(
@@ -86,7 +77,7 @@ class Recognizer(Reader):
         calibration: Calibration | None = None,
         looks: int = 1,
     ) -> None:
-        """From parts already loaded; `from_pretrained` is the usual way.
+        """From parts already loaded; `from_folder` is the usual way.
 
         Args:
             model: a Qwen2-VL or Qwen2.5-VL for conditional generation.
@@ -129,16 +120,17 @@ class Recognizer(Reader):
         self._answer_tokens: AnswerTokens | None = None
 
     @classmethod
-    def from_pretrained(
+    def from_folder(
         cls,
-        path_or_name: Path | str = NANO,
+        path_or_name: Path | str,
         *,
         form: AnswerForm | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         calibration: Path | str | None = None,
         looks: int | None = None,
-    ) -> Recognizer:
+        threads: int | None = None,
+    ) -> LocalRecognizer:
         """Load a model folder, or a model of the Hugging Face hub by its name.
 
         A ``dataset_info.json`` in the folder says in which pixel frame and answer form the model
@@ -146,15 +138,14 @@ class Recognizer(Reader):
         processor's, the form is ``json``, and it looks once.
 
         Args:
-            path_or_name: a merged model with its tokenizer and processor files; ``nano`` is the
-                small reader that comes with EyesMol.
+            path_or_name: a merged model with its tokenizer and processor files, or ``nano``.
             form: the answer form to ask for, whatever the folder says.
             device: ``cuda`` where there is one, else the CPU.
             dtype: the checkpoint's own on a GPU, float32 on a CPU.
             calibration: a file of ``eyesmol calibrate``; the folder's ``calibration.json`` where
                 there is one.
-            looks: how often each picture is read, 1 to 7, whatever the folder says: more looks are
-                right more often and take longer.
+            looks: how often each picture is read, 1 to 7, whatever the folder says.
+            threads: of all of torch in this process, where they are given.
 
         Raises:
             RecognizerError: no such model, or one that lacks a part; says which.
@@ -162,6 +153,8 @@ class Recognizer(Reader):
         """
         name = model_folder(path_or_name)
         check_folder(name)
+        if threads:
+            torch.set_num_threads(threads)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         tokenizer, image_processor = _load_processing(name)
         processor = {key: getattr(image_processor, key)
@@ -188,7 +181,7 @@ class Recognizer(Reader):
         any_picture: bool = False,
         min_confidence: float = 0.0,
     ) -> Iterator[Recognition]:
-        """Read pictures, as `Reader.recognize` says.
+        """Read pictures, as `Recognizer.recognize` says.
 
         Of eight batches at a time the emptiest pictures are read first, so that those of a batch
         have answers of about the same length and few wait for the longest. All looks at a picture
@@ -202,7 +195,7 @@ class Recognizer(Reader):
         window = batch_size * _BATCHES_AHEAD if batch_size > 1 else 1
         numbered = enumerate(images)
         while chunk := list(itertools.islice(numbered, window)):
-            opened = [self._open(source, number, any_picture) for number, source in chunk]
+            opened = [self._laid_out(source, number, any_picture) for number, source in chunk]
             results = {n: found for n, found in enumerate(opened) if isinstance(found, Recognition)}
             pictures = {n: found for n, found in enumerate(opened) if isinstance(found, Picture)}
             by_length = sorted(pictures, key=lambda n: pictures[n].expected_length)

@@ -26,8 +26,10 @@ from typing import Any
 from eyesmol import __version__
 from eyesmol.answer.text import AnswerForm
 from eyesmol.outputs import OutputError, check_output, read_rows, replacing, write_as
-from eyesmol.reader.base import check_folder
+from eyesmol.reader.base import Recognizer
+from eyesmol.reader.embedded import is_detector
 from eyesmol.reader.ray_cluster import ClusterError, available_cores, cluster
+from eyesmol.reader.vlm import check_folder
 
 __all__ = ["Counts", "Plan", "read_on_ray"]
 
@@ -112,17 +114,12 @@ class _Worker:
         return len(names)
 
     def _loaded(self) -> Any:
-        import torch
-
-        from eyesmol.reader.local import Recognizer
-
         if __version__ != self._version:
             raise ClusterError(
                 f"a worker has EyesMol {__version__}, expected {self._version}: install the same "
                 "on all machines of the cluster"
             )
         os.chdir(self._folder)  # paths are the user's, where they were given
-        torch.set_num_threads(self._threads)
         plan = self._plan
         return Recognizer.from_pretrained(
             plan.model,
@@ -130,6 +127,7 @@ class _Worker:
             device=plan.device,
             calibration=plan.calibration,
             looks=plan.looks,
+            threads=self._threads,
         )
 
 
@@ -163,7 +161,8 @@ def read_on_ray(
         OutputError: an output that cannot be written.
     """
     check_output(output)
-    check_folder(plan.model)  # said at once, where a cluster takes a while to start
+    if not is_detector(plan.model):
+        check_folder(plan.model)  # said at once, where a cluster takes a while to start
     folder = output.absolute().with_name(output.name + ".parts")
     _prepare(folder, settings)
     paths: list[Path] = []  # of all parts, in order

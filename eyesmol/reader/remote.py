@@ -38,7 +38,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,8 @@ from eyesmol.answer.grammar import answer_pattern
 from eyesmol.answer.text import AnswerForm, prompt
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.base import MAX_NEW_TOKENS, Decoded, Picture, Reader, RecognizerError, Training
+from eyesmol.reader.base import RecognizerError
+from eyesmol.reader.vlm import MAX_NEW_TOKENS, Decoded, Picture, Training, VlmRecognizer
 from eyesmol.recognition import Recognition
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class _Served:
     longest: int | None = None
 
 
-class RemoteRecognizer(Reader):
+class RemoteRecognizer(VlmRecognizer):
     """A model behind a server that reads molecules from pictures.
 
     ::
@@ -144,7 +145,7 @@ class RemoteRecognizer(Reader):
 
     Attributes:
         model: its name on the server.
-        form, frame, calibration, looks: see `Reader`.
+        form, frame, calibration, looks: see `VlmRecognizer`.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ class RemoteRecognizer(Reader):
         any_picture: bool = False,
         min_confidence: float = 0.0,
     ) -> Iterator[Recognition]:
-        """Read pictures, as `Reader.recognize` says.
+        """Read pictures, as `Recognizer.recognize` says.
 
         `batch_size` is the number of requests at a time, in place of the reader's own. A picture
         whose request fails for good is a row with its error. `Recognition.seconds` is how long the
@@ -262,7 +263,9 @@ class RemoteRecognizer(Reader):
         """One picture, from its file to the answers to all looks at it."""
         from anyio.to_thread import run_sync
 
-        picture = await run_sync(self._open, source, number, any_picture, limiter=session.openers)
+        picture = await run_sync(
+            self._laid_out, source, number, any_picture, limiter=session.openers
+        )
         if isinstance(picture, Recognition):
             return picture
         answers, seconds = [], 0.0
@@ -273,7 +276,8 @@ class RemoteRecognizer(Reader):
                 try:
                     answers.append(await self._answer(session, look.fitted.size, url))
                 except _Refused as error:
-                    return Recognition(picture.name, error=f"{picture.name}: {error}")
+                    name = picture.opened.name
+                    return Recognition(name, error=f"{name}: {error}")
                 seconds += time.perf_counter() - begun
         return picture, answers, seconds
 
@@ -547,8 +551,8 @@ def _rest(header: str) -> float:
         when = parsedate_to_datetime(header)
     except (TypeError, ValueError):
         return 0.0
-    when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    return max((when - datetime.now(timezone.utc)).total_seconds(), 0.0)
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max((when - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def _turned_away(url: str, response: httpx.Response) -> str:

@@ -14,10 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Form, HTTPException, Request, UploadFile
+from fastapi import FastAPI, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eyesmol import __version__
@@ -43,8 +44,10 @@ class ModelInfo(BaseModel):
 
     model: str = Field(description="name of the model")
     version: str = Field(description="of EyesMol")
-    form: str = Field(description="form of the model's answers")
-    max_pixels: int = Field(description="pixels of a picture as the model sees it, at most")
+    form: str | None = Field(description="form of the model's answers; the detector writes none")
+    max_pixels: int | None = Field(
+        description="pixels of a picture as the model sees it, at most; the detector sees all"
+    )
     calibrated: bool = Field(
         description="true where a confidence is the probability of being right"
     )
@@ -148,7 +151,9 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
             raise _Unreadable("; ".join(str(result.error) for result in results[:5]), rows)
         return Answer(results=rows, seconds=round(time.perf_counter() - start, 3))
 
-    @app.api_route("/api/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+    @app.api_route("/api/{rest:path}", methods=methods, include_in_schema=False)
     async def nothing(rest: str) -> None:
         raise HTTPException(404, f"nothing answers here; {_ADDRESSES}")
 
@@ -282,8 +287,8 @@ def model_info(name: str, reader: Any, limits: Limits) -> ModelInfo:
     return ModelInfo(
         model=Path(name).resolve().name if Path(name).exists() else name,
         version=__version__,
-        form=reader.form,
-        max_pixels=reader.frame.max_pixels,
+        form=getattr(reader, "form", None),
+        max_pixels=reader.frame.max_pixels if hasattr(reader, "frame") else None,
         calibrated=reader.calibration is not None,
         **known,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from eyesmol.recognition import Recognition
 from eyesmol.serve import pieces
 from eyesmol.serve.app import ModelInfo
 from eyesmol.serve.service import Drawing, ReadingService, ServiceBusyError
+from eyesmol.serve.upload_folder import UploadFolder
 from eyesmol.serve.uploads import Limits, Upload, UploadError, list_uploads, open_uploads
 
 __all__ = ["mount_page"]
@@ -26,26 +28,57 @@ _HEADERS = ["picture", "SMILES", "confidence", "page", "note"]
 _FORGET = (600, 3600)
 
 
-def _as_sent(payload: Any) -> Upload | None:
+class _Page(gr.Blocks):
+    """Blocks whose functions, whoever calls them, are given no other files than uploads."""
+
+    uploads: UploadFolder
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], *args: Any, **options: Any
+    ) -> list[Any]:
+        """Called for every request, before Gradio opens, copies or downloads what it names."""
+        try:
+            self.uploads.check(inputs)
+        except UploadError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return await super().preprocess_data(block_fn, inputs, *args, **options)
+
+
+def _as_sent(uploads: UploadFolder, payload: Any) -> Upload | None:
     """The file that was put into an image, unopened.
 
     It is opened within our limits: Gradio knows none, and shows a traceback for a broken file.
     """
     if payload is None or not payload.path:
         return None
-    path = Path(payload.path)
+    path = uploads.file(payload.path)
     return Upload(path, Path(payload.orig_name or path.name).name)
 
 
-def mount_page(app: FastAPI, service: ReadingService, model: ModelInfo, limits: Limits) -> FastAPI:
-    """The app with the page at ``/``; arguments as in `eyesmol.serve.app.create_app`."""
-    with gr.Blocks(title="EyesMol", analytics_enabled=False, delete_cache=_FORGET) as page:
+def mount_page(
+    app: FastAPI,
+    service: ReadingService,
+    model: ModelInfo,
+    limits: Limits,
+    uploads: UploadFolder,
+) -> FastAPI:
+    """The app with the page at ``/``.
+
+    Args:
+        app, service, model, limits: as in `eyesmol.serve.app.create_app`.
+        uploads: where Gradio keeps uploads; its ``GRADIO_TEMP_DIR``.
+    """
+    with _Page(title="EyesMol", analytics_enabled=False, delete_cache=_FORGET) as page:
         gr.HTML(_heading(model), elem_id="heading")
         with gr.Tab("One picture"):
-            _one_picture(service, model, limits)
+            _one_picture(service, model, limits, uploads)
         with gr.Tab("Batch"):
-            _batch(service, limits)
+            _batch(service, limits, uploads)
+    page.uploads = uploads
     page.queue(default_concurrency_limit=8)
+    # Gradio checks paths only in an app that it launched itself, and those of images only where
+    # they are marked as files; `_Page` checks all.
+    page.has_launched = True
     return gr.mount_gradio_app(
         app,
         page,
@@ -111,7 +144,9 @@ def _heading(model: ModelInfo) -> str:
 # ---- one picture ----
 
 
-def _one_picture(service: ReadingService, model: ModelInfo, limits: Limits) -> None:
+def _one_picture(
+    service: ReadingService, model: ModelInfo, limits: Limits, uploads: UploadFolder
+) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
             gr.HTML("<h3>Picture: drop, paste or photograph it</h3>")
@@ -122,7 +157,7 @@ def _one_picture(service: ReadingService, model: ModelInfo, limits: Limits) -> N
                 height=330,
                 buttons=[],
             )
-            picture.preprocess = _as_sent
+            picture.preprocess = partial(_as_sent, uploads)
             with gr.Row():
                 examples = {name: gr.Button(name, size="sm", min_width=100) for name in _EXAMPLES}
             any_picture = gr.Checkbox(
@@ -234,7 +269,7 @@ def _drawer(name: str) -> Any:
 # ---- many ----
 
 
-def _batch(service: ReadingService, limits: Limits) -> None:
+def _batch(service: ReadingService, limits: Limits, uploads: UploadFolder) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
             files = gr.File(
@@ -276,8 +311,8 @@ def _batch(service: ReadingService, limits: Limits) -> None:
         cards: list[str] = []
         yield {told: _line("Opening the files ..."), saved: "", gallery: "", table: _table([])}
         try:
-            uploads = [Upload(Path(path), Path(path).name) for path in paths or ()]
-            places = list_uploads(uploads, limits)
+            sent = [Upload(uploads.file(path), Path(path).name) for path in paths or ()]
+            places = list_uploads(sent, limits)
             sources = open_uploads(places, limits, pages=find, any_picture=any_picture)
             for source, result in service.read(sources):
                 results.append(result)
@@ -304,7 +339,12 @@ def _batch(service: ReadingService, limits: Limits) -> None:
         read, [files, pages, any_picture], [told, saved, table, gallery], api_visibility="private"
     )
     stop.click(None, cancels=[running], api_visibility="private")
-    folder.upload(lambda paths: paths, folder, files, api_visibility="private")
+    folder.upload(
+        lambda paths: [str(uploads.file(path)) for path in paths or ()],
+        folder,
+        files,
+        api_visibility="private",
+    )
 
 
 def _line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,16 +10,21 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
+from eyesmol.serve.access import Access, AccessControl
 from eyesmol.serve.app import create_app, model_info
 from eyesmol.serve.service import ReadingService
+from eyesmol.serve.upload_folder import UploadFolder
 from eyesmol.serve.uploads import Limits
 
 if TYPE_CHECKING:
-    from eyesmol.reader.local import Recognizer
+    from eyesmol.reader.base import Recognizer
 
 __all__ = ["running_app", "serve"]
+
+_GRACE = 3  # seconds in which answers may be finished after the server was told to stop
 
 
 @contextmanager
@@ -27,6 +33,7 @@ def running_app(
     name: str,
     *,
     limits: Limits,
+    access: Access | None = None,
     batch_size: int = 8,
     max_new_tokens: int | None = None,
 ) -> Iterator[Any]:
@@ -36,6 +43,7 @@ def running_app(
         reader: the model.
         name: how it is called; of a folder the last part is shown.
         limits: of one request.
+        access: who may ask; without it whoever reaches the port, by no name but ``localhost``.
         batch_size, max_new_tokens: see `ReadingService`.
     """
     with (
@@ -51,7 +59,10 @@ def running_app(
         service = ReadingService(reader, batch_size=batch_size, max_new_tokens=max_new_tokens)
         try:
             model = model_info(name, reader, limits)
-            yield mount_page(create_app(service, model, limits), service, model, limits)
+            app = create_app(service, model, limits)
+            uploads = UploadFolder(Path(folder), limits.kept_bytes)
+            app.add_middleware(AccessControl, access=access or Access(), uploads=uploads)
+            yield mount_page(app, service, model, limits, uploads)
         finally:
             service.close()
 
@@ -77,21 +88,42 @@ def serve(
     listening: socket.socket,
     *,
     limits: Limits,
+    access: Access | None = None,
     batch_size: int = 8,
     max_new_tokens: int | None = None,
 ) -> None:
     """Answer requests at a listening socket until interrupted; arguments as in `running_app`."""
     import uvicorn
 
+    class Server(uvicorn.Server):
+        """Hangs up on who is still sending or listening soon after it was told to stop."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            asyncio.get_running_loop().call_later(_GRACE, self._hang_up)
+            await super().shutdown(sockets)
+
+        def _hang_up(self) -> None:
+            for connection in list(self.server_state.connections):
+                cast(Any, connection).transport.abort()
+
     # uvicorn ends well at SIGTERM and then raises it again: let that too tidy up.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    access = access or Access()
     with running_app(
-        reader, name, limits=limits, batch_size=batch_size, max_new_tokens=max_new_tokens
+        reader,
+        name,
+        limits=limits,
+        access=access,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
     ) as app:
         host, port = listening.getsockname()[:2]
+        if host in ("0.0.0.0", "::"):
+            host = socket.gethostname()
         host = f"[{host}]" if ":" in host else host
-        print(f"page http://{host}:{port}/   API http://{host}:{port}/docs", file=sys.stderr)
+        key = f"?token={access.token}" if access.token else ""
+        print(f"page http://{host}:{port}/{key}   API http://{host}:{port}/docs", file=sys.stderr)
         config = uvicorn.Config(
-            app, log_level="warning", server_header=False, timeout_graceful_shutdown=5
+            app, log_level="warning", server_header=False, timeout_graceful_shutdown=2 * _GRACE
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(config).run(sockets=[listening])

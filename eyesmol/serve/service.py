@@ -20,7 +20,7 @@ from PIL import Image
 from eyesmol.recognition import Recognition
 
 if TYPE_CHECKING:
-    from eyesmol.reader.local import Recognizer
+    from eyesmol.reader.base import Recognizer
 
 __all__ = ["Drawing", "ReadingService", "ServiceBusyError"]
 

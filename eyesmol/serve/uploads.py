@@ -70,6 +70,11 @@ class Limits:
     def bytes(self) -> int:
         return self.megabytes * 1_000_000
 
+    @property
+    def kept_bytes(self) -> int:
+        """Of all uploads together that the page keeps for a while."""
+        return 25 * self.bytes
+
 
 @dataclass(frozen=True)
 class Upload:

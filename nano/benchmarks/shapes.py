@@ -25,7 +25,7 @@ from safetensors import safe_open
 from transformers.utils import logging
 
 from eyesmol.reader.embedded import model_folder
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from nano.benchmarks.sizes import drawn, exact, read
 
 _ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def main() -> int:
     print("|---|---|---|---|---|---|", flush=True)
     for width in options.widths:
         model, pieces = trained(width, options)
-        reader = Recognizer.from_pretrained(model, looks=options.looks)
+        reader = LocalRecognizer.from_folder(model, looks=options.looks)
         found, seconds = read(reader, gold, gold.parent)
         pictures = sum(piece["pictures"] for piece in pieces)
         speed = pictures / sum(piece["minutes"] for piece in pieces) / 60

@@ -30,7 +30,7 @@ from eyesmol.evaluation.gold import load_gold
 from eyesmol.evaluation.metrics import Evaluation, evaluate, load_predictions
 from eyesmol.image.loading import list_pictures
 from eyesmol.outputs import write_as
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 
 _LONGEST = 600  # tokens: more than most molecules of patents take
 SIZES = ((2, 6), (7, 8), (9, 10), (11, 13), (14, 16), (17, 20), (21, 30))
@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/nano_scores"), help="a folder")
     options = parser.parse_args()
     logging.disable_progress_bar()
-    reader = Recognizer.from_pretrained(options.model, looks=options.looks)
+    reader = LocalRecognizer.from_folder(options.model, looks=options.looks)
     side = math.isqrt(reader.frame.max_pixels)
     kinds = {"clean": 0.0, "RDKit's own": 0.0, "varied styles": 1.0}
     print(f"exact match (%, 95 % interval) of {options.model}, {options.each} pictures each, "
@@ -98,7 +98,7 @@ def redraw(folder: Path, gold: Path) -> None:
         picture.save(folder / row.image)
 
 
-def read(reader: Recognizer, gold_file: Path, folder: Path) -> tuple[Evaluation, float]:
+def read(reader: LocalRecognizer, gold_file: Path, folder: Path) -> tuple[Evaluation, float]:
     """Scores, and seconds a picture, one by one as a person would wait for it."""
     gold = load_gold(gold_file)
     paths = [folder / row.image for row in gold.rows]
@@ -128,7 +128,7 @@ def exact(found: Evaluation) -> str:
 
 
 def real(
-    reader: Recognizer, images: Path, gold_file: Path, beside: Sequence[Path], out: Path
+    reader: LocalRecognizer, images: Path, gold_file: Path, beside: Sequence[Path], out: Path
 ) -> None:
     """Real drawings, read and scored in one table with what others read of them."""
     gold = load_gold(gold_file)

@@ -12,7 +12,7 @@ import pytest
 
 from eyesmol.answer.text import AnswerForm
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from nano.model import create_nano
 
 
@@ -46,7 +46,7 @@ def test_the_reader_gives_a_row_for_each(
 ) -> None:
     frame = PixelFrame(56 * 56, 112 * 112)
     folder = create_nano(tmp_path / "nano", width=32, layers=1, frame=frame)
-    reader = Recognizer.from_pretrained(folder, form=form)
+    reader = LocalRecognizer.from_folder(folder, form=form)
     files = list(fuzz.spoilt_files(40, 3))
     results = list(reader.recognize(files, max_new_tokens=40, any_picture=True, grammar=False))
     assert [r.image for r in results] == [f"image {n}" for n in range(40)]

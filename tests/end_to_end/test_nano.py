@@ -19,7 +19,7 @@ from data_preprocess.dataset.splits import skeleton, split_of
 from eyesmol.answer.text import read_answer
 from eyesmol.evaluation.metrics import same_smiles
 from eyesmol.reader.embedded import NANO, model_folder
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from nano.model import create_nano
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def test_it_reads_drawings_of_molecules_that_it_has_never_seen() -> None:
     drawn = [rows[index] for index in range(len(rows))]
     truth = [read_answer(row["conversations"][1]["value"]).smiles for row in drawn]
     assert {split_of(skeleton(smiles or "") or "", 0.01, 0.0) for smiles in truth} == {"valid"}
-    reader = Recognizer.from_pretrained()
+    reader = LocalRecognizer.from_folder(NANO)
     read = reader.recognize([row["image"] for row in drawn], batch_size=20)
     right = sum(same_smiles(a.smiles, b) for a, b in zip(read, truth, strict=True))
     assert right >= 0.3 * len(truth)
@@ -112,8 +112,8 @@ def test_the_recipe_makes_the_same_weights_again_in_one_go_or_in_pieces(tmp_path
     ):
         assert set(new.keys()) == set(old.keys())
     assert first["pictures"] == first["rows"]["count"] == first["rows"]["alike"] * 3
-    assert Recognizer.from_pretrained(whole).frame.max_pixels == 112 * 112
-    assert Recognizer.from_pretrained(more).frame.max_pixels == 140 * 140
+    assert LocalRecognizer.from_folder(whole).frame.max_pixels == 112 * 112
+    assert LocalRecognizer.from_folder(more).frame.max_pixels == 140 * 140
 
 
 def test_torn_files_are_no_beginning(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_torn_files_are_no_beginning(tmp_path: Path) -> None:
 def test_a_piece_can_be_wider_but_neither_narrower_nor_deeper(tmp_path: Path) -> None:
     start = create_nano(tmp_path / "narrow", width=32, layers=1)
     wide = train(tmp_path / "wide", "--start", start, "--width", "64", "--steps", "1")
-    assert Recognizer.from_pretrained(wide)._model.config.get_text_config().hidden_size == 64
+    assert LocalRecognizer.from_folder(wide)._model.config.get_text_config().hidden_size == 64
     assert json.loads((wide / "training.json").read_text("utf-8"))[0]["width"] == 64
     for shape, message in (
         (["--width", "32"], "is 64 wide; expected more"),

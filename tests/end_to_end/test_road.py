@@ -18,7 +18,7 @@ from data_preprocess.dataset.splits import skeleton, split_of
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.evaluation.gold import load_gold
 from eyesmol.reader.embedded import NANO, model_folder
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 
 ROOT = Path(__file__).resolve().parents[2]
 Walk = Callable[..., subprocess.CompletedProcess[str]]
@@ -111,7 +111,8 @@ def test_what_is_read_in_the_end_is_new_to_nano_and_to_every_lesson(small_road: 
 
 def test_the_reader_sees_what_the_trainer_trained_on(small_road: Path) -> None:
     """Same tokens before the answer, same pixels, same answer form: nothing may differ."""
-    from qwen_vl_finetune.data import Collator, LlavaDataset
+    from qwen_vl_finetune.collator import Collator
+    from qwen_vl_finetune.dataset import LlavaDataset
     from qwen_vl_finetune.processing import load_processor
 
     data, model = small_road / "data" / "cot", small_road / "merged"
@@ -121,7 +122,7 @@ def test_the_reader_sees_what_the_trainer_trained_on(small_road: Path) -> None:
     labels = batch["labels"][0]
     prompt_length = int((labels != -100).nonzero()[0])
 
-    reader = Recognizer.from_pretrained(model)
+    reader = LocalRecognizer.from_folder(model)
     row = json.loads((data / "test.json").read_text())[0]
     with Image.open(data / row["image"]) as image:
         seen = reader._inputs([reader.frame.fit(image)])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from nano.model import create_nano, widen_nano
 
 FRAME = PixelFrame(112 * 112, 112 * 112)
@@ -26,7 +26,7 @@ def picture() -> Image.Image:
 def test_a_wider_model_says_the_same_and_all_that_is_new_can_learn(tmp_path: Path) -> None:
     create_nano(tmp_path / "narrow", seed=1, width=32, layers=2, frame=FRAME)
     widen_nano(tmp_path / "narrow", tmp_path / "wide", 96)
-    narrow, wide = (Recognizer.from_pretrained(tmp_path / name) for name in ("narrow", "wide"))
+    narrow, wide = (LocalRecognizer.from_folder(tmp_path / name) for name in ("narrow", "wide"))
     inputs = narrow._inputs([picture()])
     known = narrow._model(**inputs).logits
     found = wide._model(**inputs).logits

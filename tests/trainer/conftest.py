@@ -1,4 +1,4 @@
-"""What the trainer's tests share: a tiny model, a few pictures, and a way to train."""
+"""What the trainer's tests share: a tiny model, a few images, and a way to train."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-ROOM = Path(__file__).parents[2] / "Qwen2-VL-Finetune"
-sys.path.insert(0, str(ROOM / "src"))
+TRAINER = Path(__file__).parents[2] / "Qwen2-VL-Finetune"
+sys.path.insert(0, str(TRAINER / "src"))
 
 torch.set_num_threads(1)
 
@@ -37,7 +37,7 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_rows(folder: Path, count: int = 8) -> list[dict[str, Any]]:
-    """Rows about a black square on white; their pictures go into `folder`/images."""
+    """Rows about a black square on white; their images go into `folder`/images."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rows = []
     for i in range(count):
@@ -62,7 +62,7 @@ def write_rows(folder: Path, rows: Any, name: str = "train.json") -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LLaVA JSON file of eight rows with pictures."""
+    """A LLaVA JSON file of eight rows with images."""
     folder = tmp_path_factory.mktemp("data")
     return write_rows(folder, make_rows(folder))
 

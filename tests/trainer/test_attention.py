@@ -1,4 +1,4 @@
-"""The vision tower in one call for all pictures of a size: stock's logits and gradients."""
+"""The vision tower in one call for all images of a size: stock's logits and gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from qwen_vl_finetune.attention import register, speed_up_vision
-from qwen_vl_finetune.data import Collator, LlavaDataset
+from qwen_vl_finetune.collator import Collator
+from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.model_folder import PixelFrame
 from qwen_vl_finetune.processing import load_processor
@@ -22,9 +23,9 @@ SIZES = [(56, 56), (56, 56), (280, 112), (84, 56), (56, 56)]
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows with pictures of several sizes."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows with images of several sizes."""
+    folder = tmp_path_factory.mktemp("images")
     rows = []
     for number, size in enumerate(SIZES):
         Image.effect_noise(size, 80 + number).save(folder / f"{number}.png")
@@ -42,12 +43,12 @@ def loss_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[Any, dict[str
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", *FAMILIES])
-def test_all_pictures_at_once_are_as_one_by_one(
-    family: str, nano: Path, pictures: Path, tmp_path: Path
+def test_all_images_at_once_are_as_one_by_one(
+    family: str, nano: Path, images: Path, tmp_path: Path
 ) -> None:
     base = nano if family == "qwen2_5_vl" else make_model(family, nano, tmp_path / "base")
     processor = load_processor(base, PixelFrame(28 * 28, 300 * 300))
-    dataset = LlavaDataset(pictures, pictures.parent, processor)
+    dataset = LlavaDataset(images, images.parent, processor)
     batch = Collator(processor)([dataset[i] for i in range(len(dataset))])
     stock = load_checked(base, dtype=torch.float32, attn_implementation="sdpa")
     if family == "qwen2_5_vl":  # windows of 112 pixels in its first layer
@@ -65,10 +66,10 @@ def test_all_pictures_at_once_are_as_one_by_one(
         torch.testing.assert_close(gradient, gradients[name], rtol=1e-3, atol=1e-5)
 
 
-def test_half_precision_on_a_cpu_is_near_full(nano: Path, pictures: Path) -> None:
+def test_half_precision_on_a_cpu_is_near_full(nano: Path, images: Path) -> None:
     """There attention itself is computed in fp32, whatever it is given."""
     processor = load_processor(nano, PixelFrame(28 * 28, 300 * 300))
-    dataset = LlavaDataset(pictures, pictures.parent, processor)
+    dataset = LlavaDataset(images, images.parent, processor)
     batch = Collator(processor)([dataset[i] for i in range(len(dataset))])
     model = load_checked(nano, dtype=torch.float32, attn_implementation=register())
     speed_up_vision(model)

@@ -1,4 +1,4 @@
-"""What goes wrong in the middle of a run: it stops and says where, or goes on if asked to."""
+"""What goes wrong in the middle of a run: it stops and says where, or continues if asked to."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from qwen_vl_finetune import run_record
-from qwen_vl_finetune import train as road
+from qwen_vl_finetune import resume, run_record
+from qwen_vl_finetune import train as training
 from qwen_vl_finetune.adapters import ADAPTER
-from qwen_vl_finetune.arguments import parse_arguments
 from qwen_vl_finetune.errors import DataError, UserError, plain
+from qwen_vl_finetune.parsing import parse_arguments
 from qwen_vl_finetune.processing import Processor
 from safetensors.torch import load_file
 from torch import nn
@@ -31,15 +31,15 @@ EPOCH = ["--max_steps", "-1", "--num_train_epochs", "1"]
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """Rows of which one has a picture that breaks off, and one a picture that is none."""
+    """Rows of which one has an image that breaks off, and one an image that is none."""
     path = write_rows(tmp_path / "data", make_rows(tmp_path / "data"))
     whole = tmp_path / "data" / "images" / "3.png"
     whole.write_bytes(whole.read_bytes()[:60])
-    (tmp_path / "data" / "images" / "6.png").write_bytes(b"no picture")
+    (tmp_path / "data" / "images" / "6.png").write_bytes(b"no image")
     return path
 
 
-def test_an_unreadable_picture_stops_the_run_and_is_named(
+def test_an_unreadable_image_stops_the_run_and_is_named(
     damaged: Path, train: Train, tmp_path: Path
 ) -> None:
     """Also out of a worker process, whose traceback nobody asked for."""
@@ -61,7 +61,7 @@ def test_an_unreadable_picture_stops_the_run_and_is_named(
         ["--train_sampling_strategy", "group_by_length", "--dataloader_num_workers", "2"],
     ],
 )
-def test_unreadable_pictures_are_skipped_when_asked(
+def test_unreadable_images_are_skipped_when_asked(
     batches: list[str], damaged: Path, train: Train, tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -70,15 +70,13 @@ def test_unreadable_pictures_are_skipped_when_asked(
     run = train(tmp_path / "run", *flags, "--num_train_epochs", "2", rows=damaged)
     shown = capfd.readouterr().out
     assert shown.count("skipped: ") == 2
-    assert "2 rows taught nothing (unreadable picture)" in shown
+    assert "2 rows taught nothing (unreadable image)" in shown
     named = [json.loads(line) for line in (run / "skipped.jsonl").read_text().splitlines()]
     assert sorted(entry["row"] for entry in named) == [3, 6]
     assert all("can't be read" in entry["problem"] for entry in named)
     assert all(math.isfinite(loss) for loss in losses(run))
-    assert json.loads((run / "run.json").read_text())["data"]["dropped"] == {
-        "unreadable picture": 2
-    }
-    assert "- dropped: 2 rows unreadable picture" in (run / "summary.md").read_text()
+    assert json.loads((run / "run.json").read_text())["data"]["dropped"] == {"unreadable image": 2}
+    assert "- dropped: 2 rows unreadable image" in (run / "summary.md").read_text()
 
 
 def test_a_skipped_row_changes_nothing_for_its_batch(
@@ -118,7 +116,7 @@ def test_rows_to_evaluate_on_are_read_beforehand(
 def test_a_loss_that_is_no_number_names_its_rows(
     kind: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One picture, known by its shade, becomes NaN on its way into the model."""
+    """One image, known by its shade, becomes NaN on its way into the model."""
     path = write_rows(tmp_path / "data", make_rows(tmp_path / "data"))
     Image.new("L", (56, 56), 77).save(tmp_path / "data" / "images" / "5.png")
     stock = Processor.pixel_values
@@ -143,7 +141,7 @@ def test_a_loss_that_is_no_number_names_its_rows(
 def test_a_gradient_that_is_no_number_stops_the_run(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock = road.build_model
+    stock = training.build_model
 
     def poisoned(*args: object) -> nn.Module:
         model = stock(*args)  # type: ignore[arg-type]
@@ -151,7 +149,7 @@ def test_a_gradient_that_is_no_number_stops_the_run(
         last.register_hook(lambda gradient: gradient * math.inf)
         return model
 
-    monkeypatch.setattr(road, "build_model", poisoned)
+    monkeypatch.setattr(training, "build_model", poisoned)
     with pytest.raises(UserError, match=r"step 1: the gradient's norm is (inf|nan).*row \d"):
         train(tmp_path / "run", *LORA)
 
@@ -174,7 +172,7 @@ def no_file_longer_than(size: int) -> Iterator[None]:
 def test_a_full_disk_leaves_the_earlier_checkpoint(
     written: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run says so and stops; with room again it goes on as if nothing had happened."""
+    """The run says so and stops; with space again it resumes as if nothing had happened."""
     flags = [*LORA, "--freeze_merger", "true", *SAVING]
     whole = train(tmp_path / "whole", *flags)
     cut = tmp_path / "cut"
@@ -210,13 +208,13 @@ def test_a_checkpoint_with_a_torn_file_is_passed_over(
 def test_nodes_that_see_different_run_folders_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else one node would begin anew while the others go on, and all would wait for ever."""
+    """Else one node would begin again while the others resume, and all would wait for ever."""
     found = {"alike": ["checkpoint-2"] * 2, "apart": ["checkpoint-2", ""]}
-    monkeypatch.setattr(road, "gather_object", lambda own: found["alike"])
-    assert road.agreed_checkpoint(tmp_path, 2) is None
-    monkeypatch.setattr(road, "gather_object", lambda own: found["apart"])
+    monkeypatch.setattr(resume, "gather_object", lambda own: found["alike"])
+    assert resume.agreed_checkpoint(tmp_path, 2) is None
+    monkeypatch.setattr(resume, "gather_object", lambda own: found["apart"])
     with pytest.raises(UserError, match="some processes find checkpoint-2 there and others"):
-        road.agreed_checkpoint(tmp_path, 2)
+        resume.agreed_checkpoint(tmp_path, 2)
 
 
 # ---- no GPU ----

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from qwen_vl_finetune.adapters import ADAPTER, PARTS, part_of
-from qwen_vl_finetune.data import Collator, LlavaDataset
+from qwen_vl_finetune.collator import Collator
+from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.merge import merge
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.processing import load_processor

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from qwen_vl_finetune.adapters import part_of, set_trainable
-from qwen_vl_finetune.arguments import parse_arguments
-from qwen_vl_finetune.data import BatchNote
+from qwen_vl_finetune.collator import BatchNote
 from qwen_vl_finetune.flops import peak_flops, training_cost
+from qwen_vl_finetune.parsing import parse_arguments
 from qwen_vl_finetune.train import build_model
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from .conftest import LORA
 
-# one picture of 8 x 8 patches (16 image tokens) and a text, in samples of 20 and 10 tokens
+# one image of 8 x 8 patches (16 image tokens) and a text, in samples of 20 and 10 tokens
 NOTE = BatchNote(rows=[0, 1], lengths=[20, 10], grids=[(1, 8, 8)], problems={})
 WIDTH, INNER, LAYERS, PATCH = 32, 96, 2, 3 * 2 * 14 * 14
 VISION = PATCH * WIDTH + LAYERS * (4 * WIDTH**2 + 3 * WIDTH * INNER)
@@ -62,15 +62,15 @@ def test_lora_on_a_frozen_base_costs_four_a_weight(nano: Path, data: Path) -> No
     assert training_cost(model)(NOTE) == pytest.approx(matrices + attention)
 
 
-def test_windows_cost_less_than_whole_pictures(nano: Path) -> None:
+def test_windows_cost_less_than_whole_images(nano: Path) -> None:
     config = AutoConfig.from_pretrained(nano)
     config.vision_config.fullatt_block_indexes = [1]
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
-    picture = BatchNote([0], [0], [(1, 16, 16)], {})
+    image = BatchNote([0], [0], [(1, 16, 16)], {})
     cost = training_cost(model)
     attention = WIDTH * 4 * 3 * (256**2 + 256 * 64)  # a layer of each kind; windows of 8 x 8
-    assert cost(picture) == pytest.approx(6 * VISION * 256 + 6 * MERGER * 64 + attention)
+    assert cost(image) == pytest.approx(6 * VISION * 256 + 6 * MERGER * 64 + attention)
 
 
 def test_torch_counts_the_same_matrices(nano: Path) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 from qwen_vl_finetune.adapters import ADAPTER
-from qwen_vl_finetune.data import LlavaDataset
+from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.errors import UserError
-from qwen_vl_finetune.grpo import GrpoTrainer, PictureProcessor, Prompts, main
+from qwen_vl_finetune.grpo import GrpoTrainer, ImageOnlyProcessor, Prompts, main
 from qwen_vl_finetune.merge import merge
 from qwen_vl_finetune.processing import load_processor, mrope_positions
 from safetensors.torch import load_file
@@ -37,7 +37,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return [None] * len(answers)
 
     module = ModuleType("rewards_here")
-    module.__dict__.update(two=two, nothing=nothing)
+
+    def broken(answers: list[str], references: list[str]) -> list[float]:
+        raise LookupError("no such reward")
+
+    module.__dict__.update(two=two, nothing=nothing, broken=broken)
     monkeypatch.setitem(sys.modules, "rewards_here", module)
     return seen
 
@@ -106,7 +110,7 @@ def test_reward_rises_and_the_stack_merges(
 def test_likelihoods_are_those_of_training(
     nano: Path, data: Path, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What TRL computes for a batch equals our forward of each sample, its M-RoPE places ours."""
+    """What TRL computes for a batch equals our forward of each sample at our M-RoPE positions."""
     stock = GrpoTrainer._get_per_token_logps_and_entropies
     worst: list[float] = []
 
@@ -114,15 +118,15 @@ def test_likelihoods_are_those_of_training(
         self: GrpoTrainer, model: Any, ids: torch.Tensor, mask: torch.Tensor, keep: int, **more: Any
     ) -> Any:
         found = stock(self, model, ids, mask, keep, **more)
-        patches = more["pixel_values"].chunk(len(ids))  # pictures of one size
+        patches = more["pixel_values"].chunk(len(ids))  # images of one size
         for i, (row, real) in enumerate(zip(ids, mask.bool(), strict=True)):
             row, grid = row[real], more["image_grid_thw"][i : i + 1]
-            places = mrope_positions(
+            positions = mrope_positions(
                 (row == model.config.image_token_id).numpy(), [tuple(grid[0].tolist())], merge=2
             )
             with torch.no_grad():
                 logits = model(
-                    input_ids=row[None], position_ids=torch.from_numpy(places)[:, None],
+                    input_ids=row[None], position_ids=torch.from_numpy(positions)[:, None],
                     attention_mask=torch.ones_like(row)[None], pixel_values=patches[i],
                     image_grid_thw=grid,
                 ).logits  # fmt: skip
@@ -142,7 +146,7 @@ def test_the_model_sees_what_it_saw_in_training(nano: Path, data: Path) -> None:
     """TRL's way through a processor class gives the ids and pixels of ours."""
     processor = load_processor(nano)
     rows = LlavaDataset(data, data.parent, processor)
-    stock = PictureProcessor.of(processor)
+    stock = ImageOnlyProcessor.of(processor)
     for index in (0, 5):
         sample = rows[index]
         (example,) = Prompts(rows)([{"row": index}])
@@ -159,10 +163,10 @@ def test_the_model_sees_what_it_saw_in_training(nano: Path, data: Path) -> None:
         assert example["reference"] == f"at {4 * index}, 8"
 
 
-def test_a_stopped_run_goes_on_as_if_nothing_had_been(
+def test_a_stopped_run_resumes_as_if_nothing_had_been(
     nano: Path, mixed: Path, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qwen_vl_finetune import grpo as room
+    from qwen_vl_finetune import grpo as module
 
     flags = ("--max_steps", "4", "--save_strategy", "steps", "--save_steps", "2")
     whole = grpo(nano, mixed, tmp_path / "whole", *flags)
@@ -172,13 +176,13 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
             if state.global_step == 3:
                 raise KeyboardInterrupt
 
-    class Stopping(room.GrpoTrainer):
+    class Stopping(module.GrpoTrainer):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             self.add_callback(Stop())
 
     with monkeypatch.context() as patch:
-        patch.setattr(room, "GrpoTrainer", Stopping)
+        patch.setattr(module, "GrpoTrainer", Stopping)
         with pytest.raises(KeyboardInterrupt):
             grpo(nano, mixed, tmp_path / "cut", *flags)
     cut = grpo(nano, mixed, tmp_path / "cut", *flags)
@@ -204,6 +208,13 @@ def test_mistakes_are_named_before_anything_is_loaded(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_reward_that_raises_is_named(
+    nano: Path, data: Path, calls: Calls, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"--reward rewards_here:broken: LookupError: no such rew"):
+        grpo(nano, data, tmp_path / "run", "--reward", "rewards_here:broken", "--max_steps", "1")
+
+
 def test_rewards_that_have_nothing_to_say_are_left_out(
     nano: Path, data: Path, calls: Calls, tmp_path: Path
 ) -> None:
@@ -213,3 +224,4 @@ def test_rewards_that_have_nothing_to_say_are_left_out(
     )  # fmt: skip
     history = json.loads((run / "trainer_state.json").read_text())["log_history"]
     assert history[0]["reward"] == pytest.approx(history[0]["rewards/two/mean"])
+    assert history[0]["learning_rate_vision"] == history[0]["learning_rate"] == 1e-2

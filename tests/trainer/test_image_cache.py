@@ -1,4 +1,4 @@
-"""Processed pictures on disk: the same to the bit, made once, made anew when anything changed."""
+"""Processed images on disk: the same to the bit, made once, made again when anything changed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from qwen_vl_finetune import image_cache
-from qwen_vl_finetune.data import Collator, LlavaDataset
+from qwen_vl_finetune.collator import Collator
+from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.image_cache import ImageCache
 from qwen_vl_finetune.model_folder import PixelFrame
 from qwen_vl_finetune.processing import Processor, load_processor
 
 from .conftest import LORA, Train, write_rows
-from .test_data import mixed_rows
+from .test_dataset import mixed_rows
 from .test_run import losses
 
 FRAME = PixelFrame(28 * 28, 84 * 84)
@@ -22,7 +23,7 @@ FRAME = PixelFrame(28 * 28, 84 * 84)
 
 @pytest.fixture
 def kept(nano: Path, tmp_path: Path) -> tuple[LlavaDataset, LlavaDataset]:
-    """The same rows without and with a cache; some have two pictures of different shape."""
+    """The same rows without and with a cache; some have two images of different shape."""
     path = write_rows(tmp_path / "data", mixed_rows(tmp_path / "data"))
     processor = load_processor(nano, FRAME)
     cache = ImageCache(tmp_path / "cache")
@@ -35,7 +36,7 @@ def batch(dataset: LlavaDataset) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
-def test_batches_are_the_same_and_pictures_are_made_once(
+def test_batches_are_the_same_and_images_are_made_once(
     kept: tuple[LlavaDataset, LlavaDataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, cached = kept
@@ -43,22 +44,22 @@ def test_batches_are_the_same_and_pictures_are_made_once(
     assert batch(cached) == expected
 
     def refuse(*args: object) -> None:
-        raise AssertionError("a picture was decoded again")
+        raise AssertionError("an image was decoded again")
 
     monkeypatch.setattr(Processor, "image_patches", refuse)
     assert batch(cached) == expected
     assert isinstance(cached[0]["pixels"][0].base, np.memmap)
 
 
-def test_another_content_or_budget_is_another_picture(
+def test_another_content_or_budget_is_another_image(
     kept: tuple[LlavaDataset, LlavaDataset], nano: Path
 ) -> None:
     plain, cached = kept
     before = batch(cached)
-    Image.new("L", (56, 56), 3).save(plain.folder / "images" / "4.png")
+    Image.new("L", (56, 56), 3).save(plain.encoder.folder / "images" / "4.png")
     assert batch(cached) == batch(plain) != before
     for dataset in kept:
-        dataset.processor = load_processor(nano, PixelFrame(28 * 28, 28 * 28))
+        dataset.encoder.processor = load_processor(nano, PixelFrame(28 * 28, 28 * 28))
     assert batch(cached) == batch(plain)
 
 

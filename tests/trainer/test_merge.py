@@ -1,4 +1,4 @@
-"""The merge doors: files in, a finished folder out, or nothing at all."""
+"""The merge scripts: files in, a finished folder out, or nothing at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qwen_vl_finetune.model_folder import PROCESSOR_FILES, memory_name, read_hea
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from .conftest import ROOM
+from .conftest import TRAINER
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +100,17 @@ def test_killed_merge_leaves_nothing_that_looks_finished(
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from qwen_vl_finetune import merge as room\n"
-        "stock = room.TensorFile.write_over\n"
+        "from qwen_vl_finetune import merge as merging\n"
+        "stock = merging.TensorFile.write_over\n"
         "def slow(self, *args):\n"
         "    stock(self, *args); print('wrote', flush=True); time.sleep(60)\n"
-        "room.TensorFile.write_over = slow\n"
-        "room.merge(sys.argv[1], [Path(sys.argv[2])], Path(sys.argv[3]), False, None)\n"
+        "merging.TensorFile.write_over = slow\n"
+        "merging.merge(sys.argv[1], [Path(sys.argv[2])], Path(sys.argv[3]), False, None)\n"
     )
     target = tmp_path / "merged"
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(nano), str(first), str(target)],
-        env={"PYTHONPATH": str(ROOM / "src"), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(TRAINER / "src"), "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -150,7 +150,7 @@ def test_original_flags(
     one = ["--model-path", first]
     two = ["--checkpoint-path", second, "--first-lora-path", first]
     words = ["--model-base", nano, "--save-model-path", tmp_path / "merged"]
-    monkeypatch.setattr(sys, "argv", [str(w) for w in ["door", *(two if stack else one), *words]])
+    monkeypatch.setattr(sys, "argv", [str(w) for w in ["script", *(two if stack else one), *words]])
     assert (main_stack if stack else main_one)() == 0
     record = json.loads((tmp_path / "merged" / MERGE_RECORD).read_text())
     assert len(record["adapters"]) == (2 if stack else 1)

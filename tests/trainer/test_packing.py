@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qwen_vl_finetune.adapters import ADAPTER, load_adapters
 from qwen_vl_finetune.attention import SDPA, register
-from qwen_vl_finetune.data import Collator, LlavaDataset
+from qwen_vl_finetune.collator import Collator
+from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.errors import UserError
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.packing import WINDOW, PackCollator, PackSampler, make_packs
@@ -21,7 +22,7 @@ from qwen_vl_finetune.processing import IGNORED, load_processor
 from safetensors.torch import load_file
 
 from .conftest import LORA, Train, write_rows
-from .test_data import mixed_rows
+from .test_dataset import mixed_rows
 from .test_families import FAMILIES, make_model
 from .test_run import FULL, SAVING, Killed, kill_after, losses
 
@@ -31,7 +32,7 @@ PACKING = ["--packing", "true", "--tokens_per_batch", "120"]
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows with one picture, with two of different shape, and with none; of many lengths."""
+    """Rows with one image, with two of different shape, and with none; of many lengths."""
     folder = tmp_path_factory.mktemp("mixed")
     rows = mixed_rows(folder)
     for i, row in enumerate(rows):
@@ -64,10 +65,10 @@ def test_processes_share_an_epoch_and_epochs_differ() -> None:
     for epoch in (0, 1):
         for sampler in samplers:
             sampler.sampler.set_epoch(epoch)
-        shares = [list(sampler) for sampler in samplers]
-        assert [len(share) for share in shares] == [len(sampler) for sampler in samplers]
-        assert sorted(shares[0] + shares[1]) == sorted(packs)
-        orders.append(shares)
+        orders_of = [list(sampler) for sampler in samplers]
+        assert [len(order) for order in orders_of] == [len(sampler) for sampler in samplers]
+        assert sorted(orders_of[0] + orders_of[1]) == sorted(packs)
+        orders.append(orders_of)
     assert orders[0] != orders[1]
 
 
@@ -99,7 +100,7 @@ def test_a_sample_does_not_see_its_neighbours(
         batch = PackCollator(dataset.processor)([dataset[i] for i in range(len(dataset))])
         batch["position_ids"] = batch["position_ids"][1:]
         wrong = model(**batch, use_cache=False).logits
-    # the check above can tell: this is what it would look like
+    # the check above can tell: so it would be
     assert float((wrong - together["logits"]).abs().max()) > 1e-3
 
 
@@ -126,7 +127,7 @@ def test_loss_and_gradients_equal_the_padded_ones(
         torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-5)
 
 
-def test_a_pack_without_pictures_reaches_the_vision_tower(nano: Path, mixed: Path) -> None:
+def test_a_pack_without_images_reaches_the_vision_tower(nano: Path, mixed: Path) -> None:
     dataset = LlavaDataset(mixed, mixed.parent, load_processor(nano))
     model = load_checked(nano, dtype=torch.float32)
     text = dataset[2]

@@ -1,6 +1,6 @@
 """Several processes give the losses and the weights of one, however they share the work.
 
-The global batch is the same, and every second row has no picture, so that some batch of a process
+The global batch is the same, and every second row has no image, so that some batch of a process
 has none either. DDP and FSDP2 need nothing more; ZeRO needs deepspeed, which compiles a small
 extension when it is first used (g++ and ninja, about a minute).
 """
@@ -22,7 +22,7 @@ from qwen_vl_finetune.adapters import ADAPTER, FULL_MODULES
 from qwen_vl_finetune.run_record import last_whole_checkpoint
 from safetensors.torch import load_file
 
-from .conftest import LORA, ROOM, Train
+from .conftest import LORA, TRAINER, Train
 from .test_run import losses
 
 needs_deepspeed = pytest.mark.skipif(
@@ -41,7 +41,7 @@ QUIET = "--use_cpu true --report_to none --disable_tqdm true"
 
 @pytest.fixture(scope="module")
 def mixed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The eight rows, every second one without a picture."""
+    """The eight rows, every second one without an image."""
     folder = tmp_path_factory.mktemp("mixed")
     shutil.copytree(data.parent / "images", folder / "images")
     rows = json.loads(data.read_text())
@@ -56,9 +56,9 @@ def launch(nano: Path, rows: Path, output: Path, *flags: str) -> Path:
     """Run `train_sft.py` as two processes on the CPU."""
     torchrun = "-m torch.distributed.run --standalone --nproc_per_node 2"
     words = f"--model_id {nano} --data_path {rows} --output_dir {output} {COMMON} {QUIET}"
-    door = [str(ROOM / "src" / "train_sft.py"), *words.split(), *flags]
+    script = [str(TRAINER / "src" / "train_sft.py"), *words.split(), *flags]
     process = subprocess.Popen(
-        [sys.executable, *torchrun.split(), *door, "--per_device_train_batch_size", "1"],
+        [sys.executable, *torchrun.split(), *script, "--per_device_train_batch_size", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
@@ -79,7 +79,7 @@ def alone(train: Train, mixed: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def zero(name: str) -> list[str]:
-    return ["--deepspeed", str(ROOM / "scripts" / f"{name}.json")]
+    return ["--deepspeed", str(TRAINER / "scripts" / f"{name}.json")]
 
 
 WAYS = {
@@ -136,8 +136,8 @@ def test_a_missing_process_makes_a_checkpoint_torn(alone: Path, tmp_path: Path) 
     assert last_whole_checkpoint(run) == run / "checkpoint-2"
 
 
-def test_packs_without_pictures_on_two_processes(nano: Path, mixed: Path, tmp_path: Path) -> None:
-    """DDP waits for ever for a process whose pack holds no picture, unless it gets a blank one."""
+def test_packs_without_images_on_two_processes(nano: Path, mixed: Path, tmp_path: Path) -> None:
+    """DDP waits for ever for a process whose pack holds no image, unless it gets a blank one."""
     flags = [*SETTINGS, "--packing", "true", "--tokens_per_batch", "60"]
     run = launch(nano, mixed, tmp_path / "run", *flags)
     assert len(losses(run)) == 4

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from qwen_vl_finetune import adapters
-from qwen_vl_finetune.arguments import parse_arguments
 from qwen_vl_finetune.merge import merge
 from qwen_vl_finetune.model import load_checked, load_model
+from qwen_vl_finetune.parsing import parse_arguments
 from qwen_vl_finetune.processing import load_processor
 from qwen_vl_finetune.train import build_model
 from qwen_vl_finetune.verify import logits_of, sample_inputs

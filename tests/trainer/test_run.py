@@ -19,7 +19,7 @@ from qwen_vl_finetune.model import load_checked
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
-from .conftest import LORA, ROOM, Train, make_rows, write_rows
+from .conftest import LORA, TRAINER, Train, make_rows, write_rows
 
 SAVING = ["--save_strategy", "steps", "--save_steps", "2"]
 
@@ -162,7 +162,7 @@ def test_pixel_budget_travels_into_the_merged_model(
         train(tmp_path / "other", *LORA, "--image_max_pixels", "3136", rows=rows)
 
 
-def test_vision_without_pictures_is_refused(train: Train, tmp_path: Path) -> None:
+def test_vision_without_images_is_refused(train: Train, tmp_path: Path) -> None:
     rows = make_rows(tmp_path / "data")
     for row in rows:
         row["conversations"] = [
@@ -170,7 +170,7 @@ def test_vision_without_pictures_is_refused(train: Train, tmp_path: Path) -> Non
             {"from": "gpt", "value": "a"},
         ]
         del row["image"]
-    with pytest.raises(UserError, match="holds no picture"):
+    with pytest.raises(UserError, match="holds no image"):
         train(tmp_path / "run", *LORA, rows=write_rows(tmp_path / "data", rows))
 
 
@@ -189,10 +189,10 @@ def test_detached_part_stops_the_run(
 
 
 @pytest.mark.parametrize(
-    "door", ["train_sft.py", "merge_lora_weights.py", "merge_lora_stack_weights.py"]
+    "script", ["train_sft.py", "merge_lora_weights.py", "merge_lora_stack_weights.py"]
 )
-def test_doors_teach(door: str) -> None:
-    path = ROOM / "src" / door
+def test_help_teaches(script: str) -> None:
+    path = TRAINER / "src" / script
     done = subprocess.run(
         [sys.executable, str(path), "--help"], capture_output=True, text=True, check=True
     )
@@ -201,7 +201,7 @@ def test_doors_teach(door: str) -> None:
 
 
 def test_room_imports_nothing_of_ours() -> None:
-    for path in (ROOM / "src").rglob("*.py"):
+    for path in (TRAINER / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

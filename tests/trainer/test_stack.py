@@ -11,11 +11,11 @@ import pytest
 import torch
 from peft import PeftModel
 from qwen_vl_finetune import adapters
-from qwen_vl_finetune.arguments import parse_arguments
 from qwen_vl_finetune.attention import register, speed_up_vision
 from qwen_vl_finetune.errors import UserError
 from qwen_vl_finetune.merge import merge
 from qwen_vl_finetune.model import load_checked
+from qwen_vl_finetune.parsing import parse_arguments
 from qwen_vl_finetune.processing import load_processor
 from qwen_vl_finetune.train import build_model
 from qwen_vl_finetune.verify import logits_of, sample_inputs
@@ -38,7 +38,7 @@ def bare(nano: Path) -> PreTrainedModel:
 
 
 def difference(nano: Path, one: nn.Module, two: nn.Module) -> float:
-    """The largest difference of a logit, over a text and a text with a picture."""
+    """The largest difference of a logit, over a text and a text with an image."""
     samples = sample_inputs(load_processor(nano))
     a, b = logits_of(one, samples), logits_of(two, samples)
     return max(float((a[name] - b[name]).abs().max()) for name in samples)
@@ -233,7 +233,7 @@ def test_first_adapter_does_not_move_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also with the merger in full and an optimizer with weight decay."""
-    from qwen_vl_finetune import train as road
+    from qwen_vl_finetune import train as training
 
     kept = {}
 
@@ -241,7 +241,7 @@ def test_first_adapter_does_not_move_in_memory(
         kept["model"] = build_model(*args)  # type: ignore[arg-type]
         return kept["model"]
 
-    monkeypatch.setattr(road, "build_model", keep)
+    monkeypatch.setattr(training, "build_model", keep)
     train(tmp_path / "r", *LORA, "--first_lora_path", str(first), "--weight_decay", "0.1")
     adapters.check_loaded(kept["model"], "frozen_0", first)  # raises unless equal bit by bit
 
@@ -270,19 +270,3 @@ def test_wrong_base_and_wrong_order_are_refused(
             merge(str(base), folders, tmp_path / "merged", verify=False, tol=None)
     with pytest.raises(UserError, match="another base"):
         train(tmp_path / "run", *LORA, "--first_lora_path", str(first), model=other)
-
-
-def test_old_adapter_names_are_refused(nano: Path, first: Path, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    old = shutil.copytree(first, tmp_path / "old")
-    state = load_file(first / adapters.ADAPTER)
-    renamed = {
-        k.replace("model.language_model.", "model.").replace(
-            "model.model.visual", "model.visual"
-        ): v
-        for k, v in state.items()
-    }
-    save_file(renamed, old / adapters.ADAPTER)
-    with pytest.raises(UserError, match="old adapter key names"):
-        merge(str(nano), [old], tmp_path / "merged", verify=False, tol=None)

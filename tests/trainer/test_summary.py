@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from qwen_vl_finetune.data import NOTE, BatchNote, Collator, LlavaDataset, Noted
+from qwen_vl_finetune.collator import NOTE, BatchNote, Collator, NotedCollator
+from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.packing import PackCollator
 from qwen_vl_finetune.processing import load_processor
 from qwen_vl_finetune.progress import training_line
@@ -18,11 +19,11 @@ from .conftest import LORA, Train
 
 
 def test_a_note_counts_real_tokens(nano: Path, data: Path) -> None:
-    """The same for a padded batch and a pack: padding is not counted, nor a blank picture."""
+    """The same for a padded batch and a pack: padding is not counted, nor a blank image."""
     dataset = LlavaDataset(data, data.parent, load_processor(nano))
     samples = [dataset[0], dataset[7]]
     for collate in (Collator(dataset.processor), PackCollator(dataset.processor)):
-        note = Noted(collate)(samples)[NOTE]
+        note = NotedCollator(collate)(samples)[NOTE]
         assert note.rows == [0, 7]
         assert note.lengths == [len(sample["input_ids"]) for sample in samples]
         assert note.grids == [(1, 4, 4), (1, 4, 4)]

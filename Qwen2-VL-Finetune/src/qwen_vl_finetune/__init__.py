@@ -1,7 +1,7 @@
 """Fine-tune Qwen-VL models on LLaVA JSON: full, LoRA, QLoRA, and LoRA stacked on frozen LoRA.
 
-The package knows nothing about what the pictures show. Its three doors lie one folder up:
-`train_sft.py`, `merge_lora_weights.py` and `merge_lora_stack_weights.py`.
+The package knows nothing about what the images show. Its entry points lie one folder up:
+`train_sft.py`, `train_grpo.py`, `merge_lora_weights.py` and `merge_lora_stack_weights.py`.
 """
 
 import logging

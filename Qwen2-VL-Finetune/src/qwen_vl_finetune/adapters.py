@@ -20,13 +20,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from .errors import UserError
-from .model_folder import read_header
+from .flags import Arguments
 from .run_record import ADAPTER, FULL_MODULES, adapter_fingerprint, read_record
 
 TRAINED = "default"  # PEFT writes the adapter of this name into the folder itself
 PARTS = ("vision", "merger", "language", "head")
-
-OLD_NAMES = re.compile(r"^base_model\.model\.(visual\.|model\.layers\.|model\.embed_tokens)")
 
 
 # ---- names ----
@@ -150,23 +148,15 @@ def lora_config(names: list[str], rank: int, alpha: int, dropout: float, dora: b
 
 
 def check_adapter(folder: Path, base: str) -> None:
-    """Raise if an adapter folder is incomplete, has old key names, or is for another base.
+    """Raise if an adapter folder is incomplete, or is for another base.
 
     Args:
-        folder: a PEFT adapter folder (or a checkpoint of this trainer).
-        base: the fingerprint of the base model that it is to go on.
+        folder: an adapter folder in this trainer's form (see upstream.py), or a checkpoint.
+        base: the fingerprint of the base model that it is put on.
     """
     for name in ("adapter_config.json", ADAPTER):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: no {name}; expected an adapter folder of this trainer.")
-    header, _ = read_header(folder / ADAPTER)
-    old = [key for key in header if OLD_NAMES.match(key)]
-    if old:
-        raise UserError(
-            f"{folder}/{ADAPTER}: old adapter key names ({old[0]} and {len(old) - 1} more), from "
-            "a transformers before 4.52. They would load nothing. Merge that adapter with the "
-            "version that trained it, or train it again."
-        )
     record = read_record(folder)
     if record is None:
         print(f"warning: {folder} has no run.json, so its base can't be checked.", flush=True)
@@ -346,3 +336,76 @@ def load_full_modules(model: nn.Module, folder: Path, expected: set[str] | None 
                 if own[name].dtype != value.dtype and value.dtype == torch.float32:
                     own[name].data = own[name].data.float()
                 own[name].copy_(value)
+
+
+# ---- checks of the command line ----
+
+
+def adapter_problems(arguments: Arguments) -> list[str]:
+    """What is wrong with the adapter, with what it stacks on, and with what trains."""
+    return [
+        *_lora_problems(arguments),
+        *_part_problems(arguments),
+        *_stack_problems(arguments),
+    ]
+
+
+def _lora_problems(arguments: Arguments) -> list[str]:
+    lora = arguments.lora
+    problems = []
+    for name, number in (("lora_rank", lora.lora_rank), ("lora_alpha", lora.lora_alpha)):
+        if number < 1:
+            problems.append(f"--{name} {number}: expected at least 1")
+    if not 0 <= lora.lora_dropout < 1:
+        problems.append(f"--lora_dropout {lora.lora_dropout}: expected 0 <= p < 1")
+    if lora.num_lora_modules == 0 or lora.num_lora_modules < -1:
+        problems.append(f"--num_lora_modules {lora.num_lora_modules}: expected -1 or at least 1")
+    try:
+        arguments.exclude  # noqa: B018 (reading it parses the flag)
+    except ValueError as error:
+        problems.append(f"--lora_namespan_exclude: {error}")
+    kwargs = arguments.train.gradient_checkpointing_kwargs
+    if isinstance(kwargs, dict) and kwargs.get("use_reentrant"):
+        problems.append(
+            "gradient_checkpointing_kwargs use_reentrant true: LoRA behind a frozen layer would "
+            "get no gradient; leave it out"
+        )
+    return problems
+
+
+def _part_problems(arguments: Arguments) -> list[str]:
+    model, lora = arguments.model, arguments.lora
+    problems = []
+    if lora.lora_enable and not model.freeze_llm:
+        problems.append("--lora_enable true adapts a frozen language model: add --freeze_llm true")
+    if lora.vision_lora and not model.freeze_vision_tower:
+        problems.append(
+            "--vision_lora true adapts a frozen vision tower: add --freeze_vision_tower true"
+        )
+    if lora.merger_lora and not model.freeze_merger:
+        problems.append("--merger_lora true adapts a frozen merger: add --freeze_merger true")
+    if not lora.lora_enable:
+        for name in ("vision_lora", "merger_lora", "use_dora", "first_lora_path"):
+            if getattr(lora, name):
+                problems.append(f"--{name} needs --lora_enable true")
+        if not arguments.full_parts:
+            problems.append("nothing trains: every part is frozen and --lora_enable is false")
+        if model.bits != 16:
+            problems.append(f"--bits {model.bits}: quantised weights can't train; add LoRA")
+    elif model.bits != 16 and "vision" in arguments.full_parts:
+        problems.append(f"--bits {model.bits}: add --freeze_vision_tower true")
+    return problems
+
+
+def _stack_problems(arguments: Arguments) -> list[str]:
+    lora = arguments.lora
+    problems = []
+    if lora.first_lora_path and lora.use_dora:
+        problems.append(
+            "--use_dora with --first_lora_path: DoRA rescales the weight it sits on, so a stack "
+            "with it can't be merged exactly; use LoRA"
+        )
+    for path in lora.first_lora_path or []:
+        if not (Path(path) / "adapter_config.json").is_file():
+            problems.append(f"--first_lora_path {path}: no adapter_config.json there")
+    return problems

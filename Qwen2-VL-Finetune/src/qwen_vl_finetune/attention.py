@@ -1,8 +1,8 @@
 """Attention where FlashAttention is missing: sdpa, one call for all pieces of one size.
 
 Stock sdpa gives a pack a block-diagonal mask, and computes and masks every pair of tokens of the
-pack; and it takes the pictures of a batch one after the other, window by window. Here pieces that
-must not see each other (the samples of a pack, pictures, windows) attend side by side, so the pairs
+pack; and it takes the images of a batch one after the other, window by window. Here pieces that
+must not see each other (the samples of a pack, images, windows) attend side by side, so the pairs
 computed are those that count, in as few calls as there are sizes. Padded batches and generation go
 to stock sdpa.
 """
@@ -21,7 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 SDPA = "sdpa_by_sample"
-# Stock tells the borders of pictures and windows to "flash" attentions only.
+# Stock tells the borders of images and windows to "flash" attentions only.
 _VISION_SDPA = "sdpa_in_place_of_flash"
 
 
@@ -62,7 +62,7 @@ def attend_by_sample(
     return _attend_apart(module, query, key, value, sizes, **kwargs), None
 
 
-def attend_by_picture(
+def attend_by_image(
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -71,11 +71,11 @@ def attend_by_picture(
     cu_seq_lens_q: torch.Tensor,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of the vision tower: within each picture, or each window of one.
+    """Attention of the vision tower: within each image, or each window of one.
 
     Args:
         module: the attention layer.
-        query, key, value: [1, heads, S, head size] of all pictures, one after the other.
+        query, key, value: [1, heads, S, head size] of all images, one after the other.
         attention_mask: none.
         cu_seq_lens_q: [pieces + 1], where each piece begins, and S.
         kwargs: dropout and scale, and what FlashAttention would want to know.
@@ -148,7 +148,7 @@ def register() -> str:
     """Make the attention known to transformers; returns the name to ask for it."""
     AttentionInterface.register(SDPA, attend_by_sample)
     AttentionMaskInterface.register(SDPA, mask_unless_packed)
-    AttentionInterface.register(_VISION_SDPA, attend_by_picture)
+    AttentionInterface.register(_VISION_SDPA, attend_by_image)
     return SDPA
 
 
@@ -165,7 +165,7 @@ class PatchProjection(nn.Conv3d):
 
 
 def speed_up_vision(model: PreTrainedModel) -> None:
-    """Let the vision tower of a model that was loaded with `SDPA` take all pictures at once."""
+    """Let the vision tower of a model that was loaded with `SDPA` take all images at once."""
     visual: Any = model.model.visual
     visual.config._attn_implementation = _VISION_SDPA
     projection = visual.patch_embed.proj

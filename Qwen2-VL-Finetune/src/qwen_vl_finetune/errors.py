@@ -1,4 +1,4 @@
-"""Mistakes a user can mend, and how the doors show them: one message, no traceback, exit code 2."""
+"""Mistakes a user can correct, and how commands show them: one message, no traceback, code 2."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def plain(error: UserError) -> str:
     return re.split(rf"{re.escape(__name__)}\.\w+: ", str(error))[-1].strip()
 
 
-def door(main: Callable[[], int | None]) -> Callable[[], None]:
+def entry_point(main: Callable[[], int | None]) -> Callable[[], None]:
     """Wrap a command so that a `UserError` ends it with its message and exit code 2.
 
-    Deprecation notes of the libraries are for us, not for who trains: they are not shown.
+    Deprecation notes of the libraries are for us, not for who trains: they stay silent.
     """
 
     @functools.wraps(main)

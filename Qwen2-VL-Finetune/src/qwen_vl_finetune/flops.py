@@ -17,7 +17,7 @@ from typing import Any
 from torch import nn
 
 from .adapters import PARTS, bare_name, part_of, true_shape
-from .data import BatchNote
+from .collator import BatchNote
 
 # dense bf16 (V100, T4: fp16), operations a second, from NVIDIA's data sheets
 PEAKS = {
@@ -60,7 +60,7 @@ class TrainingCost:
         per_token: operations a token of each part (vision: a patch; merger: an image token).
         merge: patches that become one image token.
         language: operations a pair of tokens, all layers.
-        vision: operations a pair of patches, all layers that see the whole picture.
+        vision: operations a pair of patches, all layers that see the whole image.
         windowed: operations a pair of patches, all layers that see windows.
         window: patches in a window.
     """
@@ -75,8 +75,7 @@ class TrainingCost:
     def __call__(self, note: BatchNote) -> float:
         """Operations of training on a batch."""
         tokens = sum(note.lengths)
-        # frames of a video (two make one step in time) don't see each other in the tower
-        patches = [h * w for t, h, w in note.grids for _ in range(t)]
+        patches = [t * h * w for t, h, w in note.grids]
         counts = {
             "vision": sum(patches),
             "merger": sum(patches) / self.merge,
@@ -85,9 +84,9 @@ class TrainingCost:
         }
         matrices = sum(counts[part] * cost for part, cost in self.per_token.items())
         pairs = sum(n * n for n in note.lengths) / 2  # causal: half of them
-        pictures = sum(n * n for n in patches)
+        images = sum(n * n for n in patches)
         windows = sum(n * min(n, self.window) for n in patches)
-        attention = self.language * pairs + self.vision * pictures + self.windowed * windows
+        attention = self.language * pairs + self.vision * images + self.windowed * windows
         return float(matrices + attention)
 
 

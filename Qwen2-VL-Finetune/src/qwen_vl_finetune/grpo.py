@@ -1,8 +1,8 @@
 """Group relative policy optimisation (GRPO): answers are drawn, rewarded, and made likelier.
 
-For pictures whose right answer is known in part only, such as a SMILES without the places of its
-atoms. TRL's GRPOTrainer does the work (arXiv 2402.03300); data, adapters, run folder and record are
-those of `train_sft.py`, so the same tools merge the result.
+For images whose right answer is known in part only, such as a SMILES without the positions of
+its atoms. TRL's GRPOTrainer does the work (arXiv 2402.03300); data, adapters, run folder and record
+are those of `train_sft.py`, so the same tools merge the result.
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ from transformers import HfArgumentParser, TrainingArguments, set_seed
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 
 from .adapters import set_trainable
-from .arguments import Arguments, config_to_flags, parse_arguments
-from .data import UNREADABLE, LlavaDataset, Row, image_names, image_path, open_image, to_messages
+from .dataset import UNREADABLE, SampleDataset, open_image, unreadable
 from .errors import DataError, UserError
+from .flags import Arguments, flag
+from .load_data import describe_data, load_data
 from .model_folder import resolve_folder
-from .plugins import load_plugin
+from .parsing import config_to_flags, parse_arguments
+from .part_table import part_table
+from .plugins import load_plugin, raised
 from .processing import Processor
-from .run_record import without_secrets, writing
-from .time_limit import TimeLimit
-from .train import build_model, describe_data, is_finished, load_data, run, say, start_record
-from .trainer import QwenTrainer, part_table
+from .progress import say
+from .resume import is_finished
+from .rows import Row, image_names, image_path, to_messages
+from .run_record import without_secrets
+from .run_trainer import RunTrainer
+from .train import build_model, run, start_record
 
 try:
     from trl import GRPOConfig, GRPOTrainer
@@ -42,40 +47,35 @@ except ImportError as error:
 Reward = Callable[[list[str], list[str]], list[float | None]]
 
 
-def _help(text: str) -> dict[str, str]:
-    return {"help": text}
-
-
 @dataclass
 class GrpoArguments:
     """What GRPO needs beside the flags of `train_sft.py`."""
 
     reward: list[str] = field(
         default_factory=list,
-        metadata=_help(
-            "module:function(answers, references) -> one number each; several are added up. A "
-            "reference is the row's smiles, or its answer where it has none."
-        ),
+        metadata={
+            "help": "Reward answers by these plug-ins, module:function(answers, references) -> one "
+            "number each; several are added up. A reference is the row's smiles, or its answer "
+            "where it has none."
+        },
     )
-    reward_weights: list[float] | None = field(
-        default=None, metadata=_help("A weight for each --reward (1).")
+    reward_weights: list[float] | None = flag(  # noqa: RUF009 (it gives a field)
+        None, "Give each --reward this weight (1 if unset)."
     )
-    num_generations: int = field(
-        default=8, metadata=_help("Answers drawn for a prompt, compared with each other.")
+    num_generations: int = flag(
+        8, "Draw so many answers for a prompt, to be compared with each other."
     )
-    max_completion_length: int = field(
-        default=1024, metadata=_help("Longest answer in tokens; what is longer is cut off.")
+    max_completion_length: int = flag(
+        1024, "Let an answer be at most so many tokens long; what is longer is cut off."
     )
-    temperature: float = field(default=1.0, metadata=_help("How freely answers are drawn."))
-    top_p: float = field(default=1.0, metadata=_help("Share of the likeliest tokens drawn from."))
-    num_iterations: int = field(default=1, metadata=_help("Steps on the same answers."))
-    steps_per_generation: int | None = field(
-        default=None,
-        metadata=_help("Micro-batches drawn at a time (gradient_accumulation_steps if unset)."),
+    temperature: float = flag(1.0, "Draw answers at this temperature.")
+    top_p: float = flag(1.0, "Draw from the likeliest tokens that make up this probability.")
+    num_iterations: int = flag(1, "Take so many steps on the same answers.")
+    steps_per_generation: int | None = flag(
+        None, "Draw so many micro-batches at a time (gradient_accumulation_steps if unset)."
     )
-    scale_rewards: str = field(
-        default="group",
-        metadata=_help("Divide advantages by the deviation of the group, the batch, or none."),
+    scale_rewards: str = flag(
+        "group", "Divide advantages by the deviation of the group, of the batch, or by none."
     )
 
 
@@ -84,13 +84,13 @@ REFUSED = {
     "eval_path": "rewards are logged while it trains; merge, then score held-out rows",
     "eval_score": "the rewards are the score",
     "packing": "answers are drawn, so nothing can be packed beforehand",
-    "cache_samples": "samples are made anew with every draw",
-    "image_cache": "pictures go through the stock processor here",
-    "skip_bad_images": "a prompt without its picture would be rewarded for guessing",
+    "cache_samples": "samples are made again with every draw",
+    "image_cache": "images go through the stock processor here",
+    "skip_bad_images": "a prompt without its image would be rewarded for guessing",
     "optim_muon": "take AdamW; the steps are small and few",
     "deepspeed": "generation between steps was only tried without it; torchrun shares the rows out",
     "fsdp": "generation between steps was only tried without it; torchrun shares the rows out",
-    "dry_run": "the plan is that of train_sft.py",
+    "dry_run": "train_sft.py shows it for the same flags",
     "use_liger": "it replaces the forward that gives each token's likelihood",
 }
 
@@ -159,15 +159,12 @@ def main(words: list[str] | None = None) -> int:
     output = Path(str(arguments.train.output_dir))
     settings = without_secrets({**arguments.settings(), **vars(grpo)})
     settings["processes"] = arguments.train.world_size
-    if is_finished(output, settings):
-        say(f"{output} is finished; nothing to do. Take another --output_dir to train anew.")
-        return 0
     base = resolve_folder(str(arguments.model.model_id))
-    parents = [Path(path) for path in arguments.lora.first_lora_path or []]
-    record = start_record(arguments, base, parents, settings)
+    record, parents = start_record(arguments, base, settings)
+    if is_finished(output, record, arguments.train.extend):
+        say(f"{output} is finished; nothing to do. Take another --output_dir to train again.")
+        return 0
     rows, _ = load_data(arguments, base)
-    if rows.has_videos:
-        raise UserError(f"{rows.path} holds videos; rewards are for pictures (train_sft.py)")
     record["data"] = describe_data(rows)
     record["pixel_frame"] = vars(rows.processor.frame)
     set_seed(arguments.train.seed)  # the new adapter starts alike on every process
@@ -190,13 +187,13 @@ def reference_of(row: Row) -> str:
 
 
 class Prompts:
-    """Turns row numbers into prompts with their pictures, for TRL.
+    """Turns row numbers into prompts with their images, for TRL.
 
     Args:
         rows: the checked rows.
     """
 
-    def __init__(self, rows: LlavaDataset) -> None:
+    def __init__(self, rows: SampleDataset) -> None:
         self.rows = rows
 
     def __call__(self, items: list[dict[str, int]]) -> list[dict[str, Any]]:
@@ -208,7 +205,7 @@ class Prompts:
         return [ready[item["row"]] for item in items]
 
     def example(self, index: int) -> dict[str, Any]:
-        """One prompt, all turns but the last answer, its pictures decoded."""
+        """One prompt, all turns but the last answer, its images decoded."""
         row = self.rows.row(index)
         messages = to_messages(row)[:-1]
         names = iter(image_names(row))
@@ -219,13 +216,15 @@ class Prompts:
         return {"prompt": messages, "reference": reference_of(row)}
 
     def _open(self, index: int, name: str) -> Any:
-        path = image_path(self.rows.folder, name)
+        path = image_path(self.rows.encoder.folder, name)
         try:
-            return open_image(path)
+            image = open_image(path)
+            self.rows.processor.grid_of(*image.size)  # raises at a strip that stock refuses
+            return image
         except UNREADABLE as error:
             raise DataError(
-                f"{self.rows.label(index)}: image {path} can't be read ({error}). Replace the file "
-                "or take the row out."
+                f"{self.rows.label(index)}: {unreadable(path, error)} Replace the file or take the "
+                "row out."
             ) from error
 
 
@@ -237,7 +236,10 @@ def load_reward(name: str) -> Callable[..., list[float | None]]:
         completions: list[list[dict[str, str]]], reference: list[str], **_: Any
     ) -> list[float | None]:
         answers = [messages[-1]["content"] for messages in completions]
-        values = reward(answers, reference)
+        try:
+            values = reward(answers, reference)
+        except Exception as error:  # a plug-in may raise anything
+            raise UserError(f"--reward {name}: {raised(error)}") from error
         if len(values) != len(answers):
             raise UserError(f"--reward {name}: {len(values)} values for {len(answers)} answers.")
         return values
@@ -249,7 +251,7 @@ def load_reward(name: str) -> Callable[..., list[float | None]]:
 # ---- the trainer ----
 
 
-class PictureProcessor(Qwen2_5_VLProcessor):
+class ImageOnlyProcessor(Qwen2_5_VLProcessor):
     """The stock processor without its video part, which needs torchvision and is not used here.
 
     TRL asks for a processor class; parts, template and pixel budget are those of `Processor`.
@@ -262,13 +264,13 @@ class PictureProcessor(Qwen2_5_VLProcessor):
         super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
 
     @classmethod
-    def of(cls, processor: Processor) -> PictureProcessor:
+    def of(cls, processor: Processor) -> ImageOnlyProcessor:
         """The same parts as a processor class."""
         tokenizer = processor.tokenizer
         return cls(processor.image_processor, tokenizer, tokenizer.chat_template)
 
 
-class GrpoTrainer(GRPOTrainer):
+class GrpoTrainer(RunTrainer, GRPOTrainer):
     """TRL's GRPOTrainer that saves and resumes as `QwenTrainer` does, with its rates a part.
 
     Args:
@@ -281,51 +283,36 @@ class GrpoTrainer(GRPOTrainer):
         model: base model, or the stack whose last adapter trains.
     """
 
-    optimizer: Any
-
-    # what is ours alike in both trainers; none of it calls stock's method of the same name
-    rates = QwenTrainer.rates
-    create_optimizer = QwenTrainer.create_optimizer
-    _make_optimizer = QwenTrainer._make_optimizer
-    _save = QwenTrainer._save
-    _load_from_checkpoint = QwenTrainer._load_from_checkpoint
-
     def __init__(
         self,
         arguments: Arguments,
         config: GRPOConfig,
         base: Path,
         record: dict[str, Any],
-        rows: LlavaDataset,
+        rows: SampleDataset,
         rewards: list[Callable[..., list[float | None]]],
         model: Any,
     ) -> None:
         from datasets import Dataset
 
-        self.arguments, self.base, self.record = arguments, base, record
-        self.frame = rows.processor.frame
         super().__init__(
+            arguments,
+            base,
+            rows.processor.frame,
+            record,
             model=model,
             reward_funcs=rewards,
             args=config,
-            # TRL takes a table only; pictures are read when their turn comes
+            # TRL takes a table only; images are read when their turn comes
             train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
-            processing_class=PictureProcessor.of(rows.processor),
+            processing_class=ImageOnlyProcessor.of(rows.processor),
         )
         self.data_collator = Prompts(rows)
-        self.time_limit = TimeLimit.of(arguments.train.max_minutes)
-        self.add_callback(self.time_limit)
         if isinstance(model, PeftModel):  # TRL rounds what trains on a 4-bit base to bf16
             set_trainable(model, arguments.full_parts)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """No card: `run.json` says what the run was made of."""
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        run_folder = Path(str(self.args.output_dir))
-        folder = run_folder / f"checkpoint-{self.state.global_step}"
-        with writing(folder, run_folder):
-            super()._save_checkpoint(*args, **kwargs)
 
 
 def plot_rewards(path: Path, history: list[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
-"""Processed pictures kept on disk: decoded and cut into patches once, mapped into memory later.
+"""Processed images kept on disk: decoded and cut into patches once, mapped into memory later.
 
-A file's name is the hash of the picture's bytes and of everything that shapes the result (pixel
-budget, patch size, resampling), so a picture that changed, or another budget, is another file.
+A file's name is the hash of the image's bytes and of everything that shapes the result (pixel
+budget, patch size, resampling), so an image that changed, or another budget, is another file.
 Several processes and runs may share a folder: files are moved into place whole.
 """
 
@@ -24,7 +24,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ImageCache:
-    """A folder of processed pictures.
+    """A folder of processed images.
 
     Args:
         folder: where they lie; made when the first one is written.
@@ -33,7 +33,7 @@ class ImageCache:
     folder: Path
 
     def patches(self, path: Path, processor: Processor) -> ImagePatches:
-        """A picture's patches, from the folder if they are there; raises what Pillow raises."""
+        """An image's patches, from the folder if they are there; raises what Pillow raises."""
         content = path.read_bytes()
         file = self.file(content, processor)
         kept = _read(file)
@@ -46,7 +46,7 @@ class ImageCache:
         return made
 
     def file(self, content: bytes, processor: Processor) -> Path:
-        """Where the patches of a picture of these bytes lie."""
+        """Where the patches of an image of these bytes lie."""
         stock = processor.image_processor
         shape = {
             "format": FORMAT,

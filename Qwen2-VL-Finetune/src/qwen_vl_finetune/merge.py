@@ -37,10 +37,10 @@ from .model_folder import (
 from .run_record import (
     ADAPTER,
     FULL_MODULES,
-    adapter_fingerprint,
     library_versions,
     read_record,
 )
+from .upstream import describe_adapter, in_our_form
 
 MERGE_RECORD = "merge.json"
 LORA_KEY = re.compile(r"^base_model\.model\.(.+)\.lora_(A|B|magnitude_vector)(\.weight)?$")
@@ -257,14 +257,11 @@ def merge(
         "adapters": [],
         "versions": library_versions(),
     }
+    given, folders = folders, [in_our_form(folder, base) for folder in folders]
     check_merge(base, folders, fingerprint)
-    for folder in folders:
+    for path, folder in zip(given, folders, strict=True):
         record["adapters"].append(
-            {
-                "path": str(folder),
-                "fingerprint": adapter_fingerprint(folder),
-                "full_modules": (folder / FULL_MODULES).is_file(),
-            }
+            {**describe_adapter(path, folder), "full_modules": (folder / FULL_MODULES).is_file()}
         )
     if _already_there(target, record, verify):
         print(f"{target} holds this merge already; nothing to do.", flush=True)
@@ -277,11 +274,11 @@ def merge(
         last = read_record(folders[-1])
         frame = PixelFrame(**last["pixel_frame"]) if last else None
         copy_processor_files(base, work, frame)
-        copy_dataset_info(folders[-1], work)
+        copy_dataset_info(given[-1], work)
         if verify:
             from .verify import compare
 
-            record["verified"] = compare(base, folders, work, tol)
+            record["verified"] = compare(base, given, work, tol)
         write_json(work / MERGE_RECORD, record)
         if target.is_dir():
             target.rmdir()  # empty, or _already_there would have refused

@@ -1,4 +1,4 @@
-"""The command lines of the two merge doors. Heavy libraries come in after the flags are read."""
+"""The command lines of the two merge scripts. Heavy libraries come in after the flags are read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _parser(description: str, example: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="compare the logits of adapters and merged model (text, and text with a picture; "
+        help="compare the logits of adapters and merged model (text, and text with an image; "
         "fp32) and keep nothing if they differ",
     )
     parser.add_argument(

@@ -10,10 +10,11 @@ import torch
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.utils import is_flash_attn_2_available
 
-from .arguments import Arguments
 from .attention import SDPA, register, speed_up_vision
 from .errors import UserError
+from .flags import Arguments
 from .model_folder import read_config
+from .plugins import package_problems
 
 # bitsandbytes' skip list takes module paths in memory: a bare "visual" matches nothing
 KEPT_IN_FULL_PRECISION = ["model.visual", "lm_head"]
@@ -127,3 +128,16 @@ def _enable_liger(model: PreTrainedModel, arguments: Arguments) -> None:
     if model.config.model_type not in patches.MODEL_TYPE_TO_APPLY_LIGER_FN:
         raise UserError(f"--use_liger: liger-kernel has nothing for {model.config.model_type}.")
     arguments.train.use_liger_kernel = True
+
+
+def model_problems(arguments: Arguments) -> list[str]:
+    """What is wrong with the base model and how it is to be loaded."""
+    model = arguments.model
+    problems = [] if model.model_id else ["--model_id is missing"]
+    if model.bits not in (4, 8, 16):
+        problems.append(f"--bits {model.bits}: expected 16, 8 or 4")
+    if model.bits != 16:
+        problems += package_problems(f"--bits {model.bits}", "bitsandbytes")
+    if model.use_liger:
+        problems += package_problems("--use_liger", "liger_kernel")
+    return problems

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from .adapters import PARTS, bare_name, is_adapter_parameter, part_of, true_shape
+from .flags import Arguments
+from .plugins import package_problems
 
 Group = dict[str, Any]
 
@@ -63,6 +65,14 @@ def parameter_groups(
     ]
 
 
+def current_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The learning rate of every part that trains, as it is now; that of Muon apart."""
+    return {
+        "muon" if group["use_muon"] else group["part"]: float(group["lr"])
+        for group in optimizer.param_groups
+    }
+
+
 class MuonAdamW(torch.optim.Optimizer):
     """`torch.optim.Muon` for some groups and AdamW for the others, as one optimizer.
 
@@ -111,6 +121,39 @@ class MuonAdamW(torch.optim.Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a checkpoint's state; the groups are new objects then, so share them again."""
+        """Load a checkpoint's state; the groups are new objects then, so hand them on again."""
         super().load_state_dict(state_dict)
         self._share()
+
+
+def is_8bit(optim: str) -> bool:
+    """Whether an optimizer, by its name, is one of bitsandbytes."""
+    return "bnb" in optim or optim.endswith("_8bit")
+
+
+def optimizer_problems(arguments: Arguments) -> list[str]:
+    """What is wrong with the optimizer and the learning rates."""
+    train, optim = arguments.train, arguments.optimizer
+    problems = []
+    if is_8bit(optim):
+        problems += package_problems(f"--optim {optim}", "bitsandbytes")
+    for part in ("vision", "merger"):
+        trains = part in arguments.full_parts | arguments.lora_parts
+        if getattr(train, f"{part}_lr") is not None and not trains:
+            problems.append(f"--{part}_lr is set, but the {part} does not train")
+    return problems + (_muon_problems(arguments) if train.optim_muon else [])
+
+
+def _muon_problems(arguments: Arguments) -> list[str]:
+    train = arguments.train
+    problems = []
+    if arguments.lora.lora_enable and not arguments.full_parts:
+        problems.append("--optim_muon true: no module trains in full, so Muon has no matrix")
+    if train.deepspeed:
+        problems.append("--optim_muon true: DeepSpeed shards the matrices that Muon needs whole")
+    for name in ("vision_lr", "merger_lr"):
+        if getattr(train, name) is not None:
+            problems.append(f"--{name} with --optim_muon: Muon has one rate, --muon_lr")
+    if arguments.optimizer not in ("adamw_torch", "adamw_torch_fused"):
+        problems.append("--optim with --optim_muon: what Muon does not train, AdamW does")
+    return problems

@@ -16,7 +16,9 @@ import torch
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import Sampler
 
-from .data import Collator, Sample
+from .collator import Collator
+from .dataset import Sample
+from .flags import Arguments
 from .processing import IGNORED
 
 Pack = list[int]
@@ -27,10 +29,10 @@ WINDOW = (
 
 
 def make_packs(lengths: Sequence[int], budget: int, seed: int, processes: int = 1) -> list[Pack]:
-    """Share shuffled samples out into packs of at most `budget` tokens, each sample in one pack.
+    """Distribute shuffled samples over packs of at most `budget` tokens, each sample in one pack.
 
     Packs are made once a run. An epoch only changes their order, so its number of steps is known
-    beforehand and a resumed run finds its place.
+    beforehand and a resumed run finds where it was.
 
     Args:
         lengths: tokens of each sample.
@@ -51,18 +53,18 @@ def make_packs(lengths: Sequence[int], budget: int, seed: int, processes: int = 
 
 
 def _best_fit(indices: list[int], lengths: Sequence[int], budget: int) -> list[Pack]:
-    """Best fit decreasing: longest first, each into the fullest pack that still has room."""
+    """Best fit decreasing: longest first, each into the fullest pack that still takes it."""
     packs: list[Pack] = []
-    rooms: list[tuple[int, int]] = []  # (tokens left, which pack), sorted
+    free: list[tuple[int, int]] = []  # (tokens left, which pack), sorted
     for index in sorted(indices, key=lambda i: -lengths[i]):
-        place = bisect.bisect_left(rooms, (lengths[index], 0))
-        if place == len(rooms):
-            room, number = budget, len(packs)
+        fullest = bisect.bisect_left(free, (lengths[index], 0))
+        if fullest == len(free):
+            left, number = budget, len(packs)
             packs.append([])
         else:
-            room, number = rooms.pop(place)
+            left, number = free.pop(fullest)
         packs[number].append(index)
-        bisect.insort(rooms, (room - lengths[index], number))
+        bisect.insort(free, (left - lengths[index], number))
     return packs
 
 
@@ -126,3 +128,21 @@ class PackCollator(Collator):
             "mm_token_type_ids": self.processor.token_types(ids)[None],
             "position_ids": torch.cat(positions, dim=1)[:, None],
         }
+
+
+def packing_problems(arguments: Arguments) -> list[str]:
+    """What does not go together with packing."""
+    data = arguments.data
+    if not data.packing:
+        return ["--tokens_per_batch needs --packing true"] if data.tokens_per_batch else []
+    problems = []
+    if data.tokens_per_batch is not None and data.tokens_per_batch < 1:
+        problems.append(f"--tokens_per_batch {data.tokens_per_batch}: expected at least 1")
+    if arguments.sampling != "random":
+        problems.append(
+            f"--train_sampling_strategy {arguments.sampling} with --packing: packs have one order, "
+            "random"
+        )
+    if arguments.train.dataloader_drop_last:
+        problems.append("--dataloader_drop_last with --packing: every process has as many packs")
+    return problems

@@ -1,10 +1,12 @@
-"""What the trainer knows by name only: ``module:name``, found when the run starts."""
+"""What the trainer knows by name only: plug-ins, ``module:name``, and optional packages."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import sys
+import traceback
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +36,16 @@ def load_plugin(name: str, flag: str) -> Any:
     if not callable(found):
         raise UserError(f"{flag} {name}: {attribute} is nothing that can be called.")
     return found
+
+
+def raised(error: Exception) -> str:
+    """What a plug-in raised, and where in it, in one line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+
+
+def package_problems(flag: str, package: str) -> list[str]:
+    """That a flag needs a package which is not installed, if so."""
+    if find_spec(package) is not None:
+        return []
+    return [f"{flag} needs the package {package}: pip install {package.replace('_', '-')}"]

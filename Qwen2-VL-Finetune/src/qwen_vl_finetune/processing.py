@@ -1,7 +1,7 @@
-"""From a conversation and its pictures to token ids, labels, patches and M-RoPE positions.
+"""From a conversation and its images to token ids, labels, patches and M-RoPE positions.
 
-Tokenizer and image processor are the model's own; the video part of the stock processor class,
-which needs torchvision, has its stand-in in video.py.
+Tokenizer and image processor are the model's own; the stock processor class that would hold both
+has a video part, too, which needs torchvision.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
 
 from .errors import UserError
 from .model_folder import PixelFrame, read_config, read_json, require_processor
-from .video import VIDEO_PAD, VideoBudget, VideoLayout, VideoProcessor
 
 IGNORED = -100  # the label that torch's cross entropy skips
 
@@ -34,7 +33,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class ImagePatches:
-    """One picture cut into patches: uint8 `pixels` [patches, 3, p, p], and its grid (t, h, w)."""
+    """One image cut into patches: uint8 `pixels` [patches, 3, p, p], and its grid (t, h, w)."""
 
     pixels: npt.NDArray[np.uint8]
     grid: tuple[int, int, int]
@@ -46,23 +45,18 @@ class Processor:
     Args:
         tokenizer: the model's tokenizer, its `chat_template` set.
         image_processor: the stock PIL image processor with its pixel budget set.
-        videos: the video processor.
         image_token_id: the id that stands for one merged patch in the token sequence.
-        video_token_id: the same of a video.
     """
 
     def __init__(
         self,
         tokenizer: Any,
         image_processor: Qwen2VLImageProcessorPil,
-        videos: VideoProcessor,
         image_token_id: int,
-        video_token_id: int,
     ) -> None:
         self.tokenizer = tokenizer
         self.image_processor = image_processor
-        self.videos = videos
-        self.image_token_id, self.video_token_id = image_token_id, video_token_id
+        self.image_token_id = image_token_id
         self.merge = int(image_processor.merge_size)
         self.patch = int(image_processor.patch_size)
         self.temporal_patch = int(image_processor.temporal_patch_size)
@@ -81,10 +75,10 @@ class Processor:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self.tokenizer.eos_token_id)
 
-    # ---- pictures ----
+    # ---- images ----
 
     def grid_of(self, width: int, height: int) -> tuple[int, int, int]:
-        """The patch grid (t, h, w) of a picture of `width` x `height` pixels after resizing."""
+        """The patch grid (t, h, w) of an image of `width` x `height` pixels after resizing."""
         new_height, new_width = smart_resize(
             height,
             width,
@@ -99,7 +93,7 @@ class Processor:
         return grid[0] * grid[1] * grid[2] // self.merge**2
 
     def image_patches(self, image: Image.Image) -> ImagePatches:
-        """Convert, resize and cut one picture; colours stay uint8 until the batch is made.
+        """Convert, resize and cut one image; colours stay uint8 until the batch is made.
 
         That keeps a sample small (no float, no copy for the second frame), in the cache as well as
         on its way from a worker. `pixel_values` finishes the work, bit for bit as stock does.
@@ -122,38 +116,33 @@ class Processor:
         """Rescaled, normalised patches: uint8 to float32 [n, 3 * t * p * p].
 
         Args:
-            pixels: [n, 3, p, p] of pictures, which last for t frames, or [n, 3, t, p, p] of videos.
+            pixels: [n, 3, p, p]; an image fills all t frames of a patch alike.
         """
-        table = self.pixel_table if pixels.ndim == 4 else self.videos.pixel_table
-        n, channels, p = pixels.shape[0], pixels.shape[1], pixels.shape[-1]
+        n, channels, p, _ = pixels.shape
         values = np.empty((n, channels, self.temporal_patch, p, p), dtype=np.float32)
         for channel in range(channels):
-            shades = table[channel].take(pixels[:, channel])
-            values[:, channel] = shades[:, None] if pixels.ndim == 4 else shades
+            values[:, channel] = self.pixel_table[channel].take(pixels[:, channel])[:, None]
         return torch.from_numpy(values.reshape(n, -1))
 
     def visual_inputs(self, samples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """The pictures and videos of all samples one after the other, as the model takes them.
+        """The images of all samples one after the other, as the model takes them.
 
         Returns:
-            Where there are pictures, `pixel_values` [patches, 3 * t * p * p] and `image_grid_thw`
-            [N, 3]; where there are videos, `pixel_values_videos` and `video_grid_thw` alike.
+            `pixel_values` [patches, 3 * t * p * p] and `image_grid_thw` [N, 3], where there are
+            images.
         """
-        inputs = {}
-        for key, grid_key, values, grids in (
-            ("pixels", "grids", "pixel_values", "image_grid_thw"),
-            ("video_pixels", "video_grids", "pixel_values_videos", "video_grid_thw"),
-        ):
-            found = [grid for sample in samples for grid in sample[grid_key]]
-            if found:
-                parts = [part for sample in samples for part in sample[key]]
-                inputs[values] = self.pixel_values(np.concatenate(parts))
-                inputs[grids] = torch.tensor(found, dtype=torch.long)
-        return inputs
+        grids = [grid for sample in samples for grid in sample["grids"]]
+        if not grids:
+            return {}
+        pixels = np.concatenate([part for sample in samples for part in sample["pixels"]])
+        return {
+            "pixel_values": self.pixel_values(pixels),
+            "image_grid_thw": torch.tensor(grids, dtype=torch.long),
+        }
 
     def token_types(self, ids: torch.Tensor) -> torch.Tensor:
-        """What each token stands for a piece of: 1 a picture, 2 a video, 0 text."""
-        return (ids == self.image_token_id).int() + 2 * (ids == self.video_token_id).int()
+        """What each token stands for a piece of: 1 an image, 0 text."""
+        return (ids == self.image_token_id).int()
 
     # ---- text ----
 
@@ -161,7 +150,7 @@ class Processor:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def render(self, messages: list[Message], prompt: bool = False) -> str:
-        """The chat template's text; with `prompt`, ready for the assistant to go on."""
+        """The chat template's text; with `prompt`, ready for the assistant to answer."""
         text = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=prompt
         )
@@ -190,74 +179,41 @@ class Processor:
             done = prompt + answer
 
     def encode(
-        self,
-        messages: list[Message],
-        grids: list[tuple[int, int, int]],
-        videos: Sequence[VideoLayout] = (),
+        self, messages: list[Message], grids: list[tuple[int, int, int]]
     ) -> dict[str, npt.NDArray[np.int64]]:
         """Token ids, labels and positions of one conversation.
 
         Args:
-            messages: chat messages; a content is a text or a list of image, video and text parts.
-            grids: patch grids (t, h, w) of the pictures, in order.
-            videos: the videos, in order.
+            messages: chat messages; a content is a text or a list of image and text parts.
+            grids: patch grids (t, h, w) of the images, in order.
 
         Returns:
             `input_ids` [S], `labels` [S] (`IGNORED` but on answers), `position_ids` [3, S].
         """
-        if videos:
-            self.require_video_template()
         ids: list[int] = []
         labels: list[int] = []
-        copies = {
-            self.image_token_id: iter([self.tokens_of(grid) for grid in grids]),
-            self.video_token_id: iter([size for video in videos for size in video.blocks]),
-        }
-        spelled = iter([video.text for video in videos])
+        copies = iter([self.tokens_of(grid) for grid in grids])
         for text, is_answer in self.segments(messages):
             if is_answer:
                 piece = self._tokenize(text)
                 labels += piece
             else:
-                first, *rest = text.split(VIDEO_PAD)
-                text = first + "".join(next(spelled) + after for after in rest)
-                piece = _with_copies(self._tokenize_prompt(text), copies)
+                piece = self._with_copies(self._tokenize_prompt(text), copies)
                 labels += [IGNORED] * len(piece)
             ids += piece
         input_ids = np.asarray(ids, dtype=np.int64)
         return {
             "input_ids": input_ids,
             "labels": np.asarray(labels, dtype=np.int64),
-            "position_ids": self._positions(input_ids, grids, videos),
+            "position_ids": mrope_positions(input_ids == self.image_token_id, grids, self.merge),
         }
 
-    def _positions(
-        self,
-        ids: npt.NDArray[np.int64],
-        grids: list[tuple[int, int, int]],
-        videos: Sequence[VideoLayout],
-    ) -> npt.NDArray[np.int64]:
-        if not videos:
-            return mrope_positions(ids == self.image_token_id, grids, self.merge)
-        types = self.token_types(torch.from_numpy(ids)).numpy()
-        return self.videos.positions(ids, types, grids, videos)
-
-    def require_video_template(self) -> None:
-        """Raise if chat template and tokenizer don't make one token of a message's video."""
-        text = self.render([{"role": "user", "content": [{"type": "video"}]}])
-        if self._tokenize(text).count(self.video_token_id) != 1:
-            raise UserError(
-                f"the model's chat template writes no {VIDEO_PAD} for a video, so the model would "
-                "not see it. Give the model folder the template of a Qwen-VL instruct model."
-            )
-
-
-def _with_copies(ids: list[int], copies: dict[int, Iterator[int]]) -> list[int]:
-    """Each token that stands for something seen, as often as its turn in `copies` says."""
-    expanded: list[int] = []
-    for token in ids:
-        expanded += [token] * (next(copies[token]) if token in copies else 1)
-    return expanded
+    def _with_copies(self, ids: list[int], copies: Iterator[int]) -> list[int]:
+        """Each image token as often as its turn in `copies` says."""
+        expanded: list[int] = []
+        for token in ids:
+            expanded += [token] * (next(copies) if token == self.image_token_id else 1)
+        return expanded
 
 
 def mrope_positions(
@@ -266,12 +222,12 @@ def mrope_positions(
     """M-RoPE positions [3, S] (time, height, width) of one sample, as `get_rope_index` gives them.
 
     The model would find them in a Python loop over samples at every step, 15 % of a step on a
-    small model; here they are found once a sample. Text counts on by one in all rows; a picture
+    small model; here they are found once a sample. Text counts on by one in all rows; an image
     keeps its time, spans its rows and columns, and moves the count on by its longer side.
 
     Args:
-        is_image: [S], true where the token stands for a piece of a picture.
-        grids: patch grids (t, h, w) of the pictures, in order.
+        is_image: [S], true where the token stands for a piece of an image.
+        grids: patch grids (t, h, w) of the images, in order.
         merge: side of the square of patches that becomes one token.
     """
     positions = np.empty((3, len(is_image)), dtype=np.int64)
@@ -303,15 +259,12 @@ def _pixel_table(processor: Qwen2VLImageProcessorPil) -> npt.NDArray[np.float32]
     return np.asarray(values, dtype=np.float32).reshape(3, 256)
 
 
-def load_processor(
-    folder: Path, frame: PixelFrame | None = None, budget: VideoBudget | None = None
-) -> Processor:
-    """Load tokenizer, chat template, image and video processor of a model folder.
+def load_processor(folder: Path, frame: PixelFrame | None = None) -> Processor:
+    """Load tokenizer, chat template and image processor of a model folder.
 
     Args:
         folder: a model folder.
         frame: the pixel budget; the folder's own where it is None.
-        budget: how much of a video is taken.
     """
     require_processor(folder)
     config = read_config(folder)
@@ -330,14 +283,7 @@ def load_processor(
         image_processor.size = SizeDict(
             shortest_edge=frame.min_pixels, longest_edge=frame.max_pixels
         )
-    budget = budget or VideoBudget()
-    return Processor(
-        tokenizer,
-        image_processor,
-        VideoProcessor(folder, config["model_type"], image_processor, budget),
-        int(config["image_token_id"]),
-        int(config.get("video_token_id", -1)),  # only asked for where there are videos
-    )
+    return Processor(tokenizer, image_processor, int(config["image_token_id"]))
 
 
 def _load_image_processor(folder: Path) -> Qwen2VLImageProcessorPil:

@@ -1,13 +1,40 @@
-"""One bar for a run: the newest figures stand on it, an evaluation leaves one short line."""
+"""What a run shows: lines printed once, and one bar with the newest figures on it."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from transformers import TrainerControl, TrainerState
 from transformers.trainer_callback import ProgressCallback
 
+from .flags import Arguments
+from .plugins import package_problems
+
+# trackers of stock that are packages of the same name
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio", "swanlab", "clearml", "comet_ml")
 TIMES = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+
+
+def is_main_process() -> bool:
+    """Whether this process prints and writes for all."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def say(text: str) -> None:
+    """Print once for all processes."""
+    if is_main_process():
+        print(text, flush=True)
+
+
+def tracker_problems(arguments: Arguments) -> list[str]:
+    """Trackers that are asked for and not installed."""
+    names = arguments.train.report_to
+    problems = []
+    for name in [names] if isinstance(names, str) else names or []:
+        if name in TRACKERS:
+            problems += package_problems(f"--report_to {name}", name)
+    return problems
 
 
 def evaluation_line(logs: dict[str, Any]) -> str:

@@ -28,12 +28,6 @@ FULL_MODULES = "non_lora_modules.safetensors"
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers")
 
-# settings that change how a run is watched or placed, not what it learns
-INCIDENTAL = re.compile(
-    r"^(output_dir|config|resume_from_checkpoint|disable_tqdm|report_to|run_name|project|log.*"
-    r"|dataloader_.*|save_.*|trackio_.*|hub_.*|push_to_hub|local_rank|ddp_.*|cache_samples|image_cache"
-    r"|skip_memory_metrics|use_cpu|debug|dry_run|max_minutes)$"
-)
 # what torch.save says when a file can't be written to its end
 WRITE_FAILED = re.compile(r"PytorchStreamWriter|file write|unexpected pos|No space|iostream", re.I)
 SECRET = re.compile(r"token|key|secret|password", re.IGNORECASE)
@@ -81,16 +75,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write the run record of a folder."""
     write_json(folder / RECORD, record)
-
-
-def changed_settings(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The settings that differ between two runs and shape what is learned, in words."""
-    names = [name for name in sorted({*before, *now}) if not INCIDENTAL.match(name)]
-    return [
-        f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
-        for name in names
-        if before.get(name) != now.get(name)
-    ]
 
 
 def last_whole_checkpoint(run: Path) -> Path | None:
@@ -155,6 +139,6 @@ def writing(folder: Path, run: Path) -> Iterator[None]:
         kept = f"{last} is whole" if last else "no earlier checkpoint is there"
         raise UserError(
             f"{folder} could not be written ({text.splitlines()[0]}). Is the disk full? {kept}; "
-            "make room (--save_total_limit keeps fewer checkpoints) and start the same command "
+            "make space (--save_total_limit keeps fewer checkpoints) and start the same command "
             "again."
         ) from error

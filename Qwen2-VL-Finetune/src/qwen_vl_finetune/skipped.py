@@ -1,4 +1,4 @@
-"""Rows that were met in training and teach nothing, because a picture of theirs can't be read."""
+"""Rows that were met in training and teach nothing, because an image of theirs can't be read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import json
 from pathlib import Path
 
-from .data import BatchNote, LlavaDataset
+from .collator import BatchNote
+from .dataset import SampleDataset
 
 SKIPPED = "skipped.jsonl"
-REASON = "unreadable picture"
+REASON = "unreadable image"
 
 
 class SkippedRows:
@@ -23,7 +24,7 @@ class SkippedRows:
         self.path = output / SKIPPED
         self.rows = set(read_skipped(output))
 
-    def add(self, dataset: LlavaDataset, note: BatchNote) -> None:
+    def add(self, dataset: SampleDataset, note: BatchNote) -> None:
         """Note what was skipped in a batch."""
         for row, problem in note.problems.items():
             number = dataset.numbers[row]

@@ -93,8 +93,8 @@ def _speed(history: list[Entry]) -> str:
     tokens = median(entry["tokens_per_second"] for entry in rates)
     samples = median(entry["samples_per_second"] for entry in rates)
     text = f"Median speed: {tokens:,.0f} real tokens/s, {samples:,.1f} samples/s"
-    shares = [entry["mfu"] for entry in rates if "mfu" in entry]
-    text += f", {median(shares):.1%} MFU" if shares else ""
+    mfus = [entry["mfu"] for entry in rates if "mfu" in entry]
+    text += f", {median(mfus):.1%} MFU" if mfus else ""
     memory = [entry["memory_gib"] for entry in rates if "memory_gib" in entry]
     return text + (f". Memory: at most {max(memory):.1f} GiB." if memory else ".")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .data import BatchNote
+from .collator import BatchNote
 from .flops import peak_flops
 
 GIB = 2**30
@@ -54,7 +54,7 @@ class Throughput:
                 self.start += self.clock() - before
 
     def read(self, gather: Callable[[torch.Tensor], torch.Tensor], device: Any) -> dict[str, float]:
-        """Figures since the last reading, over all processes; counting starts anew.
+        """Figures since the last reading, over all processes; counting starts again.
 
         Args:
             gather: puts the tensors [4] of all processes one after the other.
@@ -68,7 +68,7 @@ class Throughput:
         if self.start is None:
             return {}
         own = [*self.counts, peak_memory(device)]
-        # float32 holds 24 bits: enough for figures to be looked at
+        # float32 holds 24 bits: enough for figures that people read
         counts = gather(torch.tensor(own, dtype=torch.float32, device=device)).view(-1, 4)
         now = self.clock()
         seconds = max(now - self.start, 1e-9)

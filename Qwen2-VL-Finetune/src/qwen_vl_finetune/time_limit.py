@@ -1,7 +1,7 @@
-"""A run in pieces: it stops after so many minutes, with a checkpoint, and goes on when called.
+"""A run in pieces: it stops after so many minutes, with a checkpoint, and resumes when called.
 
 For machines that are there for minutes only. Nothing is lost between two pieces: the checkpoint is
-the one that a killed run goes on from, too.
+the one that a killed run resumes from, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast
 from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from .flags import Arguments
 
 
 class TimeLimit(TrainerCallback):
@@ -42,9 +44,17 @@ class TimeLimit(TrainerCallback):
     def on_step_end(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look at the clock; the first process's holds, so that all stop at the same step."""
+        """Check the clock; the first process's counts, so that all stop at the same step."""
         late = time.monotonic() - self.begun > self.seconds
         if args.world_size > 1 and math.isfinite(self.seconds):
             late = bool(broadcast(torch.tensor(int(late), device=args.device)))
         if late and state.global_step < state.max_steps:
             self.reached = control.should_save = control.should_training_stop = True
+
+
+def time_problems(arguments: Arguments) -> list[str]:
+    """What is wrong with the time limit."""
+    minutes = arguments.train.max_minutes
+    if minutes is None or minutes > 0:
+        return []
+    return [f"--max_minutes {minutes}: expected more than 0"]

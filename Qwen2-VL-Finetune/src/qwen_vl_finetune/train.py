@@ -1,12 +1,10 @@
-"""The road of one training run, from flags to a finished run folder."""
+"""One training run, from flags to a finished run folder."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import gather_object
 from peft import PeftModel
 from transformers import PreTrainedModel, set_seed
 from transformers.trainer_utils import TrainOutput
@@ -20,42 +18,30 @@ from .adapters import (
     lora_config,
     set_trainable,
 )
-from .answers import AnswerEvaluation, load_score
-from .arguments import Arguments, parse_arguments
-from .data import Collator, LlavaDataset, Noted, frame_of, read_pixel_frame
-from .errors import UserError
-from .image_cache import ImageCache
-from .made_rows import MadeRows, make_rows
+from .collator import Collator, NotedCollator
+from .dataset import SampleDataset
+from .dry_run import dry_run
+from .flags import Arguments
+from .generation_eval import GenerationEval, load_score
+from .load_data import describe_data, load_data
 from .model import load_model
-from .model_folder import (
-    PixelFrame,
-    fingerprint_model,
-    read_config,
-    require_processor,
-    resolve_folder,
-)
-from .plan import plan
-from .processing import Processor, load_processor
+from .model_folder import fingerprint_model, read_config, require_processor, resolve_folder
+from .parsing import parse_arguments
+from .part_table import part_table
+from .progress import say
+from .resume import agreed_checkpoint, data_fingerprint, is_finished
 from .run_record import (
     FORMAT,
-    adapter_fingerprint,
-    changed_settings,
-    last_whole_checkpoint,
     library_versions,
-    read_record,
     without_secrets,
     write_record,
     writing,
 )
+from .run_trainer import RunTrainer
 from .skipped import REASON, SKIPPED, read_skipped
 from .summary import write_summary
-from .trainer import QwenTrainer, is_main_process, part_table
-
-
-def say(text: str) -> None:
-    """Print once for all processes."""
-    if is_main_process():
-        print(text, flush=True)
+from .trainer import QwenTrainer
+from .upstream import describe_adapter, in_our_form
 
 
 def main(words: list[str] | None = None) -> int:
@@ -64,35 +50,32 @@ def main(words: list[str] | None = None) -> int:
     output = Path(str(arguments.train.output_dir))
     settings = without_secrets(arguments.settings())
     settings["processes"] = arguments.train.world_size
-    if is_finished(output, settings):
-        say(f"{output} is finished; nothing to do. Take another --output_dir to train anew.")
+    base = resolve_folder(str(arguments.model.model_id))
+    record, parents = start_record(arguments, base, settings)
+    if is_finished(output, record, arguments.train.extend):
+        say(f"{output} is finished; nothing to do. Take another --output_dir to train again.")
         return 0
     if arguments.train.eval_score:
         load_score(arguments.train.eval_score)  # refused now rather than at the first evaluation
-    base = resolve_folder(str(arguments.model.model_id))
-    parents = [Path(path) for path in arguments.lora.first_lora_path or []]
-    record = start_record(arguments, base, parents, settings)
 
     train_set, eval_set = load_data(arguments, base)
     if arguments.train.dry_run:
-        say(plan(arguments, base, parents, train_set))
+        say(dry_run(arguments, base, parents, train_set, eval_set))
         return 0
     record["data"] = describe_data(train_set)
     record["pixel_frame"] = vars(train_set.processor.frame)
-    if train_set.has_videos:
-        record["video_budget"] = vars(arguments.video_budget)
     set_seed(arguments.train.seed)  # the new adapter starts alike on every process
     model = build_model(arguments, base, parents)
     trainer = QwenTrainer(
         arguments,
-        base,
-        train_set.processor.frame,
-        record,
-        answer_evaluation(arguments, eval_set),
+        generation_eval(arguments, eval_set),
+        base=base,
+        frame=train_set.processor.frame,
+        record=record,
         model=model,
         train_dataset=train_set,
         eval_dataset=eval_set,
-        data_collator=Noted(Collator(train_set.processor)),
+        data_collator=NotedCollator(Collator(train_set.processor)),
     )
     muon_lr = arguments.train.muon_lr if arguments.train.optim_muon else None
     table = part_table(model, trainer.rates, muon_lr, arguments.lora.lora_rank)
@@ -104,17 +87,17 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def run(trainer: QwenTrainer, output: Path) -> None:
-    """Train, going on from the last whole checkpoint, and close the run folder if that was all."""
+def run(trainer: RunTrainer, output: Path) -> None:
+    """Train, resuming from the last whole checkpoint, and close the run folder if that was all."""
     checkpoint = agreed_checkpoint(output, trainer.args.world_size)
     if checkpoint is not None:
-        say(f"going on from {checkpoint}")
+        say(f"resuming from {checkpoint}")
     if trainer.is_world_process_zero():
         write_record(output, trainer.record)
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.time_limit.reached:
         say(f"time is up at step {result.global_step} of {trainer.state.max_steps}; the same "
-            "command goes on from there")  # fmt: skip
+            "command resumes from there")  # fmt: skip
     else:
         close(trainer, output, result)
     # a process that leaves earlier may end in an abort, and the launcher then kills the writer
@@ -122,7 +105,7 @@ def run(trainer: QwenTrainer, output: Path) -> None:
     trainer.accelerator.state.destroy_process_group()
 
 
-def close(trainer: QwenTrainer, output: Path, result: TrainOutput) -> None:
+def close(trainer: RunTrainer, output: Path, result: TrainOutput) -> None:
     """Write what a finished run leaves: weights, log, plot, summary, and its word that it is."""
     with writing(output, output):
         trainer.save_model()
@@ -141,46 +124,19 @@ def close(trainer: QwenTrainer, output: Path, result: TrainOutput) -> None:
     say(f"finished: {output}")
 
 
-def agreed_checkpoint(output: Path, processes: int) -> Path | None:
-    """The checkpoint to go on from; raises unless all processes find the same one."""
-    found = last_whole_checkpoint(output)
-    names = set(gather_object([found.name if found else ""])) if processes > 1 else set()
-    if len(names) > 1:
-        raise UserError(
-            f"{output}: some processes find {max(names)} there and others don't. "
-            "Several nodes need a run folder that all of them see."
-        )
-    return found
-
-
-def is_finished(output: Path, settings: dict[str, Any]) -> bool:
-    """Whether a run folder is done; raises if it holds a run with other settings."""
-    record = read_record(output)
-    if record is None:
-        return False
-    if record["finished"]:  # how many processes made it does not matter any more
-        settings = {**settings, "processes": record["settings"].get("processes")}
-    changed = changed_settings(record["settings"], settings)
-    if changed:
-        raise UserError(
-            f"{output} holds a run with other settings; going on would mix the two:\n  - "
-            + "\n  - ".join(changed)
-            + "\nTake another --output_dir, or remove that folder."
-        )
-    return bool(record["finished"])
-
-
 def start_record(
-    arguments: Arguments, base: Path, parents: list[Path], settings: dict[str, Any]
-) -> dict[str, Any]:
-    """The run record at the start; checks base and parent adapters on the way."""
+    arguments: Arguments, base: Path, settings: dict[str, Any]
+) -> tuple[dict[str, Any], list[Path]]:
+    """The run record at the start, and the parent adapters in our form; both checked."""
     config = read_config(base)
     require_processor(base)
     fingerprint = fingerprint_model(base)
+    given = [Path(path) for path in arguments.lora.first_lora_path or []]
+    parents = [in_our_form(folder, base) for folder in given]
     for folder in parents:
         check_adapter(folder, fingerprint)
     check_chain(parents)
-    return {
+    record = {
         "format": FORMAT,
         "finished": False,
         "kind": "adapter" if arguments.lora.lora_enable else "full",
@@ -189,79 +145,22 @@ def start_record(
             "model_type": config["model_type"],
             "fingerprint": fingerprint,
         },
-        "parents": [
-            {"path": str(folder), "fingerprint": adapter_fingerprint(folder)} for folder in parents
-        ],
+        "parents": [describe_adapter(*paths) for paths in zip(given, parents, strict=True)],
         "lora_parts": sorted(arguments.lora_parts),
         "full_parts": sorted(arguments.full_parts),
+        "data_fingerprint": data_fingerprint(str(arguments.data.data_path)),
         "settings": settings,
         "versions": library_versions(),
     }
+    return record, parents
 
 
-def load_data(arguments: Arguments, base: Path) -> tuple[LlavaDataset, LlavaDataset | None]:
-    """Check and open the training and evaluation data."""
-    data = arguments.data
-    path = str(data.data_path)
-    made = None
-    processor = load_processor(base)
-    if arguments.makes_rows:
-        made = make_rows(path, json.loads(data.data_options or "{}"))
-        asked_frame = frame_of(getattr(made, "pixel_frame", None), path)
-    else:
-        asked_frame = read_pixel_frame(Path(path))
-    frame = choose_frame(arguments, asked_frame, processor.frame)
-    processor = load_processor(base, frame, arguments.video_budget)
-    train_set: LlavaDataset
-    if made is not None:
-        train_set = MadeRows(made, path, processor, data.max_seq_length)
-    else:
-        train_set = open_file(arguments, Path(path), processor)
-    eval_set = None
-    if data.eval_path:
-        eval_set = open_file(arguments, Path(data.eval_path), processor)
-    sets = [one for one in (train_set, eval_set) if one is not None]
-    if arguments.shards_weights and any(one.has_videos for one in sets):
-        raise UserError(
-            "videos with FSDP or ZeRO-3: pictures and videos go through the vision tower apart, so "
-            "processes would wait for each other for ever. Use ZeRO-2."
-        )
-    asked = (arguments.lora_parts | arguments.full_parts) & {"vision", "merger"}
-    if asked and not train_set.has_images:
-        raise UserError(
-            f"asked to train {sorted(asked)}, but {path} holds no picture or video. Freeze them "
-            "(--freeze_vision_tower true --freeze_merger true, no --vision_lora)."
-        )
-    return train_set, eval_set
-
-
-def open_file(arguments: Arguments, path: Path, processor: Processor) -> LlavaDataset:
-    """The rows of one LLaVA JSON file, checked."""
-    data = arguments.data
-    dataset = LlavaDataset(
-        path,
-        Path(data.image_folder) if data.image_folder else path.parent,
-        processor,
-        data.cache_samples,
-        ImageCache(Path(data.image_cache)) if data.image_cache else None,
-        data.skip_bad_images,
-    )
-    if data.skip_bad_images and str(path) == data.eval_path:
-        dataset.drop_unreadable()  # in training a bad one is met; a score needs it now
-    dataset.refuse_or_drop_long(data.max_seq_length, data.drop_long)
-    if data.cache_samples and arguments.train.dataloader_num_workers > 0:
-        dataset.fill_cache()
-    return dataset
-
-
-def answer_evaluation(
-    arguments: Arguments, dataset: LlavaDataset | None
-) -> AnswerEvaluation | None:
+def generation_eval(arguments: Arguments, dataset: SampleDataset | None) -> GenerationEval | None:
     """What scores generated answers, if that was asked for."""
     train = arguments.train
     if not train.eval_score or dataset is None:
         return None
-    return AnswerEvaluation(
+    return GenerationEval(
         load_score(train.eval_score),
         train.eval_score,
         dataset,
@@ -270,31 +169,6 @@ def answer_evaluation(
         batch_size=train.per_device_eval_batch_size,
         output=Path(str(train.output_dir)),
     )
-
-
-def choose_frame(
-    arguments: Arguments, from_data: PixelFrame | None, from_model: PixelFrame
-) -> PixelFrame:
-    """The pixel budget: flags, else the data's, else the model's; flag and data must agree."""
-    asked = {
-        "min_pixels": arguments.data.image_min_pixels,
-        "max_pixels": arguments.data.image_max_pixels,
-    }
-    chosen = {}
-    for key, flag in asked.items():
-        if from_data is not None and flag is not None and flag != getattr(from_data, key):
-            raise UserError(
-                f"--image_{key} {flag} disagrees with dataset_info.json beside the data, which "
-                f"says {getattr(from_data, key)}: the coordinates in the answers belong to that "
-                "frame. Leave the flag out, or build the data anew for the other budget."
-            )
-        chosen[key] = flag if flag is not None else getattr(from_data or from_model, key)
-    if chosen["min_pixels"] > chosen["max_pixels"]:
-        raise UserError(
-            f"the pixel budget is {chosen['min_pixels']} to {chosen['max_pixels']}; "
-            "set --image_min_pixels and --image_max_pixels together."
-        )
-    return PixelFrame(**chosen)
 
 
 def build_model(
@@ -316,11 +190,6 @@ def build_model(
     return model
 
 
-def describe_data(dataset: LlavaDataset) -> dict[str, Any]:
-    """What the run record says about the data."""
-    return {"path": str(dataset.path), "rows": len(dataset), "dropped": dict(dataset.dropped)}
-
-
-def _dropped_note(dataset: LlavaDataset) -> str:
+def _dropped_note(dataset: SampleDataset) -> str:
     notes = [f"{count} dropped: {reason}" for reason, count in dataset.dropped.items()]
     return f" ({'; '.join(notes)})" if notes else ""

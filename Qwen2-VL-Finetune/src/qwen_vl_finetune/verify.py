@@ -1,4 +1,4 @@
-"""Does a merged model answer as its adapters do? Logits of both, in fp32, on text and a picture."""
+"""Does a merged model answer as its adapters do? Logits of both, in fp32, on text and an image."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from .errors import UserError
 from .model import load_checked
 from .model_folder import weight_shards
 from .processing import Processor, load_processor
+from .upstream import check_full_modules, in_our_form, trained_in_full
 
-# rounding the merged weights once costs this much, as a share of the largest logit
+# rounding the merged weights once costs this much, as a fraction of the largest logit
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.01, torch.bfloat16: 0.05}
 
 
 def sample_inputs(processor: Processor) -> dict[str, dict[str, torch.Tensor]]:
-    """A text and a text with a picture, as inputs of the model; always the same."""
+    """A text and a text with an image, as inputs of the model; always the same."""
     side = 8 * processor.patch * processor.merge
     shade = np.add.outer(np.arange(side), 2 * np.arange(side)) % 256
-    picture = processor.image_patches(Image.fromarray(shade.astype(np.uint8)).convert("RGB"))
+    image = processor.image_patches(Image.fromarray(shade.astype(np.uint8)).convert("RGB"))
     question = {"type": "text", "text": "What is shown? 0 1 2 CCO {}"}
     answer = {"role": "assistant", "content": "A grey ramp, 3 by 4."}
     samples = {}
-    for name, grids in (("text", []), ("image", [picture.grid])):
+    for name, grids in (("text", []), ("image", [image.grid])):
         content = [{"type": "image"}] * len(grids) + [question]
         encoded = processor.encode([{"role": "user", "content": content}, answer], grids)
         ids = torch.from_numpy(encoded["input_ids"])[None]
@@ -39,7 +40,7 @@ def sample_inputs(processor: Processor) -> dict[str, dict[str, torch.Tensor]]:
             "position_ids": torch.from_numpy(encoded["position_ids"])[:, None],
         }
         if grids:
-            inputs["pixel_values"] = processor.pixel_values(picture.pixels)
+            inputs["pixel_values"] = processor.pixel_values(image.pixels)
             inputs["image_grid_thw"] = torch.tensor(grids)
         samples[name] = inputs
     return samples
@@ -65,13 +66,13 @@ def stored_dtype(folder: Path) -> torch.dtype:
 
 
 def compare(
-    base: Path, adapters: list[Path], merged: Path, tolerance: float | None = None
+    base: Path, folders: list[Path], merged: Path, tolerance: float | None = None
 ) -> dict[str, Any]:
-    """Compare a merged folder with base plus adapters; raises if they differ.
+    """Compare a merged folder with base, adapters and what trained in full; raises if they differ.
 
     Args:
         base: the base model's folder.
-        adapters: adapter folders, oldest first.
+        folders: adapter folders as they were given, oldest first.
         merged: the merged model's folder.
         tolerance: largest absolute difference of a logit; by the stored precision if None.
 
@@ -79,9 +80,12 @@ def compare(
         `max_abs_difference` overall and a sample, the `largest_logit` and the `tolerance`.
     """
     samples = sample_inputs(load_processor(merged))
-    stack = load_adapters(load_checked(base, dtype=torch.float32), adapters)
+    bare = load_checked(base, dtype=torch.float32)
+    full = trained_in_full(bare, folders)
+    stack = load_adapters(bare, [in_our_form(folder, base) for folder in folders])
+    check_full_modules(stack, full)
     expected = logits_of(stack, samples)
-    del stack  # one model at a time in memory
+    del bare, stack  # one model at a time in memory
     found = logits_of(load_checked(merged, dtype=torch.float32), samples)
     by_sample = {name: float((found[name] - expected[name]).abs().max()) for name in samples}
     largest = max(float(value.abs().max()) for value in expected.values())

@@ -18,7 +18,7 @@ from eyesmol.chem.molfile import parse_molblock, read_molblock
 from eyesmol.chem.smiles import graph_from_smiles, molblock_to_smiles
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.constrained_decoding import AnswerTokens, GrammarGuide, token_bytes
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from nano.model import create_nano
 
 FORMS = get_args(AnswerForm)
@@ -189,7 +189,7 @@ def test_random_models_give_answers_without_problems(
 
     frame = PixelFrame(56 * 56, 112 * 112)
     folder = create_nano(nano_folder / str(seed), seed=seed, width=32, layers=1, frame=frame)
-    reader = Recognizer.from_pretrained(folder, form=form)
+    reader = LocalRecognizer.from_folder(folder, form=form)
     pictures = [Image.new("L", size, "white") for size in ((50, 50), (200, 60))]
     for result in reader.recognize(pictures, max_new_tokens=150, any_picture=True):
         answer = read_answer(result.answer)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from eyesmol.image.loading import PictureError, Source, list_pictures, load_picture
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from nano.model import create_nano
 
 
@@ -112,7 +112,7 @@ def test_a_pdf_without_its_library_says_what_to_install(
 
 
 def test_the_reader_takes_them_all(tmp_path: Path) -> None:
-    reader = Recognizer.from_pretrained(create_nano(tmp_path / "nano", width=32, layers=1))
+    reader = LocalRecognizer.from_folder(create_nano(tmp_path / "nano", width=32, layers=1))
     tiff = pages(tmp_path / "scan.tif", 2)
     array = np.full((20, 30), 255, np.uint8)
     sources: list[Source] = [

@@ -16,7 +16,7 @@ from eyesmol.image.loading import Box, Source, load_picture, part_of
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.image.screening import no_molecule
 from eyesmol.image.segmentation import find_structures, list_structures
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from nano.model import create_nano
 
 TEXT = """the compound of formula was obtained as white solid after extraction with ethyl acetate
@@ -150,7 +150,7 @@ def test_a_page_without_structures() -> None:
 
 
 def test_pages_are_read(tmp_path: Path) -> None:
-    reader = Recognizer.from_pretrained(
+    reader = LocalRecognizer.from_folder(
         create_nano(tmp_path / "nano", width=32, layers=1, frame=PixelFrame(56 * 56, 112 * 112))
     )
     image, boxes = page(150, [molecule(s, 150, 0.2) for s in MOLECULES[:3]], 0)
@@ -206,7 +206,7 @@ def test_pictures_that_show_no_molecule_are_refused(tmp_path: Path) -> None:
             framed.paste(molecule(smiles, dpi, 0.2), (30, 30))
             assert no_molecule(framed) is None, smiles
 
-    reader = Recognizer.from_pretrained(create_nano(tmp_path / "nano", width=32, layers=1))
+    reader = LocalRecognizer.from_folder(create_nano(tmp_path / "nano", width=32, layers=1))
     pictures = list(refused.values())
     for result in reader.recognize(pictures):
         assert (result.reason or "").startswith("no molecule: ")

@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from eyesmol.answer.confidence import Calibration, TokenTrace
 from eyesmol.answer.text import read_answer
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.base import Decoded, RecognizerError
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.base import RecognizerError
+from eyesmol.reader.local import LocalRecognizer
 from eyesmol.reader.test_time_augmentation import looks_at
+from eyesmol.reader.vlm import Decoded
 from nano.model import create_nano
 
 FRAME = PixelFrame(56 * 56, 168 * 168)
@@ -28,8 +29,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reader(model: Path) -> Recognizer:
-    return Recognizer.from_pretrained(model)
+def reader(model: Path) -> LocalRecognizer:
+    return LocalRecognizer.from_folder(model)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def picture(width: int, height: int, stroke: int = 3) -> Image.Image:
     return image
 
 
-def test_a_batch_reads_as_one_by_one(reader: Recognizer) -> None:
+def test_a_batch_reads_as_one_by_one(reader: LocalRecognizer) -> None:
     # Pictures of different sizes have prompts of different lengths: left padding must not show.
     pictures = [picture(100, 100), picture(300, 120, 5), picture(60, 200), picture(30, 30, 1)]
     options = {"max_new_tokens": 24, "grammar": False}
@@ -57,7 +58,7 @@ def test_a_batch_reads_as_one_by_one(reader: Recognizer) -> None:
         assert 0 < (one.confidence or 0) < 1
 
 
-def test_a_bad_picture_harms_no_other(reader: Recognizer, tmp_path: Path) -> None:
+def test_a_bad_picture_harms_no_other(reader: LocalRecognizer, tmp_path: Path) -> None:
     good = tmp_path / "good.png"
     picture(100, 100).save(good)
     truncated, text = tmp_path / "truncated.png", tmp_path / "text.png"
@@ -76,7 +77,7 @@ def test_a_bad_picture_harms_no_other(reader: Recognizer, tmp_path: Path) -> Non
 
 
 def test_places_come_back_in_the_original_picture(
-    reader: Recognizer, monkeypatch: pytest.MonkeyPatch
+    reader: LocalRecognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, int]] = []
 
@@ -98,9 +99,9 @@ def test_places_come_back_in_the_original_picture(
 def test_looks_are_read_with_their_picture_and_the_folder_says_how_many(copy: Path) -> None:
     pictures = [picture(100, 100), picture(300, 120, 5), picture(60, 200)]
     (copy / "dataset_info.json").write_text('{"looks": 3, "answer_form": "compact"}')
-    reader = Recognizer.from_pretrained(copy)
-    assert (reader.looks, Recognizer.from_pretrained(copy, looks=2).looks) == (3, 2)
-    each = Recognizer.from_pretrained(copy, looks=1)
+    reader = LocalRecognizer.from_folder(copy)
+    assert (reader.looks, LocalRecognizer.from_folder(copy, looks=2).looks) == (3, 2)
+    each = LocalRecognizer.from_folder(copy, looks=1)
     together = list(reader.recognize(pictures, batch_size=2, max_new_tokens=60))
     for image, result in zip(pictures, together, strict=True):
         looks = looks_at(image, reader.frame, 3)
@@ -108,10 +109,10 @@ def test_looks_are_read_with_their_picture_and_the_folder_says_how_many(copy: Pa
         assert result.answer in {reading.answer for reading in alone}
         assert result.size == image.size
     with pytest.raises(ValueError, match="looks 0: expected 1 to 7"):
-        Recognizer.from_pretrained(copy, looks=0)
+        LocalRecognizer.from_folder(copy, looks=0)
     (copy / "dataset_info.json").write_text('{"looks": 9}')
     with pytest.raises(RecognizerError, match="looks 9; expected a number from 1 to 7"):
-        Recognizer.from_pretrained(copy)
+        LocalRecognizer.from_folder(copy)
 
 
 def test_a_runaway_answer_is_stopped(copy: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_runaway_answer_is_stopped(copy: Path) -> None:
     ]
     weights[last_norm] = torch.zeros_like(weights[last_norm])
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    runaway = Recognizer.from_pretrained(copy)
+    runaway = LocalRecognizer.from_folder(copy)
     [result] = runaway.recognize([picture(60, 60)], max_new_tokens=2000, grammar=False)
     assert "repeats itself" in result.problems[0]
     assert 0 < len(result.answer) < 400
@@ -133,26 +134,28 @@ def test_a_runaway_answer_is_stopped(copy: Path) -> None:
     assert read_answer(closed.answer).problems == (), "the grammar has closed it in time"
 
 
-def test_sampling_settings_of_the_checkpoint_are_not_used(reader: Recognizer, copy: Path) -> None:
+def test_sampling_settings_of_the_checkpoint_are_not_used(
+    reader: LocalRecognizer, copy: Path
+) -> None:
     settings = {"do_sample": True, "temperature": 9.0, "repetition_penalty": 5.0}
     (copy / "generation_config.json").write_text(json.dumps(settings))
-    other = Recognizer.from_pretrained(copy)
+    other = LocalRecognizer.from_folder(copy)
     answers = [next(r.recognize([picture(90, 90)], max_new_tokens=16, grammar=False)).answer
                for r in (reader, other)]  # fmt: skip
     assert answers[0] == answers[1]
 
 
-def test_the_folder_says_how_it_was_trained(reader: Recognizer, copy: Path) -> None:
+def test_the_folder_says_how_it_was_trained(reader: LocalRecognizer, copy: Path) -> None:
     assert (reader.form, reader.frame) == ("json", FRAME)  # of the processor
     info = {"pixel_frame": PixelFrame(3136, 3136).to_dict(), "answer_form": "compact"}
     (copy / "dataset_info.json").write_text(json.dumps({**info, "prompt_version": 99}))
     with pytest.warns(UserWarning, match="prompt version 99"):
-        trained = Recognizer.from_pretrained(copy)
+        trained = LocalRecognizer.from_folder(copy)
     assert (trained.form, trained.frame) == ("compact", PixelFrame(3136, 3136))
     for wrong in ({"answer_form": "poem"}, {"pixel_frame": {"min_pixels": 9, "max_pixels": 1}}):
         (copy / "dataset_info.json").write_text(json.dumps(wrong))
         with pytest.raises(RecognizerError, match=r"poem|min_pixels"):
-            Recognizer.from_pretrained(copy)
+            LocalRecognizer.from_folder(copy)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ def test_the_folder_says_how_it_was_trained(reader: Recognizer, copy: Path) -> N
 def test_a_folder_that_lacks_a_part(copy: Path, spoil: object, complaint: str) -> None:
     spoil(copy)  # type: ignore[operator]
     with pytest.raises(RecognizerError, match=complaint) as caught:
-        Recognizer.from_pretrained(copy)
+        LocalRecognizer.from_folder(copy)
     assert str(copy) in str(caught.value)
 
 
@@ -178,14 +181,14 @@ def test_missing_weights_are_refused(copy: Path) -> None:
     weights.pop(next(key for key in weights if "mlp" in key))
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(RecognizerError, match="1 weights are missing"):
-        Recognizer.from_pretrained(copy)
+        LocalRecognizer.from_folder(copy)
 
 
 def test_confidence_is_calibrated_and_withholds(
-    reader: Recognizer, copy: Path, monkeypatch: pytest.MonkeyPatch
+    reader: LocalRecognizer, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Calibration(slope=1, offset=-1, rows=99, right=0.5).write(copy / "calibration.json")
-    calibrated = Recognizer.from_pretrained(copy)
+    calibrated = LocalRecognizer.from_folder(copy)
     text = "10 10 C\n50 50 O -0\nsmiles CO"
     trace = TokenTrace([5, 8, 13, 19, len(text)], [-0.5, -0.3, -0.5, -0.4, -0.25])
 
@@ -207,10 +210,10 @@ def test_confidence_is_calibrated_and_withholds(
 
     (copy / "calibration.json").write_text("{}")
     with pytest.raises(RecognizerError, match=r"calibration\.json"):
-        Recognizer.from_pretrained(copy)
+        LocalRecognizer.from_folder(copy)
 
 
-def test_nothing_to_read(reader: Recognizer) -> None:
+def test_nothing_to_read(reader: LocalRecognizer) -> None:
     assert list(reader.recognize([])) == []
     with pytest.raises(ValueError, match="at least 1"):
         next(reader.recognize([picture(50, 50)], batch_size=0))

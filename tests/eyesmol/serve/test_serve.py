@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,19 +16,22 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from eyesmol import __version__
 from eyesmol.cli.main import main
 from eyesmol.image.pixel_frame import PixelFrame
-from eyesmol.reader.local import Recognizer
+from eyesmol.reader.local import LocalRecognizer
 from eyesmol.recognition import Recognition
+from eyesmol.serve.uploads import UploadError
 from nano.model import create_nano
 
 pytest.importorskip("gradio", reason="the page needs the extra `serve`")
@@ -39,31 +43,41 @@ LIMITS = {"megabytes": 1, "pages": 4, "megapixels": 1}
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+def reader(tmp_path_factory: pytest.TempPathFactory) -> LocalRecognizer:
     frame = PixelFrame(56 * 56, 168 * 168)
     folder = create_nano(tmp_path_factory.mktemp("nano"), width=32, layers=1, frame=frame)
-    return Recognizer.from_pretrained(folder)
+    return LocalRecognizer.from_folder(folder)
 
 
 @pytest.fixture(scope="module")
-def server(reader: Recognizer) -> Iterator[str]:
-    """Address of a running server."""
-    import uvicorn
-
-    from eyesmol.cli.serve import _listening
+def app(reader: LocalRecognizer) -> Iterator[Any]:
     from eyesmol.serve.server import running_app
     from eyesmol.serve.uploads import Limits
 
-    listening = _listening("127.0.0.1", 0)
     with running_app(reader, "tiny", limits=Limits(**LIMITS), max_new_tokens=MOST) as app:
-        running = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2)
-        )
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        running.should_exit = True
-        thread.join()
+        yield app
+
+
+@pytest.fixture(scope="module")
+def server(app: Any) -> Iterator[str]:
+    """Address of a running server."""
+    with listening_for(app) as address:
+        yield address
+
+
+@contextmanager
+def listening_for(app: Any) -> Iterator[str]:
+    import uvicorn
+
+    from eyesmol.cli.serve import _listening
+
+    listening = _listening("127.0.0.1", 0)
+    running = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    running.should_exit = True
+    thread.join()
 
 
 def drawing(number: int = 0) -> Image.Image:
@@ -101,7 +115,7 @@ def told(answer: Any) -> str:
     return str(answer.json()["error"])
 
 
-def test_answers_are_those_of_the_reader(server: str, reader: Recognizer) -> None:
+def test_answers_are_those_of_the_reader(server: str, reader: LocalRecognizer) -> None:
     pictures = [drawing(n) for n in range(3)]
     answer = ask(server, *((f"p{n}.png", encoded(p)) for n, p in enumerate(pictures)))
     assert answer.status_code == 200
@@ -184,6 +198,13 @@ def test_other_addresses_are_answered_in_json_and_no_file_is_given(server: str) 
         answer = httpx.get(f"{server}/{address}")
         assert answer.status_code == 404
         assert "expected POST /api/recognize" in told(answer)
+    headers = {"Content-Type": "multipart/form-data"}
+    broken = httpx.post(f"{server}/api/recognize", content=b"x", headers=headers)
+    assert broken.status_code == 400
+    assert "boundary" in told(broken)
+    wrong = httpx.put(f"{server}/api/health")
+    assert wrong.status_code == 404
+    assert "expected POST /api/recognize" in told(wrong)
     for file in (__file__, "/etc/passwd", "pyproject.toml"):
         assert httpx.get(f"{server}/gradio_api/file={file}").status_code in (403, 404)
 
@@ -214,7 +235,7 @@ def test_many_at_a_time_get_their_own_answers(server: str) -> None:
 
 
 def test_those_who_wait_are_read_together_with_their_own_options(
-    reader: Recognizer, monkeypatch: pytest.MonkeyPatch
+    reader: LocalRecognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from eyesmol.serve.service import Drawing, ReadingService
 
@@ -251,7 +272,7 @@ def test_those_who_wait_are_read_together_with_their_own_options(
 
 
 def test_a_failure_reaches_who_waits_and_the_next_is_read(
-    server: str, reader: Recognizer, monkeypatch: pytest.MonkeyPatch
+    server: str, reader: LocalRecognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*arguments: Any) -> Any:
         raise MemoryError("in /tmp/secret")
@@ -301,9 +322,261 @@ def test_the_command_serves_and_leaves_nothing_behind(
         info = httpx.get(f"{line.split()[1]}api/model", timeout=60).json()
         assert info["model"] == model.name
         assert list(tmp_path.glob("eyesmol-page-*"))
-        process.terminate()
-        assert process.wait(60) == 0
+        # It waits neither for streams nor for slow senders, and makes no noise about them.
+        host, port = line.split()[1].split("/")[2].split(":")
+        heads = (
+            "GET /gradio_api/heartbeat/a HTTP/1.1\r\n",
+            "POST /gradio_api/upload HTTP/1.1\r\nContent-Length: 9\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\n",
+            "POST /api/recognize HTTP/1.1\r\nContent-Length: 9\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\n",
+        )
+        with ExitStack() as slow:
+            for head in heads:
+                connection = slow.enter_context(socket.create_connection((host, int(port))))
+                connection.sendall(f"{head}Host: {host}:{port}\r\n\r\n".encode())
+            time.sleep(1)
+            process.terminate()
+            assert process.wait(60) == 0
+            assert process.stderr.read() == ""
     assert not list(tmp_path.glob("eyesmol-page-*"))
+
+
+# ---- attacks ----
+
+SECRET = b"TOP SECRET 4711"
+REFUSED = "this file was not uploaded here"
+
+
+def blocks_of(app: Any) -> Any:
+    """Gradio's blocks behind the page."""
+    return app.routes[-1].app.get_blocks()
+
+
+def file_shapes(path: str) -> dict[str, Any]:
+    """Ways to name a file in a request."""
+    marked = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    return {
+        "file": marked,
+        "without meta": {"path": path},
+        "stream": {**marked, "is_stream": True},
+        "with a URL": {**marked, "url": f"file://{path}", "orig_name": "a.png"},
+        "list": [marked],
+        "list without meta": [{"path": path}],
+        "gallery": [{"image": marked, "caption": "a"}],
+        "pairs": [[marked, "a"]],
+        "dict": {"value": marked, "root": [marked]},
+        "text": path,
+        "texts": [path],
+    }
+
+
+def asked_by_page(server: str, function: int, data: list[Any]) -> str:
+    """What Gradio's queue answers, everything up to the end of the call."""
+    session = f"s{next(_sessions)}"
+    body = {"fn_index": function, "data": data, "session_hash": session}
+    joined = client.post(f"{server}/gradio_api/queue/join", json=body)
+    if joined.status_code != 200:
+        return str(joined.text)
+    lines, at = list[str](), f"{server}/gradio_api/queue/data"
+    with client.stream("GET", at, params={"session_hash": session}) as answer:
+        for line in answer.iter_lines():
+            lines.append(line)
+            if '"process_completed"' in line:
+                break
+    return "\n".join(lines)
+
+
+_sessions = count()
+client = httpx.Client(timeout=60)
+
+
+def calls(app: Any, shape: Any) -> Iterator[tuple[int, list[Any]]]:
+    """Every function of the page, with something in the place of each of its inputs in turn."""
+    sensible = {"checkbox": False, "slider": 0, "radio": "PDF only", "textbox": "CO"}
+    for number, function in blocks_of(app).fns.items():
+        inputs = [sensible.get(block.get_block_name()) for block in function.inputs]
+        for place in range(max(1, len(inputs))):
+            yield number, [*inputs[:place], shape, *inputs[place + 1 :]]
+
+
+def leaks(server: str, answer: str) -> bool:
+    """Does an answer show or lead to the secret, or show a drawing that was not uploaded?"""
+    found = re.findall(r'"(?:path|url)": ?"([^"]+)"', answer)
+    files = [name if "file=" in name else f"/gradio_api/file={name}" for name in found]
+    contents = [client.get(server + name[name.index("/gradio_api") :]).content for name in files]
+    return any(SECRET in content for content in contents) or "data:image/png" in answer
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> str:
+    """Path of a drawing that was not uploaded, with a text inside."""
+    told = PngInfo()
+    told.add_text("Comment", SECRET.decode())
+    drawing().save(tmp_path / "secret.png", pnginfo=told)
+    return str(tmp_path / "secret.png")
+
+
+# Gradio's check, where it is on, is not enough; without both most of the attack succeeds.
+@pytest.mark.parametrize(
+    ("ours", "gradio", "expected"),
+    [
+        (True, True, set()),
+        (False, True, {(0, "without meta"), (1, "without meta")}),
+        (False, False, {(0, "without meta"), (0, "file"), (1, "file"), (8, "list")}),
+    ],
+)
+def test_the_page_gives_no_file_but_uploads(
+    ours: bool,
+    gradio: bool,
+    expected: set[tuple[int, str]],
+    app: Any,
+    server: str,
+    secret: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from eyesmol.serve.upload_folder import UploadFolder
+
+    assert blocks_of(app).has_launched, "Gradio checks no path"
+    if not ours:
+        monkeypatch.setattr(UploadFolder, "check", lambda self, payload: None)
+        monkeypatch.setattr(UploadFolder, "file", lambda self, name: Path(name))
+    monkeypatch.setattr(blocks_of(app), "has_launched", gradio)
+    leaking = {
+        (number, name)
+        for name, shape in file_shapes(secret).items()
+        if ours or name in ("file", "without meta", "list")
+        for number, data in calls(app, shape)
+        if leaks(server, asked_by_page(server, number, data))
+    }
+    assert leaking == expected if gradio else leaking >= expected
+
+
+def test_a_refusal_says_why_and_not_whether_there_is_such_a_file(
+    app: Any, server: str, secret: str, tmp_path: Path
+) -> None:
+    uploads = blocks_of(app).uploads.path
+    link = uploads / "link" / "a.png"
+    link.parent.mkdir()
+    link.symlink_to(secret)
+    names = [secret, str(tmp_path / "none.png"), str(uploads), str(link.parent)]
+    names += [str(link), f"{uploads}/a/../../../etc/passwd", "https://example.org/a.png", "\0", ""]
+    for name in names:
+        for number, shape in ((0, file_shapes(name)["file"]), (8, file_shapes(name)["list"])):
+            data = [shape, False, 0][: len(blocks_of(app).fns[number].inputs)]
+            answer = asked_by_page(server, number, data)
+            assert REFUSED in answer or (name == "" and "data:image" not in answer)
+            body = {"fn_index": number, "data": data, "session_hash": "direct"}
+            direct = httpx.post(f"{server}/gradio_api/run/predict", json=body)
+            assert direct.status_code != 200 or not leaks(server, direct.text)
+        assert httpx.get(f"{server}/gradio_api/file={quote(name)}").status_code == 403
+    link.unlink()
+    deep = json.loads("[" * 500 + json.dumps(file_shapes(names[0])["file"]) + "]" * 500)
+    with pytest.raises(UploadError, match=REFUSED):
+        blocks_of(app).uploads.check(deep)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["run/read", "api/read", "call/read", "call/v2/read", "component_server", "stream/a",
+     "process_recording", "proxy=https://example.org/", "file/etc/passwd", "info", "deep_link"],
+)  # fmt: skip
+def test_what_the_page_does_not_use_of_gradio_is_closed(server: str, address: str) -> None:
+    for answer in (
+        httpx.post(f"{server}/gradio_api/{address}", json={"data": []}),
+        httpx.get(f"{server}/gradio_api/{address}"),
+    ):
+        assert answer.status_code == 404
+        assert "programs use /api" in told(answer)
+
+
+def uploaded(server: str, content: bytes, name: str = "a.png") -> str:
+    answer = httpx.post(f"{server}/gradio_api/upload", files={"files": (name, content)})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()[0])
+
+
+def test_uploads_are_read_and_the_oldest_forgotten(app: Any, server: str) -> None:
+    path = uploaded(server, encoded(drawing()))
+    shapes = file_shapes(path)
+    assert "data:image/png" in asked_by_page(server, 0, [shapes["file"], False, 0])
+    assert "data:image/png" in asked_by_page(server, 5, [shapes["list"], "PDF only", False])
+    assert path in asked_by_page(server, 8, [shapes["list"]])
+    assert httpx.get(f"{server}/gradio_api/file={path}").content == encoded(drawing())
+
+    uploads = blocks_of(app).uploads
+    for number in range(30):
+        last = uploaded(server, number.to_bytes(2, "big") * 450_000)
+    for _ in range(600):  # the oldest go when the newest has been answered
+        if not Path(path).parent.exists():
+            break
+        time.sleep(0.1)
+    with uploads._trimming:
+        kept = [file for file in uploads.path.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in kept) <= uploads.most_bytes + 1_000_000
+    assert uploads.most_bytes == 25_000_000
+    assert len(kept) > 20
+    assert Path(last) in kept
+    assert not Path(path).parent.exists()
+    assert "is no longer kept" in asked_by_page(server, 0, [shapes["file"], False, 0])
+
+
+def test_other_websites_may_not_ask(server: str) -> None:
+    port = server.rsplit(":", 1)[1]
+    for host in (f"evil.example:{port}", "localhost.evil.example", "a@127.0.0.1", "[::1", ""):
+        for path in ("/", "/api/health", "/gradio_api/queue/data"):
+            answer = httpx.get(server + path, headers={"Host": host})
+            assert answer.status_code == 421
+            assert "--allowed-host" in told(answer)
+    for host in (f"localhost:{port}", "LOCALHOST", f"[::1]:{port}", "192.168.1.7"):
+        assert httpx.get(f"{server}/api/health", headers={"Host": host}).status_code == 200
+    sent = {"files": ("a.png", encoded(drawing()))}
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://localhost"):
+        for path in ("/gradio_api/upload", "/gradio_api/queue/join", "/api/recognize"):
+            answer = httpx.post(server + path, files=sent, headers={"Origin": origin})
+            assert answer.status_code == 403
+            assert "may not ask this server" in told(answer)
+    own = httpx.post(f"{server}/gradio_api/upload", files=sent, headers={"Origin": server})
+    assert own.status_code == 200
+
+
+def test_beyond_this_machine_a_token_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from starlette.responses import PlainTextResponse
+    from starlette.testclient import TestClient
+
+    from eyesmol.serve.access import Access, AccessControl
+    from eyesmol.serve.upload_folder import UploadFolder
+
+    assert Access.at("127.0.0.1") == Access.at("::1") == Access()
+    assert Access.at("0.0.0.0").token != Access.at("0.0.0.0").token
+    assert Access.at("::", with_token=False).token is None
+    for unfit in ("péssword", "pass word", "short"):
+        monkeypatch.setenv("EYESMOL_TOKEN", unfit)
+        assert main(["serve", "--model", "no model", "--host", "0.0.0.0", "--port", "0"]) == 2
+    monkeypatch.setenv("EYESMOL_TOKEN", "pass-word")
+    access = Access.at("0.0.0.0", ["Mol.example.org"])
+    assert access.token == "pass-word"
+    assert access.knows(socket.gethostname().lower())
+
+    access = Access(access.names, "secret")
+    everything = PlainTextResponse("hello")
+    control = AccessControl(everything, access=access, uploads=UploadFolder(tmp_path, 0))
+    client = TestClient(control, base_url="http://mol.example.org", follow_redirects=False)
+    assert client.get("/api/health").status_code == 200
+    for path in ("/", "/?token=wrong", "/api/model", "/api/model?token=secret", "/docs", "/config"):
+        assert client.get(path).status_code == 401
+    for key in ("Bearer wrong", "Bearer", "secret", "Basic secret", "Bearer sécret"):
+        answer = client.get("/api/model", headers={b"Authorization": key.encode()})
+        assert answer.status_code == 401
+        assert "Authorization: Bearer TOKEN" in told(answer)
+    assert client.get("/api/model", headers={"Authorization": "bearer secret"}).is_success
+    welcome = client.get("/?token=secret")
+    assert welcome.status_code == 303
+    assert "secret" not in welcome.headers["location"]
+    assert {"HttpOnly", "SameSite=lax"} <= set(welcome.headers["set-cookie"].split("; "))
+    assert client.get("/").status_code == 200  # by its cookie
 
 
 # ---- the page ----
@@ -467,4 +740,32 @@ def test_the_page_reads_a_picture_and_fetches_nothing_from_elsewhere(
     assert any(url.startswith(server) for url in urls)
     assert [u for u in urls if not u.startswith((server, "data:", "blob:", "about:"))] == []
     errors = [p["entry"]["text"] for p in seen if p.get("entry", {}).get("level") == "error"]
+    assert errors == []
+
+
+def test_the_page_opens_with_its_token(
+    reader: LocalRecognizer, browser: Browser, tmp_path: Path
+) -> None:
+    from eyesmol.serve.access import Access
+    from eyesmol.serve.server import running_app
+    from eyesmol.serve.uploads import Limits
+
+    picture = tmp_path / "picture.png"
+    drawing(1).save(picture)
+    asking = Access(token="secret")
+    with (
+        running_app(
+            reader, "tiny", limits=Limits(**LIMITS), access=asking, max_new_tokens=MOST
+        ) as app,
+        listening_for(app) as server,
+    ):
+        assert "token is missing" in told(httpx.get(server))
+        browser.call("Page.navigate", url=f"{server}/?token=secret")
+        browser.wait("!!document.querySelector('input[type=file]')")
+        assert "secret" not in browser.says("location.href + document.cookie")
+        browser.choose(picture)
+        browser.wait("!!document.querySelector('.legend')")
+        browser.call("Page.navigate", url="about:blank")
+    seen = [event["params"] for event in browser.events]
+    errors = [p["entry"]["url"] for p in seen if p.get("entry", {}).get("level") == "error"]
     assert errors == []

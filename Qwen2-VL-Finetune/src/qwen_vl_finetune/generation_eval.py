@@ -18,15 +18,16 @@ import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from transformers import GenerationConfig, PreTrainedModel
 
-from .data import LlavaDataset, Sample
+from .dataset import Sample, SampleDataset
 from .errors import UserError
-from .plugins import load_plugin
+from .flags import Arguments
+from .plugins import load_plugin, raised
 from .processing import IGNORED, Processor
 
 Score = Callable[[list[str], list[str]], dict[str, float]]
 
 SAMPLES = "samples.jsonl"
-SHOWN = 4  # answers an evaluation that go to the table
+TABLE_ROWS = 4  # answers of an evaluation that go to the table
 
 
 def load_score(name: str) -> Score:
@@ -35,10 +36,10 @@ def load_score(name: str) -> Score:
     return score
 
 
-class AnswerEvaluation:
-    """Answers some rows and scores the answers; every process answers its share.
+class GenerationEval:
+    """Answers some rows and scores the answers; every process answers its part.
 
-    Sharing out keeps all processes busy. One process alone would make the others wait in their
+    So all processes are kept busy. One process alone would make the others wait in their
     next collective call, up to its time limit.
 
     Args:
@@ -55,7 +56,7 @@ class AnswerEvaluation:
         self,
         score: Score,
         name: str,
-        dataset: LlavaDataset,
+        dataset: SampleDataset,
         rows: int,
         max_new_tokens: int,
         batch_size: int,
@@ -87,8 +88,8 @@ class AnswerEvaluation:
                 self.batch_size,
             )
             if processes > 1:
-                shares = gather_object([answers])
-                answers = [shares[i % processes][i // processes] for i in range(len(self.indices))]
+                parts = gather_object([answers])
+                answers = [parts[i % processes][i // processes] for i in range(len(self.indices))]
             found: list[Any] = [None]
             if rank == 0:  # one process scores, so that all take the same decisions
                 references = [last_answer(self.dataset, i) for i in self.indices]
@@ -103,33 +104,37 @@ class AnswerEvaluation:
 
     def _scored(self, answers: list[str], references: list[str]) -> dict[str, float] | str:
         """The plug-in's scores, or what is wrong with them."""
-        scores = self.score(list(answers), list(references))
+        try:
+            scores = self.score(list(answers), list(references))
+        except Exception as error:  # a plug-in may raise anything
+            return f"--eval_score {self.name}: {raised(error)}"
         try:
             return {str(key): float(value) for key, value in scores.items()}
         except (AttributeError, TypeError, ValueError):
             return f"--eval_score {self.name} returned {scores!r}, expected a dict of numbers."
 
     def _show(self, step: int, answers: list[str], references: list[str]) -> None:
-        """Add a few answers to the table; a resumed run writes its steps anew."""
+        """Add a few answers to the table; a resumed run writes its steps again."""
         lines = []
         if self.table.is_file():
             lines = self.table.read_text(encoding="utf-8").splitlines()
             lines = [line for line in lines if json.loads(line)["step"] < step]
-        for place in range(min(SHOWN, len(answers))):
-            number = self.dataset.numbers[self.indices[place]]
-            row = self.dataset.rows[self.indices[place]]
-            shown = {"step": step, "row": number, "id": row.get("id")}
-            shown |= {"prediction": answers[place], "reference": references[place]}
-            lines.append(json.dumps(shown, ensure_ascii=False))
+        for index, prediction, reference in zip(
+            self.indices[:TABLE_ROWS], answers, references, strict=False
+        ):
+            line: dict[str, Any] = {"step": step, "row": self.dataset.numbers[index]}
+            line["id"] = self.dataset.row(index).get("id")
+            line |= {"prediction": prediction, "reference": reference}
+            lines.append(json.dumps(line, ensure_ascii=False))
         draft = self.table.with_suffix(".tmp")
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
         draft.replace(self.table)
 
 
-def last_answer(dataset: LlavaDataset, index: int) -> str:
+def last_answer(dataset: SampleDataset, index: int) -> str:
     """The true answer to a row's last question."""
-    return str(dataset.rows[index]["conversations"][-1]["value"])
+    return str(dataset.row(index)["conversations"][-1]["value"])
 
 
 def prompt_of(sample: Sample) -> torch.Tensor:
@@ -154,17 +159,13 @@ def prompt_batch(samples: list[Sample], processor: Processor) -> dict[str, torch
         ids[i, -len(prompt) :], mask[i, -len(prompt) :] = prompt, 1
     types = processor.token_types(ids) * mask.int()
     batch = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": types}
-    batch |= processor.visual_inputs(samples)
-    seconds = [value for sample in samples for value in sample["video_seconds"]]
-    if seconds and processor.videos.wants_seconds:
-        batch["second_per_grid_ts"] = torch.tensor(seconds)
-    return batch
+    return batch | processor.visual_inputs(samples)
 
 
 @torch.no_grad()
 def answer(
     model: PreTrainedModel,
-    dataset: LlavaDataset,
+    dataset: SampleDataset,
     indices: list[int],
     max_new_tokens: int,
     batch_size: int,
@@ -208,3 +209,27 @@ def untouched_random_state() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+
+
+def evaluation_problems(arguments: Arguments) -> list[str]:
+    """What is wrong with evaluation, by loss and by answers."""
+    train, eval_path = arguments.train, arguments.data.eval_path
+    problems = []
+    if str(train.eval_strategy.value) != "no" and not eval_path:
+        problems.append("--eval_strategy asks for evaluation, but --eval_path is missing")
+    for name in ("eval_generate_rows", "eval_max_new_tokens", "early_stopping_patience"):
+        value = getattr(train, name)
+        if value is not None and value < 1:
+            problems.append(f"--{name} {value}: expected at least 1")
+        if value is not None and name.startswith("eval_") and not train.eval_score:
+            problems.append(f"--{name} needs --eval_score")
+    metric = (train.metric_for_best_model or "loss").removeprefix("eval_")
+    if metric != "loss" and not train.eval_score:
+        problems.append(
+            f"--metric_for_best_model {metric}: without --eval_score there is none but loss"
+        )
+    if train.eval_score and not eval_path:
+        problems.append("--eval_score needs --eval_path")
+    if train.early_stopping_patience is not None and not train.load_best_model_at_end:
+        problems.append("--early_stopping_patience needs --load_best_model_at_end true")
+    return problems

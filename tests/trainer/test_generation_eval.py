@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from qwen_vl_finetune.answers import answer, load_score, prompt_of, untouched_random_state
-from qwen_vl_finetune.arguments import _shards_weights
 from qwen_vl_finetune.attention import SDPA, register
-from qwen_vl_finetune.data import LlavaDataset, to_messages
+from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.errors import UserError
+from qwen_vl_finetune.generation_eval import answer, load_score, prompt_of, untouched_random_state
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.processing import load_processor
+from qwen_vl_finetune.rows import to_messages
+from qwen_vl_finetune.sharding import is_zero3
 
-from .conftest import LORA, ROOM, Train, write_rows
-from .test_data import mixed_rows
+from .conftest import LORA, TRAINER, Train, write_rows
+from .test_dataset import mixed_rows
 from .test_run import FULL, SAVING, Killed, kill_after, losses
 
 PLUG_IN = '''
@@ -39,6 +40,9 @@ def score(predictions, references):
 
 def odd(predictions, references):
     return 3
+
+def broken(predictions, references):
+    return {"x": 1 / 0}
 '''
 
 
@@ -86,7 +90,7 @@ def test_prompt_ends_where_the_last_answer_begins(nano: Path, mixed: Path) -> No
 
 @pytest.mark.parametrize("attention", ["sdpa", SDPA])
 def test_answers_of_a_batch_equal_answers_alone(attention: str, taught: Path, mixed: Path) -> None:
-    """Left padding, several pictures, none: nothing changes an answer."""
+    """Left padding, several images, none: nothing changes an answer."""
     dataset = LlavaDataset(mixed, mixed.parent, load_processor(taught))
     model = load_checked(taught, dtype=torch.float32, attn_implementation=register()).eval()
     model.set_attn_implementation(attention)
@@ -195,6 +199,27 @@ def test_odd_scores_are_refused(train: Train, mixed: Path, plug_in: str, tmp_pat
         train(tmp_path / "run", *LORA, *asking(mixed, odd), rows=mixed)
 
 
+def test_a_plug_in_that_raises_is_named(
+    train: Train, mixed: Path, plug_in: str, tmp_path: Path
+) -> None:
+    broken = plug_in.replace(":score", ":broken")
+    words = r"--eval_score \w+:broken: ZeroDivisionError: division by zero \(.*\.py, line \d+\)"
+    with pytest.raises(UserError, match=words):
+        train(tmp_path / "run", *LORA, *asking(mixed, broken), rows=mixed)
+
+
+def test_a_misspelt_metric_is_named(
+    train: Train, mixed: Path, plug_in: str, tmp_path: Path
+) -> None:
+    best = "--load_best_model_at_end true --save_strategy steps --save_steps 2"
+    flags = [*LORA, *best.split(), "--metric_for_best_model", "agrement"]
+    with pytest.raises(UserError, match="no such score; found agreement, loss, rows"):
+        train(tmp_path / "run", *flags, *asking(mixed, plug_in), rows=mixed)
+    loss_only = ["--eval_path", str(mixed), "--eval_strategy", "steps", "--eval_steps", "2"]
+    with pytest.raises(UserError, match="agrement: without --eval_score there is none but loss"):
+        train(tmp_path / "run", *flags, *loss_only, rows=mixed)
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -210,27 +235,27 @@ def test_mistakes_are_named(flags: str, said: str, train: Train, tmp_path: Path)
 
 
 def test_sharded_weights_are_known() -> None:
-    files = {name: str(ROOM / "scripts" / f"{name}.json") for name in ("zero2", "zero3")}
-    assert {name: _shards_weights(file) for name, file in files.items()} == {
+    files = {name: str(TRAINER / "scripts" / f"{name}.json") for name in ("zero2", "zero3")}
+    assert {name: is_zero3(file) for name, file in files.items()} == {
         "zero2": False,
         "zero3": True,
     }
-    assert _shards_weights({"zero_optimization": {"stage": 3}})
-    assert not _shards_weights(None)
+    assert is_zero3({"zero_optimization": {"stage": 3}})
+    assert not is_zero3(None)
 
 
 def test_two_processes_share_the_answers(
     nano: Path, mixed: Path, plug_in: str, tmp_path: Path
 ) -> None:
-    """Each answers its share; the scores and the table are those of one process."""
+    """Each answers its part; the scores and the table are those of one process."""
     tables = []
     for processes in (1, 2):
         run = tmp_path / f"of_{processes}"
         launch = f"-m torch.distributed.run --standalone --nproc_per_node {processes}"
         words = f"--model_id {nano} --data_path {mixed} --output_dir {run} --max_steps 1"
         flags = "--use_cpu true --save_strategy no --learning_rate 0 --report_to none"
-        door = str(ROOM / "src" / "train_sft.py")
-        command = [*launch.split(), door, *words.split(), *flags.split(), *asking(mixed, plug_in)]
+        script = str(TRAINER / "src" / "train_sft.py")
+        command = [*launch.split(), script, *words.split(), *flags.split(), *asking(mixed, plug_in)]
         subprocess.run(
             [sys.executable, *command, *LORA, "--eval_steps", "1"],
             env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},

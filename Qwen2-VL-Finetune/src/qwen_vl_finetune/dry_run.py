@@ -24,25 +24,32 @@ from .adapters import (
     part_of,
     set_trainable,
 )
-from .arguments import Arguments
-from .data import LlavaDataset
+from .dataset import SampleDataset
+from .flags import Arguments
 from .model import base_dtype
 from .optimizers import part_rates
 from .packing import make_packs
+from .part_table import part_table
 from .run_record import ADAPTER, FULL_MODULES
-from .trainer import part_table
 
 GIB = 2**30
 
 
-def plan(arguments: Arguments, base: Path, parents: list[Path], dataset: LlavaDataset) -> str:
-    """The plan of a run as text: parts, steps, tokens, memory.
+def dry_run(
+    arguments: Arguments,
+    base: Path,
+    parents: list[Path],
+    dataset: SampleDataset,
+    eval_set: SampleDataset | None = None,
+) -> str:
+    """What a run would do, as text: parts, steps, tokens, memory.
 
     Args:
         arguments: every flag of the run.
         base: the base model's folder; only its configuration is read.
-        parents: adapter folders to stack on; only their sizes are looked at.
+        parents: adapter folders to stack on; only their sizes are read.
         dataset: the checked training data; its tokens are counted.
+        eval_set: the checked evaluation data, alike.
     """
     model = shape_of_model(arguments, base)
     train, rank = arguments.train, arguments.lora.lora_rank
@@ -54,8 +61,8 @@ def plan(arguments: Arguments, base: Path, parents: list[Path], dataset: LlavaDa
             *(f"stacked on {folder}" for folder in parents),
             *(f"{count:,} rows dropped: {why}" for why, count in dataset.dropped.items()),
             *schedule_lines(arguments, dataset.lengths()),
-            *memory_lines(arguments, model, parents, dataset.lengths()),
-            "dry run: nothing was loaded, written or trained.",
+            *memory_lines(arguments, model, parents, dataset.lengths(), eval_set),
+            "dry run: no weight of the model was loaded, and nothing trained.",
         ]
     )
 
@@ -83,8 +90,7 @@ def schedule_lines(arguments: Arguments, lengths: list[int]) -> list[str]:
     """Batches, steps and tokens."""
     train, processes = arguments.train, arguments.train.world_size
     if arguments.data.packing:
-        seed = train.data_seed if train.data_seed is not None else train.seed
-        packs = make_packs(lengths, arguments.pack_budget, int(seed), processes)
+        packs = make_packs(lengths, arguments.pack_budget, arguments.order_seed, processes)
         batches = len(packs) // processes
         how = f"packs of at most {arguments.pack_budget:,} tokens"
     else:
@@ -104,7 +110,11 @@ def schedule_lines(arguments: Arguments, lengths: list[int]) -> list[str]:
 
 
 def memory_lines(
-    arguments: Arguments, model: nn.Module, parents: list[Path], lengths: list[int]
+    arguments: Arguments,
+    model: nn.Module,
+    parents: list[Path],
+    lengths: list[int],
+    eval_set: SampleDataset | None,
 ) -> list[str]:
     """What a process needs at least; activations are not known before a step is taken."""
     sizes = {
@@ -113,11 +123,20 @@ def memory_lines(
         "optimizer": sum(p.numel() for p in trained(model)) * optimizer_bytes(arguments),
         "logits": logit_bytes(arguments, model, lengths),
     }
-    shown = ", ".join(f"{name} {size / GIB:.2f}" for name, size in sizes.items())
     note = "activations come on top"
     if arguments.train.deepspeed or arguments.train.fsdp:
         note += "; DeepSpeed and FSDP share these out over the processes"
-    return [f"memory at least {sum(sizes.values()) / GIB:.2f} GiB: {shown}; {note}"]
+    lines = [f"memory at least {_in_gib(sizes)}; {note}"]
+    if eval_set is not None:
+        del sizes["gradients"]  # they are freed after each step
+        sizes["logits"] = eval_logit_bytes(arguments, model, eval_set.lengths())
+        lines.append(f"in evaluation at least {_in_gib(sizes)}")
+    return lines
+
+
+def _in_gib(sizes: dict[str, int]) -> str:
+    items = ", ".join(f"{name} {size / GIB:.2f}" for name, size in sizes.items())
+    return f"{sum(sizes.values()) / GIB:.2f} GiB: {items}"
 
 
 def trained(model: nn.Module) -> list[nn.Parameter]:
@@ -144,10 +163,9 @@ def weight_bytes(arguments: Arguments, model: nn.Module, parents: list[Path]) ->
 
 def optimizer_bytes(arguments: Arguments) -> int:
     """Bytes of optimizer state a trained number; two moments, in 8 bit where asked for."""
-    name = str(getattr(arguments.train.optim, "value", arguments.train.optim))
-    if "8bit" in name:
+    if "8bit" in arguments.optimizer:
         return 2
-    return 0 if name == "sgd" else 8
+    return 0 if arguments.optimizer == "sgd" else 8
 
 
 def logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
@@ -157,3 +175,13 @@ def logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
     else:
         tokens = max(lengths) * min(arguments.train.per_device_train_batch_size, len(lengths))
     return 2 * 4 * tokens * int(model.config.get_text_config().vocab_size)
+
+
+def eval_logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
+    """Bytes of the logits of the largest evaluation batch, as the model makes them and in fp32.
+
+    Evaluation is padded, also where training packs.
+    """
+    tokens = max(lengths) * min(arguments.train.per_device_eval_batch_size, len(lengths))
+    half = arguments.train.bf16 or arguments.train.fp16
+    return (4 + (2 if half else 0)) * tokens * int(model.config.get_text_config().vocab_size)

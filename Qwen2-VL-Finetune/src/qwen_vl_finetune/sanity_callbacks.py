@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from .adapters import PARTS, bare_name, part_of
-from .data import BatchNote
+from .collator import BatchNote
 from .errors import UserError
-
-if TYPE_CHECKING:
-    from .trainer import QwenTrainer
 
 
 def trainable_parts(model: nn.Module) -> list[str]:
@@ -28,25 +25,29 @@ def trainable_parts(model: nn.Module) -> list[str]:
 class GradientWatch(TrainerCallback):
     """Stops a run in which a part was asked to train and receives no gradient.
 
-    The vision tower and the merger are looked at in the first step that has a real picture in it.
+    The vision tower and the merger are checked in the first step that has a real image in it.
     Gradients are seen as they arrive: DeepSpeed takes its step inside of the backward, and FSDP
-    keeps shards only, so afterwards there may be nothing left to look at.
+    keeps shards only, so afterwards there may be nothing left to check.
     """
 
-    def __init__(self, trainer: QwenTrainer) -> None:
-        self.trainer = trainer
+    def __init__(self) -> None:
         self.waiting: set[str] = set()
         self.hooks: list[Any] = []
-        self.rows = self.pictures = False
+        self.rows = self.images = False
 
     def on_train_begin(
-        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self,
+        args: Any,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module,
+        **kwargs: Any,
     ) -> None:
         """Listen to every parameter that trains."""
-        self.waiting = set(trainable_parts(self.trainer.model))
+        self.waiting = set(trainable_parts(model))
         self.hooks = [
             parameter.register_hook(partial(self._arrived, part_of(bare_name(name))))
-            for name, parameter in self.trainer.model.named_parameters()
+            for name, parameter in model.named_parameters()
             if parameter.requires_grad
         ]
 
@@ -55,20 +56,20 @@ class GradientWatch(TrainerCallback):
             self.waiting.discard(part)
 
     def saw(self, note: BatchNote) -> None:
-        """Note whether a micro-batch teaches anything, and whether it holds a picture."""
+        """Note whether a micro-batch teaches anything, and whether it holds an image."""
         self.rows |= len(note.problems) < len(note.rows)
-        self.pictures |= bool(note.grids) and not note.problems
+        self.images |= bool(note.grids) and not note.problems
 
     def on_pre_optimizer_step(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look at what has arrived before the first step is taken."""
+        """Check what has arrived before the first step is taken."""
         if not self.waiting:
             for hook in self.hooks:
                 hook.remove()
             self.hooks = []
             return
-        expected = {"vision", "merger"} if self.pictures else set()
+        expected = {"vision", "merger"} if self.images else set()
         due = self.waiting & (expected | ({"language", "head"} if self.rows else set()))
         if due:
             raise UserError(
@@ -82,7 +83,7 @@ class GradientWatch(TrainerCallback):
 class LossWatch(TrainerCallback):
     """Stops a run whose loss or gradient is NaN or infinite, before the step is taken.
 
-    Looked at once a step, so that a GPU is not waited for after every micro-batch.
+    Checked once a step, so that a GPU is not waited for after every micro-batch.
 
     Args:
         name_rows: the words by which messages call rows, given their indices.
@@ -100,7 +101,7 @@ class LossWatch(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look at the losses of this step, and at its gradient (fp16 skips such steps itself)."""
+        """Check the losses of this step, and its gradient (fp16 skips such steps itself)."""
         seen, self.seen = self.seen, []
         losses = torch.stack([loss.float() for loss, _ in seen]).tolist() if seen else []
         what = None
@@ -118,7 +119,7 @@ class LossWatch(TrainerCallback):
         if what is not None:
             raise UserError(
                 f"step {state.global_step + 1}: {what}. It comes from these rows: "
-                f"{self.name_rows(rows)}. Look at them first; other causes are a learning rate "
+                f"{self.name_rows(rows)}. Check them first; other causes are a learning rate "
                 "that is too high and fp16 where bf16 is needed. Nothing of this step was saved; "
                 "earlier checkpoints are whole."
             )

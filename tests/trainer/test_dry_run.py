@@ -1,4 +1,4 @@
-"""`--dry_run`: the plan says what the run then does, and nothing is loaded or written."""
+"""`--dry_run` says what the run then does; nothing is loaded or written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from qwen_vl_finetune.arguments import parse_arguments
-from qwen_vl_finetune.plan import shape_of_model, weight_bytes
+from qwen_vl_finetune.dataset import LlavaDataset
+from qwen_vl_finetune.dry_run import eval_logit_bytes, shape_of_model, weight_bytes
+from qwen_vl_finetune.parsing import parse_arguments
+from qwen_vl_finetune.processing import load_processor
 
 from .conftest import LORA, Train
 
@@ -26,7 +28,7 @@ def table_of(text: str) -> list[str]:
         [*LORA, "--max_steps", "-1", "--packing", "true", "--tokens_per_batch", "80"],
     ],
 )
-def test_the_plan_is_what_the_run_does(
+def test_a_dry_run_says_what_the_run_does(
     flags: list[str], train: Train, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--num_train_epochs", "1", *flags]
@@ -38,6 +40,25 @@ def test_the_plan_is_what_the_run_does(
     steps = json.loads((run / "trainer_state.json").read_text())["global_step"]
     assert f"\n{steps} steps, " in planned
     assert "memory at least" in planned
+
+
+def test_evaluation_may_need_more_than_training(
+    nano: Path, data: Path, train: Train, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The logits of an evaluation batch, which is padded and as large as stock has it."""
+    flags = ["--eval_path", str(data), "--per_device_eval_batch_size", "5", "--dry_run", "true"]
+    train(tmp_path / "run", *LORA, *flags)
+    (line,) = re.findall(r"^in evaluation .*$", capfd.readouterr().out, re.MULTILINE)
+    dataset = LlavaDataset(data, data.parent, load_processor(nano))
+    vocabulary = json.loads((nano / "config.json").read_text())["text_config"]["vocab_size"]
+    gib = 4 * 5 * max(dataset.lengths()) * vocabulary / 2**30
+    assert f"logits {gib:.2f}" in line
+    assert "gradients" not in line
+    words = ["--model_id", str(nano), "--data_path", str(data), "--output_dir", "unused", *LORA]
+    arguments = parse_arguments([*words, "--per_device_eval_batch_size", "5"])
+    assert eval_logit_bytes(arguments, shape_of_model(arguments, nano), dataset.lengths()) == (
+        4 * 5 * max(dataset.lengths()) * vocabulary
+    )
 
 
 def test_no_weight_is_loaded(

@@ -12,21 +12,16 @@ import pytest
 import torch
 import transformers
 import yaml
-from qwen_vl_finetune.arguments import (
-    REFUSED,
-    DataArguments,
-    LoraArguments,
-    ModelArguments,
-    TrainArguments,
-    make_parser,
-    parse_arguments,
-)
+from qwen_vl_finetune import plugins
 from qwen_vl_finetune.errors import UserError
+from qwen_vl_finetune.flags import DataArguments, LoraArguments, ModelArguments, TrainArguments
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.optimizers import MuonAdamW, parameter_groups, part_rates
+from qwen_vl_finetune.parsing import REFUSED, make_parser, parse_arguments, read_config_file
+from qwen_vl_finetune.sharding import sharding_problems
 from transformers import TrainingArguments
 
-from .conftest import LORA, ROOM, Train
+from .conftest import LORA, TRAINER, Train
 
 
 def words(nano: Path, data: Path) -> list[str]:
@@ -87,21 +82,30 @@ def test_flags_override_the_file(nano: Path, data: Path, tmp_path: Path) -> None
     assert parsed.exclude == ["lm_head", "embed_tokens"]
 
 
+def test_a_config_lies_over_its_base(nano: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("lora_rank: 7\nlora_alpha: 9\nlora_dropout: 0.5\n")
+    (tmp_path / "over.yaml").write_text("base: base.yaml\nlora_alpha: 3\nlora_dropout:\n")
+    (tmp_path / "top.yaml").write_text("base: over.yaml\nlora_enable: true\nfreeze_llm: true\n")
+    lora = parse_arguments([*words(nano, data), "--config", str(tmp_path / "top.yaml")]).lora
+    assert (lora.lora_rank, lora.lora_alpha, lora.lora_dropout) == (7, 3, 0.05)
+
+
 @pytest.mark.parametrize("name", ["instruction", "cot", "cot_stack"])
 def test_shipped_configs_hold_known_flags(name: str) -> None:
-    path = ROOM / "configs" / f"{name}.yaml"
+    path = TRAINER / "configs" / f"{name}.yaml"
     assert path.read_text().startswith("# torchrun --nproc_per_node 4 Qwen2-VL-Finetune/src/train")
     known = {action.dest for action in make_parser()._actions}
-    values = yaml.safe_load(path.read_text())
+    values = read_config_file(path)
     assert values.keys() <= known - REFUSED.keys()
     batch = values["per_device_train_batch_size"] * values["gradient_accumulation_steps"]
     assert 4 * batch == 64
-    assert (ROOM.parent / values["deepspeed"]).is_file()
+    assert values["per_device_eval_batch_size"] == 2
+    assert (TRAINER.parent / values["deepspeed"]).is_file()
 
 
 def test_deepspeed_files_are_json() -> None:
     for name in ("zero2", "zero3", "zero2_offload", "zero3_offload"):
-        settings = json.loads((ROOM / "scripts" / f"{name}.json").read_text())
+        settings = json.loads((TRAINER / "scripts" / f"{name}.json").read_text())
         assert str(settings["zero_optimization"]["stage"]) == name[4]
         assert ("offload_optimizer" in settings["zero_optimization"]) == ("offload" in name)
 
@@ -113,7 +117,7 @@ def test_deepspeed_takes_its_files(name: str) -> None:
     from deepspeed.runtime.config import DeepSpeedConfig
     from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
-    file = HfTrainerDeepSpeedConfig(str(ROOM / "scripts" / f"{name}.json"))
+    file = HfTrainerDeepSpeedConfig(str(TRAINER / "scripts" / f"{name}.json"))
     arguments = TrainArguments(
         output_dir="run", use_cpu=True, bf16=True, per_device_train_batch_size=3,
         gradient_accumulation_steps=2, max_grad_norm=0.7,
@@ -151,7 +155,7 @@ def read_names(path: Path) -> set[str]:
 
 def test_no_flag_is_dead() -> None:
     """Every flag of ours is read by the trainer; every stock one by stock, or it is refused."""
-    sources = list((ROOM / "src" / "qwen_vl_finetune").glob("*.py"))
+    sources = list((TRAINER / "src" / "qwen_vl_finetune").glob("*.py"))
     read = set().union(*(read_names(path) for path in sources))
     stock = {f.name for f in fields(TrainingArguments)}
     groups = (ModelArguments, DataArguments, LoraArguments, TrainArguments)
@@ -168,6 +172,29 @@ def test_no_flag_is_dead() -> None:
         if not re.search(rf"args\.{name}\b", text) and len(re.findall(rf"\b{name}\b", itself)) < 3
     }
     assert dead == set()
+
+
+def test_flags_of_upstream_are_taken_with_a_note(
+    nano: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = "--lazy_preprocess True --remove_unused_columns=False --resume_from_checkpoint true"
+    parsed = parse_arguments([*words(nano, data), *flags.split(), "--group_by_length", "True"])
+    assert parsed.sampling == "group_by_length"
+    notes = capsys.readouterr().out
+    assert notes.count("note: --") == 4
+    assert "note: --lazy_preprocess changes nothing: images are always read" in notes
+    assert parse_arguments([*words(nano, data), "--group_by_length", "false"]).sampling == "random"
+    with pytest.raises(UserError, match=r"--resume_from_checkpoint runs/x: expected true or false"):
+        parse_arguments([*words(nano, data), "--resume_from_checkpoint", "runs/x"])
+
+
+def test_a_tracker_that_is_not_installed_is_named(
+    nano: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock = plugins.find_spec
+    monkeypatch.setattr(plugins, "find_spec", lambda n: None if n == "wandb" else stock(n))
+    with pytest.raises(UserError, match="--report_to wandb needs the package wandb: pip install"):
+        parse_arguments([*words(nano, data), "--report_to", "wandb"])
 
 
 def test_refused_flags_say_why(nano: Path, data: Path) -> None:
@@ -195,9 +222,19 @@ def test_what_can_not_be_shared_out_is_refused(
     if "ZERO" in flags:
         pytest.importorskip("deepspeed", reason="deepspeed is not installed")
     for name in ("zero2", "zero3"):
-        flags = flags.replace(name.upper(), str(ROOM / "scripts" / f"{name}.json"))
+        flags = flags.replace(name.upper(), str(TRAINER / "scripts" / f"{name}.json"))
     with pytest.raises(UserError, match=said):
         parse_arguments([*words(nano, data), *LORA, "--use_cpu", "true", *flags.split()])
+
+
+@pytest.mark.parametrize("name", ["zero2_offload", "zero3_offload"])
+def test_an_offloaded_optimizer_is_none_of_bitsandbytes(name: str, nano: Path, data: Path) -> None:
+    """It would silently become another one: DeepSpeedCPUAdam, with L2 decay."""
+    arguments = parse_arguments([*words(nano, data), *LORA, "--optim", "adamw_bnb_8bit"])
+    for file, refused in ((name, True), (name.removesuffix("_offload"), False)):
+        arguments.train.deepspeed = str(TRAINER / "scripts" / f"{file}.json")
+        found = [text for text in sharding_problems(arguments) if "offloads" in text]
+        assert bool(found) == refused
 
 
 def test_rates_reach_the_optimizer(train: Train, tmp_path: Path) -> None:
@@ -208,6 +245,23 @@ def test_rates_reach_the_optimizer(train: Train, tmp_path: Path) -> None:
     state = torch.load(run / "checkpoint-1" / "optimizer.pt", weights_only=True)
     found = {(group["part"], group["initial_lr"]) for group in state["param_groups"]}
     assert found == {("language", 1e-3), ("vision", 2e-3), ("merger", 3e-3)}
+
+
+def test_every_part_logs_its_rate(train: Train, tmp_path: Path) -> None:
+    """As the schedule has it at that step; the plain one is the language model's."""
+    rates = ["--vision_lr", "2e-3", "--merger_lr", "3e-3", "--learning_rate", "1e-3"]
+    run = train(tmp_path / "run", *LORA, *rates, "--lr_scheduler_type", "linear")
+    history = json.loads((run / "trainer_state.json").read_text())["log_history"]
+    for step, entry in enumerate((e for e in history if "loss" in e), start=1):
+        left = 1 - step / 4
+        assert entry["learning_rate"] == pytest.approx(1e-3 * left)
+        assert entry["learning_rate_language"] == pytest.approx(1e-3 * left)
+        assert entry["learning_rate_vision"] == pytest.approx(2e-3 * left)
+        assert entry["learning_rate_merger"] == pytest.approx(3e-3 * left)
+    flags = ["--optim_muon", "true", "--muon_lr", "7e-3", "--lr_scheduler_type", "constant"]
+    run = train(tmp_path / "muon", *flags, "--learning_rate", "5e-3")
+    entry = json.loads((run / "trainer_state.json").read_text())["log_history"][0]
+    assert (entry["learning_rate_muon"], entry["learning_rate"]) == (7e-3, 5e-3)
 
 
 def test_every_part_has_its_rate(nano: Path) -> None:

@@ -23,7 +23,7 @@ asked_for: list[int] = []  # numbers of the rows that were made
 
 
 class Squares:
-    """Rows about a black square on white, the picture inside."""
+    """Rows about a black square on white, the image inside."""
 
     pixel_frame = {"min_pixels": 56 * 56, "max_pixels": 56 * 56}  # noqa: RUF012
 
@@ -35,6 +35,8 @@ class Squares:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         asked_for.append(index)
+        if self.answer == "raise":
+            raise LookupError("no such square")
         image = Image.new("L", (56, 56), 255)
         ImageDraw.Draw(image).rectangle([index, 8, index + 12, 20], fill=0)
         turns = [
@@ -58,7 +60,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_rows_are_taken_in_order_and_each_once(train: Train, plugin: Path, tmp_path: Path) -> None:
     run = train(tmp_path / "run", *FULL, *flags(count=100), rows=plugin)
-    # The first row is looked at beforehand (does it hold a picture?), one batch is made ahead.
+    # The first row is read beforehand (does it hold an image?), one batch is made ahead.
     assert asked_for == [0, *range(10)]
     record = json.loads((run / "run.json").read_text("utf-8"))
     assert record["pixel_frame"] == Squares.pixel_frame
@@ -105,7 +107,7 @@ def test_pieces_of_a_run_add_up_to_the_whole(train: Train, plugin: Path, tmp_pat
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_the_plan_needs_a_few_rows_only(
+def test_a_dry_run_needs_a_few_rows_only(
     train: Train, plugin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(tmp_path / "run", *FULL, "--dry_run", "true", *flags(count=1_000_000), rows=plugin)
@@ -118,6 +120,7 @@ def test_the_plan_needs_a_few_rows_only(
     [
         ({"count": 0}, [], "it gives no rows"),
         ({"number": 3}, [], "unexpected keyword argument 'number'"),
+        ({"count": 9, "answer": "raise"}, [], r"row 0: LookupError: no such square \(.*, line \d+"),
         ({"count": 9, "answer": "a <image> {}"}, [], r"row 0 \(id 'made-0'\): an answer holds"),
         ({"count": 9, "answer": "x" * 900}, ["--max_seq_length", "64"], "over --max_seq_length"),
         ({"count": 9}, ["--packing", "true"], "--packing is for the rows of a file"),

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from qwen_vl_finetune.data import Collator, LlavaDataset, to_messages
+from qwen_vl_finetune.collator import Collator
+from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.errors import DataError, UserError
 from qwen_vl_finetune.model import load_checked
 from qwen_vl_finetune.model_folder import PixelFrame
 from qwen_vl_finetune.processing import IGNORED, Processor, load_processor, mrope_positions
+from qwen_vl_finetune.rows import to_messages
 
 from .conftest import LORA, Train, make_rows, write_rows
 
@@ -58,6 +60,14 @@ def broken_video_mark(row: dict[str, Any]) -> None:
     row["conversations"][0]["value"] += " <video>"
 
 
+def broken_empty(row: dict[str, Any]) -> None:
+    row["conversations"][1]["value"] = " \n"
+
+
+def broken_end(row: dict[str, Any]) -> None:
+    row["conversations"][1]["value"] = "C<|im_end|><|im_start|>user"
+
+
 def broken_shape(row: dict[str, Any]) -> None:
     row["conversations"] = "hello"
 
@@ -67,12 +77,14 @@ def broken_shape(row: dict[str, Any]) -> None:
     [
         (broken_turns, "turns are .*expected human, gpt"),
         (broken_speaker, "'robot'.*expected human or gpt"),
-        (broken_mark, "found 2 <image> for 1 pictures, expected one each"),
+        (broken_mark, "found 2 <image> for 1 images, expected one each"),
         (broken_answer, "an answer holds <image>"),
         (broken_image, "images/none.png is missing"),
         (broken_path, "outside of the image folder"),
-        (broken_video, "found 0 <video> for 1 videos, expected one each"),
-        (broken_video_mark, "found 1 <video> for 0 videos"),
+        (broken_video, "a video; only images are trained on"),
+        (broken_video_mark, "a video; only images are trained on"),
+        (broken_empty, "an answer is empty"),
+        (broken_end, r"holds the control token <\|im_end\|>"),
         (broken_shape, 'expected "conversations"'),
     ],
 )
@@ -104,10 +116,45 @@ def test_faulty_files_are_named(
         LlavaDataset(path, tmp_path, processor)
 
 
-def test_truncated_picture_is_named(processor: Processor, tmp_path: Path) -> None:
+def test_json_lines_and_shards_are_read(processor: Processor, tmp_path: Path) -> None:
+    rows = make_rows(tmp_path)
+    whole = LlavaDataset(write_rows(tmp_path, rows), tmp_path, processor)
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "one.jsonl").write_text("\n\n".join(lines))
+    (tmp_path / "part-0.jsonl").write_text("\n".join(lines[:3]))
+    (tmp_path / "part-1.jsonl").write_text("\n".join(lines[3:]) + "\n")
+    for name in ("one.jsonl", "part-*.jsonl"):
+        assert LlavaDataset(tmp_path / name, tmp_path, processor).rows == whole.rows
+    (tmp_path / "part-1.jsonl").write_text(lines[3] + "\n{")
+    with pytest.raises(DataError, match=r"part-1\.jsonl, line 2: not valid JSON"):
+        LlavaDataset(tmp_path / "part-*.jsonl", tmp_path, processor)
+    (tmp_path / "lines.json").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"lines\.json.*from a file called \.jsonl"):
+        LlavaDataset(tmp_path / "lines.json", tmp_path, processor)
+
+
+@pytest.mark.parametrize("packing", ["false", "true"])
+def test_a_strip_is_an_image_that_can_not_be_read(
+    packing: str, train: Train, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Stock refuses an aspect ratio over 200."""
+    rows = make_rows(tmp_path, 4)
+    Image.new("L", (1200, 4), 255).save(tmp_path / "images" / "2.png")
+    path = write_rows(tmp_path, rows)
+    flags = [*LORA, "--packing", packing, "--max_steps", "2"]
+    words = r"row 2 \(id 'r2'\): image .*2\.png can't be read \(absolute aspect ratio"
+    for more in ([], ["--dry_run", "true"]):
+        with pytest.raises(DataError, match=words):
+            train(tmp_path / "run", *flags, *more, rows=path)
+    run = train(tmp_path / "run", *flags, "--skip_bad_images", "true", rows=path)
+    assert capfd.readouterr().out.count("skipped: ") == 1
+    assert json.loads((run / "skipped.jsonl").read_text())["row"] == 2
+
+
+def test_truncated_image_is_named(processor: Processor, tmp_path: Path) -> None:
     path = write_rows(tmp_path, make_rows(tmp_path))
-    picture = tmp_path / "images" / "3.png"
-    picture.write_bytes(picture.read_bytes()[:60])
+    image = tmp_path / "images" / "3.png"
+    image.write_bytes(image.read_bytes()[:60])
     dataset = LlavaDataset(path, tmp_path, processor)
     assert len(dataset[2]["input_ids"]) > 0
     with pytest.raises(DataError, match=r"row 3 \(id 'r3'\): image .*3.png can't be read"):
@@ -143,7 +190,7 @@ def test_j_long_samples_are_refused_or_dropped_never_cut(
     assert dataset.label(6).endswith("row 7 (id 'r7')")
     for i in range(7):
         ids = dataset[i]["input_ids"]
-        assert len(ids) == dataset.length(i) <= dataset.length_bound(i)
+        assert len(ids) == dataset.length(i) <= dataset.encoder.length_bound(dataset.row(i))
         assert int((ids == processor.image_token_id).sum()) == sum(
             processor.tokens_of(grid) for grid in dataset[i]["grids"]
         )
@@ -162,8 +209,8 @@ def test_only_answers_are_labelled(processor: Processor) -> None:
     text = processor.tokenizer.decode(labels[labels != IGNORED])
     assert text == "A<|im_end|>B b<|im_end|>"
     whole = processor.render(to_messages(row)).rstrip()
-    picture = "<|image_pad|>"
-    assert processor.tokenizer.decode(encoded["input_ids"]) == whole.replace(picture, picture * 4)
+    image = "<|image_pad|>"
+    assert processor.tokenizer.decode(encoded["input_ids"]) == whole.replace(image, image * 4)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P"])
@@ -180,18 +227,18 @@ def test_pixels_equal_the_stock_processor(
 
 
 def mixed_rows(folder: Path) -> list[dict[str, Any]]:
-    """Rows with one picture, with two of different shape, and with none."""
+    """Rows with one image, with two of different shape, and with none."""
     rows = make_rows(folder)
     Image.new("L", (84, 28), 9).save(folder / "images" / "wide.png")
     rows[1]["image"] = ["images/1.png", "images/wide.png"]
     rows[1]["conversations"][0]["value"] = "<image>\nand <image> differ?"
-    rows[2]["conversations"][0]["value"] = "No picture here. Say so, at some length, please."
+    rows[2]["conversations"][0]["value"] = "No image here. Say so, at some length, please."
     del rows[2]["image"]
     return rows
 
 
 def test_positions_equal_the_model(nano: Path, processor: Processor, tmp_path: Path) -> None:
-    """Positions of a padded batch with one, two and no pictures."""
+    """Positions of a padded batch with one, two and no images."""
     dataset = LlavaDataset(write_rows(tmp_path, mixed_rows(tmp_path)), tmp_path, processor)
     batch = Collator(processor)([dataset[i] for i in range(4)])
     model = load_checked(nano)
@@ -211,7 +258,7 @@ def test_batch_equals_its_samples(nano: Path, processor: Processor, tmp_path: Pa
         torch.testing.assert_close(together[i, :n], alone[0, :n], rtol=0, atol=2e-5)
 
 
-def test_text_batch_gets_a_blank_picture_that_changes_nothing(
+def test_text_batch_gets_a_blank_image_that_changes_nothing(
     nano: Path, processor: Processor, tmp_path: Path
 ) -> None:
     dataset = LlavaDataset(write_rows(tmp_path, mixed_rows(tmp_path)), tmp_path, processor)
