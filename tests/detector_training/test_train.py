@@ -189,7 +189,7 @@ def test_a_blank_image_can_be_learnt_from() -> None:
     batch = batch_of([nothing, nothing], random.Random(0))
     found = losses(Network(TINY).train(), batch, torch.Generator().manual_seed(0))
     assert torch.isfinite(found.total)
-    found.total.backward()  # type: ignore[no-untyped-call]
+    found.total.backward()
 
 
 def test_losses_fall_on_a_batch_that_is_seen_again(batches: list[Batch], tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def _anything(draw: st.DrawFn) -> Detection:
     pairs = [(a, b) for a in range(count) for b in range(a + 1, count)]
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=14)) if pairs else []
     kinds = st.dictionaries(st.sampled_from(_KINDS), st.floats(0.01, 0.49), max_size=2)
-    bonds = {pair: draw(kinds) for pair in sorted(chosen)}
+    bonds: dict[tuple[int, int], Kind] = {pair: draw(kinds) for pair in sorted(chosen)}
     spots = draw(
         st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=count, max_size=count,
                  unique=True)
