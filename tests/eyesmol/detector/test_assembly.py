@@ -119,7 +119,7 @@ def test_an_aromatic_ring_that_cannot_be_is_repaired() -> None:
     assert found.changes, "and said so"
 
 
-_KINDS = [kind for kind in BondClass if kind != BondClass.NONE]
+_KINDS: list[BondClass] = [kind for kind in BondClass if kind != BondClass.NONE]
 
 
 @st.composite
