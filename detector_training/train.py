@@ -58,17 +58,40 @@ class Progress:
 
 
 class Run:
-    """A network in training, with all that is needed to go on from where it stands."""
+    """A network in training, with all that is needed to resume from where it stands.
 
-    def __init__(self, folder: Path, shape: Shape, seed: int, lr: float, muon_lr: float) -> None:
+    Args:
+        folder: of the run; what it holds is resumed.
+        shape, seed: of a new run.
+        lr, muon_lr: full learning rates.
+        start: an exported folder whose weights a new run begins with, in place of random ones; it
+            continues the count of minutes, images and samples there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        shape: Shape,
+        seed: int,
+        lr: float,
+        muon_lr: float,
+        start: Path | None = None,
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         state = folder / "last.json"
         self.progress = Progress(seed=seed, shape=dict(shape.as_dict()))
         if state.exists():
             self.progress = Progress(**json.loads(state.read_text(encoding="utf-8")))
+        elif start is not None:
+            exported = json.loads((start / "detector.json").read_text(encoding="utf-8"))
+            self.progress = Progress(**exported["training"], shape=exported["shape"])
         torch.manual_seed(self.progress.seed)
         self.network = Network(Shape.from_dict(self.progress.shape))
+        if start is not None and not state.exists():
+            weights = load_file(start / "weights.safetensors")
+            known = self.network.state_dict()
+            self.network.load_state_dict({k: v.to(known[k].dtype) for k, v in weights.items()})
         self.average = copy.deepcopy(self.network)
         self.optimizers = optimizers(self.network, lr, muon_lr)
         self.rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
@@ -185,6 +208,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "to resume.",
     )
     parser.add_argument("--out", type=Path, required=True, help="run folder; resumed if it has one")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="an exported folder (eyesmol/weights/detector) whose weights a new run begins with",
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="length of this piece")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw; 0: none")
     parser.add_argument("--threads", type=int, default=1, help="threads of the network")
@@ -206,7 +234,9 @@ def main(argv: list[str] | None = None) -> None:
     """The command."""
     args = _arguments(argv)
     torch.set_num_threads(args.threads)
-    run = Run(args.out, Shape(channels=tuple(args.channels)), args.seed, args.lr, args.muon_lr)
+    run = Run(
+        args.out, Shape(channels=tuple(args.channels)), args.seed, args.lr, args.muon_lr, args.start
+    )
     samples = Samples(run.progress.seed, run.progress.group, args.area)
     train(run, _batches(samples, args.workers), args.minutes)
 
