@@ -79,6 +79,7 @@ _VALENCE = {
     BondClass.NONE: 0.0, BondClass.DOUBLE: 2.0, BondClass.CROSSED: 2.0, BondClass.TRIPLE: 3.0,
     BondClass.AROMATIC: 1.5,
 }  # fmt: skip
+_HIGHEST_FIRST = sorted(BondClass, key=lambda kind: -_VALENCE.get(kind, 1.0))  # of equal costs
 _STEREO = (BondClass.WEDGE, BondClass.WEDGE_BACK, BondClass.HASH, BondClass.HASH_BACK)
 
 
@@ -327,7 +328,7 @@ class _Draft:
         for number in self.bonded(atom):
             row = np.maximum(self.probability[number], _LEAST)
             kind = self.kinds[number]
-            for lower in BondClass:
+            for lower in _HIGHEST_FIRST:
                 if _VALENCE.get(lower, 1.0) < _VALENCE.get(kind, 1.0):
                     yield _Change(math.log(row[kind] / row[lower]), pair=number, kind=lower)
 

@@ -89,7 +89,7 @@ def test_an_unsure_bond_gives_way_to_a_sure_label() -> None:
 
 
 def test_the_cheapest_of_several_changes_is_made() -> None:
-    cheap, dear = {DOUBLE: 0.52, SINGLE: 0.47}, {DOUBLE: 0.9, SINGLE: 0.05}
+    cheap, dear = {DOUBLE: 0.52, SINGLE: 0.47}, {DOUBLE: 0.9, SINGLE: 0.09}
     found = _chain(["C", "O", "C"], [dear, cheap])
     assert [bond.order for bond in found.graph.bonds] == [BondOrder.SINGLE, BondOrder.SINGLE]
     assert len(found.changes) == 2
