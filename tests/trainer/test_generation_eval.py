@@ -259,7 +259,7 @@ def test_two_processes_share_the_answers(
         subprocess.run(
             [sys.executable, *command, *LORA, "--eval_steps", "1"],
             env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-            check=True, timeout=120, capture_output=True,
+            check=True, timeout=500, capture_output=True,
         )  # fmt: skip
         history = json.loads((run / "trainer_state.json").read_text())["log_history"]
         assert [entry["eval_rows"] for entry in history if "eval_rows" in entry] == [5]
