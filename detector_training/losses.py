@@ -58,7 +58,8 @@ def losses(network: Network, batch: Batch, generator: torch.Generator) -> Losses
     bond_weights[BondClass.NONE] = _NO_BOND_WEIGHT
     label_loss, bond_loss = torch.zeros(()), torch.zeros(())
     for weight, label, order in zip(_ROUND_WEIGHTS, labels, orders, strict=True):
-        label_loss = label_loss + weight * F.cross_entropy(label, nodes.labels, weights)
+        if len(nodes.labels):  # an image may show nothing at all
+            label_loss = label_loss + weight * F.cross_entropy(label, nodes.labels, weights)
         if len(nodes.pairs):
             bond_loss = bond_loss + weight * F.cross_entropy(order, nodes.orders, bond_weights)
     spelling, words = _spelling_loss(network, features, batch, generator)
