@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -24,7 +23,9 @@ from torch.utils.data import DataLoader
 from detector_training.losses import losses
 from detector_training.optimizer import optimizers
 from detector_training.samples import Batch, Samples
+from eyesmol.atomic import atomic_path, write_json
 from eyesmol.detector.network import Network, Shape
+from eyesmol.detector.weights import DESCRIPTION, WEIGHTS
 
 __all__ = ["Progress", "Run", "main"]
 
@@ -84,12 +85,12 @@ class Run:
         if state.exists():
             self.progress = Progress(**json.loads(state.read_text(encoding="utf-8")))
         elif start is not None:
-            exported = json.loads((start / "detector.json").read_text(encoding="utf-8"))
+            exported = json.loads((start / DESCRIPTION).read_text(encoding="utf-8"))
             self.progress = Progress(**exported["training"], shape=exported["shape"])
         torch.manual_seed(self.progress.seed)
         self.network = Network(Shape.from_dict(self.progress.shape))
         if start is not None and not state.exists():
-            weights = load_file(start / "weights.safetensors")
+            weights = load_file(start / WEIGHTS)
             known = self.network.state_dict()
             self.network.load_state_dict({k: v.to(known[k].dtype) for k, v in weights.items()})
         self.average = copy.deepcopy(self.network)
@@ -138,9 +139,9 @@ class Run:
             for weight, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{number}.{weight}.{k}": v for k, v in state.items()}
         tensors = {k: v.contiguous().clone() for k, v in tensors.items()}
-        _replace(self.folder / "last.safetensors", lambda path: save_file(tensors, path))
-        text = json.dumps(asdict(self.progress), indent=1)
-        _replace(self.folder / "last.json", lambda path: path.write_text(text, encoding="utf-8"))
+        with atomic_path(self.folder / "last.safetensors") as draft:
+            save_file(tensors, draft)
+        write_json(self.folder / "last.json", asdict(self.progress))
 
     def _load(self) -> None:
         tensors = load_file(self.folder / "last.safetensors")
@@ -158,12 +159,6 @@ class Run:
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _replace(path: Path, write: Any) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    write(part)
-    part.replace(path)
 
 
 def train(run: Run, batches: Iterable[Batch], minutes: float, save_every: float = 3.0) -> None:
