@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from eyesmol.detector.engine import FloatArray
 from eyesmol.detector.ink import Ink
 from eyesmol.detector.vocabulary import BEGIN, END, LONGEST_LABEL, text_of
-from eyesmol.detector.weights import DESCRIPTION, FORMAT, GRAPHS
+from eyesmol.detector.weights import DESCRIPTION, FORMAT, GRAPHS, WEIGHTS
 from eyesmol.exceptions import ModelError
 
 __all__ = ["OnnxEngine"]
@@ -107,7 +107,7 @@ def _check(folder: Path) -> None:
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; expected the detector's weights")
     found = {path.name for path in folder.iterdir()}
-    if missing := sorted({DESCRIPTION, *GRAPHS} - found):
+    if missing := sorted({DESCRIPTION, WEIGHTS, *GRAPHS} - found):
         raise ModelError(
             f"{folder}: the detector's weights lack {', '.join(missing)}; write the folder again "
             "with python -m detector_training.export"

@@ -101,7 +101,7 @@ def _scale(engine: Engine, ink: Ink, options: ReadOptions) -> float | None:
         factor = wanted / guess
         if best and _pixels(ink, factor) > _LARGEST_SEARCH:
             continue
-        if _pixels(ink, factor) > _LARGEST or (best and min(ink.shape) * factor < 2 * wanted * 0.5):
+        if _pixels(ink, factor) > _LARGEST or (best and min(ink.shape) * factor < wanted):
             continue
         view = detect(engine, ink, factor, spell=False)
         bond = view.median_bond()
