@@ -207,10 +207,10 @@ def _spelling_loss(
         given[row, 0] = BEGIN
         given[row, 1 : len(word) + 1] = torch.tensor(word)
         wanted[row, : len(word) + 1] = torch.tensor([*word, END])
-    index = torch.tensor(chosen)
-    places = batch.places[index]
+    asked = torch.tensor(chosen)
+    places = batch.places[asked]
     places = places + torch.randn(places.shape, generator=generator) * _JITTER
-    logits = network.speller(network.speller.see(features, batch.of[index], places), given)
+    logits = network.speller(network.speller.see(features, batch.of[asked], places), given)
     loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=PADDING)
     right = ((logits.argmax(-1) == wanted) | (wanted == PADDING)).all(1)
     return loss, _share(right)

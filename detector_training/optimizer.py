@@ -72,7 +72,8 @@ def optimizers(network: nn.Module, lr: float, muon_lr: float) -> tuple[Muon, tor
 
     Embeddings, last layers, scales and biases are no matrices in Muon's sense.
     """
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, weight in network.named_parameters():
         plain = weight.ndim < 2 or any(part in name for part in _NO_MATRICES)
         (others if plain else matrices).append(weight)

@@ -124,7 +124,10 @@ def batch_of(samples: Sequence[Sample], rng: random.Random, group: int = 0) -> B
     height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
     image = np.zeros((len(samples), 1, height, width), np.float32)
     heat = np.zeros((len(samples), height // FINE // _STRIDE, width // FINE // _STRIDE), np.float32)
-    of, places, texts, bonds = [], [], [], []
+    of: list[int] = []
+    places: list[NDArray[np.float32]] = []
+    texts: list[str] = []
+    bonds: list[NDArray[np.int64]] = []
     first = 0
     for k, s in enumerate(samples):
         top = _MARGIN + rng.randint(0, min(height - s.ink.shape[0] - 2 * _MARGIN, 24))

@@ -3,16 +3,16 @@
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-usable() { "$1" -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; }
+usable() { "$1" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; }
 
 # PYTHON=/path/to/python chooses another interpreter.
 find_python() {
   local candidate
-  for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
+  for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
     if usable "$candidate"; then echo "$candidate"; return; fi
   done
-  echo "EyesMol needs Python 3.10, 3.11 or 3.12 with venv; found: $(python3 --version 2>&1)." >&2
-  echo "Install one, or name it: PYTHON=/path/to/python3.12 bash $0" >&2
+  echo "EyesMol needs Python 3.11 to 3.14 with venv; found: $(python3 --version 2>&1)." >&2
+  echo "Install one, or name it: PYTHON=/path/to/python3.13 bash $0" >&2
   return 1
 }
 

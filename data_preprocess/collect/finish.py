@@ -6,7 +6,7 @@ import html.parser
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ def finish(
         **about,
         "questions": list(questions),
         "version": __version__,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "compounds": total,
         "rows": filled.pop("rows"),
         "filled": dict(sorted(filled.items())),

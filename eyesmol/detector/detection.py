@@ -238,8 +238,8 @@ def fused(views: Sequence[Detection]) -> Detection:
     labels = []
     for member in members:
         merged: dict[str, float] = {}
-        for view, junction in member.items():
-            for text, p in views[view].labels[junction].items():
+        for number, junction in member.items():
+            for text, p in views[number].labels[junction].items():
                 merged[text] = merged.get(text, 0.0) + p / len(views)
         labels.append(merged)
     pairs, bonds = _fused_bonds(views, members)

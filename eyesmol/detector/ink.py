@@ -25,14 +25,13 @@ def ink_of(image: Image.Image) -> Ink:
     """
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        paper.alpha_composite(image)
-        image = paper
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image)
+        image = white
     grey = np.asarray(image.convert("L"))
     if np.median(grey) < 128:
         grey = 255 - grey
-    paper = _paper(grey)
-    ink = np.clip(paper - grey.astype(np.int16), 0, None)
+    ink = np.clip(_paper(grey) - grey.astype(np.int16), 0, None)
     if ink.size == 0:
         return ink.astype(np.uint8)
     darkest = float(np.percentile(ink[::2, ::2], 99.8)) if ink.size > 4096 else float(ink.max())

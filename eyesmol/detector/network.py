@@ -115,7 +115,9 @@ class Backbone(nn.Module):
         self.up16, self.up8 = _convolution(c16, c16), _Residual(c8)
         self.up4 = _convolution(c4, c4)
         self.fine = _Residual(c2)
-        nn.init.zeros_(self.fine.second[1].weight)
+        last = self.fine.second[1]
+        assert isinstance(last, nn.BatchNorm2d)
+        nn.init.zeros_(last.weight)  # nothing is added at first
         self.heat = nn.Sequential(_convolution(c2, 24), nn.Conv2d(24, 3, 1))
         bias = self.heat[1].bias
         assert isinstance(bias, Tensor)

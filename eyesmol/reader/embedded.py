@@ -20,10 +20,11 @@ _WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def model_folder(path_or_name: Path | str) -> str:
-    """The folder of a model that comes with EyesMol, unless a folder here is called so; others as
+    """The folder of a model that comes with EyesMol, unless a model here is called so; others as
     they are."""
     name = str(path_or_name)
-    return str(_WEIGHTS / name) if name in (DETECTOR, NANO) and not Path(name).is_dir() else name
+    own = any(Path(name, file).is_file() for file in ("config.json", DESCRIPTION))
+    return str(_WEIGHTS / name) if name in (DETECTOR, NANO) and not own else name
 
 
 def is_detector(folder: str) -> bool:

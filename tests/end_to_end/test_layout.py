@@ -35,7 +35,7 @@ MAY_IMPORT_INSIDE: dict[str, dict[str, set[str]]] = {
         "recognition": _LANGUAGE,
         "outputs": {*_LANGUAGE, "recognition"},
         "detector": _READING,
-        "reader": _READING,
+        "reader": {*_READING, "detector"},  # one reader reads with it, another drafts
         "evaluation": {*_READING, "detector", "reader"},
         "serve": {*_READING, "detector", "reader"},
         "cli": {*_READING, "detector", "reader", "evaluation", "serve"},

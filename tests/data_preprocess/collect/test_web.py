@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
@@ -49,7 +49,7 @@ def test_any_header_can_be_read(text: str) -> None:
 
 @given(st.integers(0, 800), st.datetimes(datetime(2020, 1, 1), datetime(2037, 1, 1)))
 def test_retry_after_is_a_number_or_a_date(seconds: int, date: datetime) -> None:
-    date = date.replace(microsecond=0, tzinfo=timezone.utc)
+    date = date.replace(microsecond=0, tzinfo=UTC)
     assert retry_after(str(seconds)) == seconds
     before = date.timestamp() - seconds
     assert retry_after(format_datetime(date, usegmt=True), now=before) == seconds
