@@ -120,10 +120,10 @@ class DetectorRecognizer(Recognizer):
 def raw_confidence(reading: Reading) -> float:
     """0 to 1: ranks readings by the agreement of their views, then by their probability.
 
-    The share of views that agree, squared, is more than twice that of one view less; within it the
-    log probability p of all choices together counts as 1 / (1 - p), from half to all of it.
+    The cube of the share of views that agree is more than twice that of one view less; within it
+    the log probability p of all choices together counts as 1 / (1 - p), from half to all of it.
     """
     if reading.assembly.smiles is None:
         return 0.0
     sure = 1 / (1 - reading.assembly.log_probability)
-    return round(reading.agreement**2 * (1 + sure) / 2, 6)
+    return round(reading.agreement**3 * (1 + sure) / 2, 6)
