@@ -169,10 +169,11 @@ def test_what_cannot_be_loaded_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
         OnnxEngine(tmp_path / "none")
     copy = shutil.copytree(folder, tmp_path / "copy")
-    (copy / GRAPHS[1]).unlink()
-    with pytest.raises(ModelError, match=rf"lack {GRAPHS[1]}"):
-        OnnxEngine(copy)
-    shutil.copy(folder / GRAPHS[1], copy)
+    for name in (GRAPHS[1], WEIGHTS):
+        (copy / name).unlink()
+        with pytest.raises(ModelError, match=rf"lack {name}"):
+            OnnxEngine(copy)
+        shutil.copy(folder / name, copy)
     about = json.loads((copy / DESCRIPTION).read_text("utf-8")) | {"format": 99}
     (copy / DESCRIPTION).write_text(json.dumps(about))
     with pytest.raises(ModelError, match="found format 99"):

@@ -51,10 +51,13 @@ def reading(
     return Reading(assembly, agreement, 3, 29.0)
 
 
-def read_as(monkeypatch: pytest.MonkeyPatch, found: Reading, **options: float) -> Recognition:
+def read_as(
+    monkeypatch: pytest.MonkeyPatch, found: Reading, min_confidence: float = 0.0
+) -> Recognition:
     """What a reader says whose network sees just that."""
     monkeypatch.setattr(detector, "read", lambda *_: found)
-    [result] = Recognizer.from_pretrained().recognize([Image.new("L", (80, 60), 255)], **options)
+    blank = Image.new("L", (80, 60), 255)
+    [result] = Recognizer.from_pretrained().recognize([blank], min_confidence=min_confidence)
     return result
 
 
