@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,13 @@ class Draft:
                 )
             )
         return cls(nodes, list(sketch.graph.bonds), sketch.circles)
+
+    def join(self, other: Draft, dx: float, dy: float) -> None:
+        """Set another draft, of nodes and bonds alone, beside what is here."""
+        first = len(self.nodes)
+        for node in other.nodes:
+            self.nodes.append(replace(node, x=node.x + dx, y=node.y + dy))
+        self.bonds += [Bond(b.begin + first, b.end + first, b.order) for b in other.bonds]
 
     def subject(self, *, sheet: bool = False) -> Subject:
         """The finished subject; its molecule is made from the nodes, as they are drawn."""

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from detector_training.samples import Batch
+from detector_training.samples import JITTER, STRIDE, Batch
 from eyesmol.detector.candidates import candidate_pairs
 from eyesmol.detector.network import Features, Network
+from eyesmol.detector.network_shape import FINE
 from eyesmol.detector.vocabulary import (
     BEGIN,
     CARBON,
@@ -20,7 +21,6 @@ from eyesmol.detector.vocabulary import (
     LABEL_CLASSES,
     NONE,
     PADDING,
-    SPELT,
     BondClass,
     characters_of,
     label_class,
@@ -28,12 +28,10 @@ from eyesmol.detector.vocabulary import (
 
 __all__ = ["Losses", "losses"]
 
-_STRIDE = 2  # grid pixels a cell of the heat map
-_JITTER = 0.5  # grid pixels: how far reading will find a junction from its place
 _FALSE = 0.12  # heat from which a wrong peak is shown to the heads as no atom
 _FALSE_APART = 3.5  # grid pixels: nearer to a junction, a peak is that junction
 _MOST_FALSE = 16  # of an image
-_SPELT_A_BATCH = 36
+_SPELT_A_BATCH = 24  # of the drawings themselves
 _CARBON_WEIGHT, _NO_BOND_WEIGHT = 0.4, 0.4
 _ROUND_WEIGHTS = (0.3, 0.3, 1.0)
 
@@ -92,7 +90,7 @@ def _heat_losses(heat: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         (1 - probability) ** 2 * F.logsigmoid(logit),
         (1 - target) ** 4 * probability**2 * F.logsigmoid(-logit),
     )
-    cells = batch.places / _STRIDE - 0.5
+    cells = batch.places / STRIDE - 0.5
     middle = cells.round().long()
     rows, columns = logit.shape[1:]
     offset = torch.zeros(())
@@ -120,7 +118,7 @@ class _Nodes:
 
 
 def _nodes(heat: Tensor, batch: Batch, generator: torch.Generator) -> _Nodes:
-    noise = torch.randn(batch.places.shape, generator=generator) * _JITTER
+    noise = torch.randn(batch.places.shape, generator=generator) * JITTER
     real = batch.places + noise
     false_of, false = _false_peaks(heat.detach(), batch)
     of = torch.cat([batch.of, false_of])
@@ -146,7 +144,7 @@ def _false_peaks(heat: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
             continue
         strength = probability[k, y, x]
         at = torch.stack([x, y], 1) + 0.5 + heat[k, 1:, y, x].T.clamp(-1.2, 1.2)
-        at = at * _STRIDE
+        at = at * STRIDE
         mine = batch.places[batch.of == k]
         if len(mine):
             away = torch.cdist(at, mine).min(1).values > _FALSE_APART
@@ -187,20 +185,16 @@ def _spelling_loss(
 ) -> tuple[Tensor, Tensor]:
     """Cross entropy of the characters, and the share of labels spelt right throughout.
 
-    Some labels with a class of their own are spelt, too, so that the speller sees more letters.
+    Labels with a class of their own are spelt, too: letters are letters, and reading asks the
+    speller about those of which the classes are unsure.
     """
-    spelt, plain = [], []
-    for index, text in enumerate(batch.texts):
-        kind = label_class(text)
-        if kind == SPELT:
-            spelt.append(index)
-        elif kind != CARBON:
-            plain.append(index)
-    chosen = _some(spelt, _SPELT_A_BATCH * 3 // 4, generator)
-    chosen += _some(plain, max(4, (_SPELT_A_BATCH - len(chosen)) // 3), generator)
-    if not chosen:
+    lettered = [n for n, text in enumerate(batch.texts) if label_class(text) != CARBON]
+    lettered = _some(lettered, _SPELT_A_BATCH, generator)
+    words = [
+        characters_of(text) for text in (*(batch.texts[n] for n in lettered), *batch.words.texts)
+    ]
+    if not words:
         return torch.zeros(()), torch.ones(())
-    words = [characters_of(batch.texts[index]) for index in chosen]
     length = max(map(len, words)) + 1
     given = torch.full((len(words), length), PADDING)
     wanted = torch.full((len(words), length), PADDING)
@@ -208,10 +202,15 @@ def _spelling_loss(
         given[row, 0] = BEGIN
         given[row, 1 : len(word) + 1] = torch.tensor(word)
         wanted[row, : len(word) + 1] = torch.tensor([*word, END])
-    asked = torch.tensor(chosen)
+    asked = torch.tensor(lettered, dtype=torch.long)
     places = batch.places[asked]
-    places = places + torch.randn(places.shape, generator=generator) * _JITTER
-    logits = network.speller(network.speller.see(features, batch.of[asked], places), given)
+    places = places + torch.randn(places.shape, generator=generator) * JITTER
+    ink = torch.from_numpy(batch.words.ink).float() / 255
+    seen = torch.cat([
+        network.speller.see(features, batch.of[asked], places),
+        network.speller.see_ink(F.pixel_unshuffle(ink, FINE * STRIDE)),
+    ])  # fmt: skip
+    logits = network.speller(seen, given)
     loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=PADDING)
     right = ((logits.argmax(-1) == wanted) | (wanted == PADDING)).all(1)
     return loss, _share(right)

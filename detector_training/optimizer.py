@@ -56,14 +56,22 @@ class Muon(torch.optim.Optimizer):
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:
-    """Nearly the orthogonal factor of a matrix: five quintic Newton-Schulz steps."""
+    """Nearly the orthogonal factor of a matrix X: five quintic Newton-Schulz steps.
+
+    Every step multiplies X from the left by a polynomial of X Xᵀ, so the steps are taken on that
+    small matrix alone, and X is multiplied once: a third of the work for wide matrices.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
+    square, factor, one = x @ x.T, None, torch.eye(len(x))
     for _ in range(5):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        step = a * one + b * square + c * square @ square
+        factor = step if factor is None else step @ factor
+        square = step @ square @ step
+    assert factor is not None
+    x = factor @ x
     return x.T if tall else x
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,22 +22,24 @@ from torch.utils.data import IterableDataset, get_worker_info
 from data_preprocess.drawing.blank import blank
 from data_preprocess.drawing.pen import draw
 from data_preprocess.drawing.pen_style import PenStyle
-from data_preprocess.drawing.subject import Drawing
+from data_preprocess.drawing.subject import Drawing, Subject
 from data_preprocess.sources.random_molecules import Sizes
 from detector_training.subjects import label_sheet, subject
 from eyesmol.detector.ink import Ink, ink_of, padded, scaled
-from eyesmol.detector.network_shape import BOND, FINE, MULTIPLE
-from eyesmol.detector.vocabulary import bond_class
+from eyesmol.detector.network_shape import BOND, FINE, MULTIPLE, WINDOW
+from eyesmol.detector.vocabulary import CARBON, bond_class, label_class
 
-__all__ = ["Batch", "Sample", "Samples", "sample"]
+__all__ = ["JITTER", "STRIDE", "Batch", "Sample", "Samples", "Words", "sample"]
 
-_SHEETS, _BLANKS = 0.13, 0.03  # shares of label sheets and of images without a molecule
+_SHEETS, _BLANKS = 0.2, 0.03  # shares of label sheets and of images without a molecule
 _SCALE = (0.72, 1.2)  # of the network's favourite bond length
 _SIZES = Sizes(mean=24.0, spread=10.0, most=70)  # heavy atoms: a little smaller than USPTO's
 _MARGIN = 16  # image pixels of paper round a drawing, as reading leaves
 _LARGEST = 650_000  # image pixels of a sample
-_GROUP = 48  # samples that are sorted by size before they are put into batches
-_STRIDE = 2  # grid pixels a cell of the heat map
+_EXTRA_SHEETS = 10  # whose words are spelt beside each batch
+_GROUP = 96  # samples that are sorted by size before they are put into batches
+STRIDE = 2  # grid pixels a cell of the heat map
+JITTER = 0.5  # grid pixels: how far reading will find a junction from its place
 _SPREAD = 0.8  # cells: standard deviation of a junction's peak
 
 
@@ -59,16 +62,25 @@ class Sample:
     bond_length: float
 
 
-def sample(seed: int, number: int) -> Sample | None:
-    """Sample `number` of a series; None where the drawing failed or is too large."""
-    rng = random.Random(f"sample {seed} {number}")
-    kind = rng.random()
+def sample(seed: int, number: int, *, sheet: bool = False) -> Sample | None:
+    """Sample `number` of a series; None where the drawing failed or is too large.
+
+    Args:
+        seed: of the series.
+        number: of the sample.
+        sheet: a sheet of words, of a series of its own.
+    """
+    rng = random.Random(f"sample {seed} {number}{' of sheets' if sheet else ''}")
+    kind = _BLANKS if sheet else rng.random()
     style = PenStyle.random(rng)
     if kind < _BLANKS:
         drawing: Drawing | None = blank(rng)
     else:
-        sheet = kind < _BLANKS + _SHEETS
-        shown = label_sheet(seed, number) if sheet else subject(seed, number, _SIZES)
+        if kind < _BLANKS + _SHEETS:
+            style = replace(style, methyl=False, written=0.0)  # a sheet has no room for them
+            shown: Subject | None = label_sheet(seed, 2 * number + sheet)
+        else:
+            shown = subject(seed, number, _SIZES)
         drawing = draw(shown, style, rng) if shown is not None else None
     return None if drawing is None else _at_scale(drawing, rng)
 
@@ -93,9 +105,21 @@ def _at_scale(drawing: Drawing, rng: random.Random) -> Sample | None:
     )
 
 
+class Words(NamedTuple):
+    """Windows of ink round labels, and what is written there.
+
+    Attributes:
+        ink: (N, 1, height, width) bytes of ink, in image pixels: what the speller sees.
+        texts: N labels.
+    """
+
+    ink: NDArray[np.uint8]
+    texts: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Samples put together.
+    """Samples put together, and words of other sheets.
 
     Attributes:
         image: (B, 1, 2H, 2W) ink from 0 to 1.
@@ -105,6 +129,7 @@ class Batch:
         texts: N labels.
         bonds: (M, 3) as of a sample, junctions counted through the batch.
         bond_length: (B,) grid pixels.
+        words: to be spelt besides.
         group: which group of samples it is from.
     """
 
@@ -115,15 +140,43 @@ class Batch:
     texts: tuple[str, ...]
     bonds: Tensor
     bond_length: Tensor
+    words: Words
     group: int
 
 
-def batch_of(samples: Sequence[Sample], rng: random.Random, group: int = 0) -> Batch:
+def words_of(s: Sample, rng: random.Random) -> Words:
+    """What the speller would see of each lettered junction, found a little beside its place."""
+    cell = FINE * STRIDE
+    width, height = (cell * side for side in WINDOW)
+    paper = np.pad(s.ink, ((height, height), (width, width)))
+    windows, texts = [], []
+    for (x, y), text in zip(s.places.tolist(), s.texts, strict=True):
+        if label_class(text) == CARBON:
+            continue
+        x, y = (rng.gauss(place, JITTER) // STRIDE * cell for place in (x, y))
+        left, top = (
+            int(x) - width // 2 + cell // 2 + width,
+            int(y) - height // 2 + cell // 2 + height,
+        )
+        windows.append(paper[top : top + height, left : left + width])
+        texts.append(text)
+    return Words(np.array(windows, np.uint8).reshape(-1, 1, height, width), tuple(texts))
+
+
+def _joined(words: Sequence[Words]) -> Words:
+    no_words = np.zeros((0, 1, *(FINE * STRIDE * side for side in reversed(WINDOW))), np.uint8)
+    ink = np.concatenate([no_words, *(w.ink for w in words)])
+    return Words(ink, tuple(text for w in words for text in w.texts))
+
+
+def batch_of(
+    samples: Sequence[Sample], rng: random.Random, words: Sequence[Words] = (), group: int = 0
+) -> Batch:
     """Put samples on paper of one size, each at a random place."""
     sizes = [_paper_size(s) for s in samples]
     height, width = max(h for h, _ in sizes), max(w for _, w in sizes)
     image = np.zeros((len(samples), 1, height, width), np.float32)
-    heat = np.zeros((len(samples), height // FINE // _STRIDE, width // FINE // _STRIDE), np.float32)
+    heat = np.zeros((len(samples), height // FINE // STRIDE, width // FINE // STRIDE), np.float32)
     of: list[int] = []
     places: list[NDArray[np.float32]] = []
     texts: list[str] = []
@@ -148,6 +201,7 @@ def batch_of(samples: Sequence[Sample], rng: random.Random, group: int = 0) -> B
         tuple(texts),
         torch.from_numpy(np.concatenate(bonds)),
         torch.tensor([s.bond_length for s in samples], dtype=torch.float32),
+        _joined(words),
         group,
     )
 
@@ -159,7 +213,7 @@ def _paper_size(s: Sample) -> tuple[int, int]:
 
 def _add_peaks(heat: NDArray[np.float32], places: NDArray[np.float32]) -> None:
     rows, columns = heat.shape
-    cells = np.round(places / _STRIDE - 0.5).astype(int)
+    cells = np.round(places / STRIDE - 0.5).astype(int)
     for dy in range(-2, 3):
         for dx in range(-2, 3):
             x, y = cells[:, 0] + dx, cells[:, 1] + dy
@@ -204,4 +258,15 @@ class Samples(IterableDataset[Batch]):
                 batches.append([])
             batches[-1].append(s)
         rng.shuffle(batches)
-        return [batch_of(samples, rng, number) for samples in batches if samples]
+        return [
+            batch_of(batch, rng, self._words(number * _GROUP + n, rng), number)
+            for n, batch in enumerate(batches)
+            if batch
+        ]
+
+    def _words(self, number: int, rng: random.Random) -> list[Words]:
+        """Of sheets that nothing else is learnt from."""
+        sheets = (
+            sample(self.seed, number * _EXTRA_SHEETS + n, sheet=True) for n in range(_EXTRA_SHEETS)
+        )
+        return [words_of(s, rng) for s in sheets if s is not None]

@@ -86,13 +86,16 @@ class Run:
             self.progress = Progress(**json.loads(state.read_text(encoding="utf-8")))
         elif start is not None:
             exported = json.loads((start / DESCRIPTION).read_text(encoding="utf-8"))
-            self.progress = Progress(**exported["training"], shape=exported["shape"])
+            self.progress = Progress(**exported["training"], shape=dict(shape.as_dict()))
         torch.manual_seed(self.progress.seed)
         self.network = Network(Shape.from_dict(self.progress.shape))
         if start is not None and not state.exists():
-            weights = load_file(start / WEIGHTS)
             known = self.network.state_dict()
-            self.network.load_state_dict({k: v.to(known[k].dtype) for k, v in weights.items()})
+            weights = {k: v.to(known[k].dtype) for k, v in load_file(start / WEIGHTS).items()
+                       if k in known and v.shape == known[k].shape}  # fmt: skip
+            for part in sorted({k.split(".")[0] for k in known.keys() - weights.keys()}):
+                print(f"{start}: {part} is of another shape there, and begins anew in part")
+            self.network.load_state_dict(weights, strict=False)
         self.average = copy.deepcopy(self.network)
         self.optimizers = optimizers(self.network, lr, muon_lr)
         self.rates = [group["lr"] for o in self.optimizers for group in o.param_groups]

@@ -21,6 +21,7 @@ __all__ = [
     "balanced_word",
     "condensed",
     "double_end",
+    "group",
     "link",
     "r_group",
     "variable",
@@ -249,6 +250,11 @@ def _same(texts: list[str]) -> Callable[[random.Random], Word]:
     return chosen
 
 
+def group(rng: random.Random) -> Word:
+    """A group that is often drawn."""
+    return rng.choice(_GROUPS)
+
+
 _KINDS: tuple[tuple[Callable[[random.Random], Word], float], ...] = (
     (_same(_ELEMENT_ENDS), 22),
     (_same(_RARE_ELEMENTS), 2),
@@ -256,7 +262,7 @@ _KINDS: tuple[tuple[Callable[[random.Random], Word], float], ...] = (
     (_same(_ISOTOPES), 1.5),
     (r_group, 17),
     (variable, 9),
-    (lambda rng: rng.choice(_GROUPS), 26),
+    (group, 26),
     (lambda rng: rng.choice(_project_labels()), 6),
     (condensed, 12),
     (_chain_name, 2),

@@ -19,12 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eyesmol.detector.network_shape import FINE
+from eyesmol.detector.network_shape import FINE, WINDOW
 from eyesmol.detector.vocabulary import CHARACTERS, LABEL_CLASSES, LONGEST_LABEL, BondClass
 
 __all__ = ["Features", "Network", "Shape"]
 
 _CHARACTER_COUNT = len(CHARACTERS) + 3
+_INK = (2 * FINE) ** 2  # channels of the ink at stride 2
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Shape:
     channels: tuple[int, int, int, int, int] = (32, 64, 96, 160, 192)
     junction: int = 160
     bond: int = 128
-    letter: int = 80
+    letter: int = 96
     rounds: int = 2
 
     def as_dict(self) -> dict[str, object]:
@@ -107,7 +108,7 @@ class Backbone(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         c2, c4, c8, c16, c32 = shape.channels
-        self.stem = _convolution(16, c2)
+        self.stem = _convolution(_INK, c2)
         self.down4, self.down8 = _stage(c2, c4, 1), _stage(c4, c8, 2)
         self.down16, self.down32 = _stage(c8, c16, 3), _stage(c16, c32, 2)
         self.side16, self.side8 = nn.Conv2d(c32, c16, 1), nn.Conv2d(c16, c8, 1)
@@ -182,7 +183,6 @@ def _at(
 _LENGTH_UNIT = 16.0  # grid pixels
 _LINE_POINTS = 12  # along a bond
 _LINE_OFFSETS = (-2.2, 0.0, 2.2)  # grid pixels beside it: the lines of a double bond
-_WINDOW = (65, 13)  # cells at stride 2 that the speller sees round a junction
 
 
 class Junctions(nn.Module):
@@ -327,17 +327,20 @@ class Decision(nn.Module):
 
 
 class Speller(nn.Module):
-    """Reads the label round a junction, character by character."""
+    """Reads the label round a junction, character by character, from the ink alone.
+
+    It owes nothing to the backbone, so it also learns from words that no network has looked at.
+    """
 
     window: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        e, columns, rows = shape.letter, *_WINDOW
+        e, columns, rows = shape.letter, *WINDOW
         self.width = e
         self.look = nn.Sequential(
-            nn.Conv2d(shape.channels[0] + 16, 40, 1), nn.ReLU(),
-            nn.Conv2d(40, e, 3, 2, 1), nn.ReLU(),
+            nn.Conv2d(_INK, 48, 3, 1, 1), nn.ReLU(),
+            nn.Conv2d(48, e, 3, 2, 1), nn.ReLU(),
             nn.Conv2d(e, e, 3, 1, 1), nn.ReLU(),
         )  # fmt: skip
         seen = ((columns + 1) // 2) * ((rows + 1) // 2)
@@ -352,13 +355,19 @@ class Speller(nn.Module):
         )
         self.norm = nn.LayerNorm(e)
         self.out = nn.Linear(e, _CHARACTER_COUNT)
-        self.register_buffer("window", _grid(*_WINDOW, 2.0), persistent=False)
+        self.register_buffer("window", _grid(*WINDOW, 2.0), persistent=False)
 
     def see(self, f: Features, image: Tensor, places: Tensor) -> Tensor:
         """(N, cells, letter): what stands round junctions."""
-        columns, rows = _WINDOW
-        cells = _at(f.fine, f.height // 2, f.width // 2, image, places[:, None] + self.window, 2)
-        seen = self.look(cells.reshape(places.shape[0], rows, columns, -1).permute(0, 3, 1, 2))
+        columns, rows = WINDOW
+        ink = f.fine[:, -_INK:]
+        cells = _at(ink, f.height // 2, f.width // 2, image, places[:, None] + self.window, 2)
+        return self.see_ink(cells.reshape(places.shape[0], rows, columns, _INK).permute(0, 3, 1, 2))
+
+    def see_ink(self, cells: Tensor) -> Tensor:
+        """(N, cells, letter) of windows of ink (N, 16, rows, columns), as `F.pixel_unshuffle`
+        makes them of image pixels."""
+        seen = self.look(cells)
         return self.seen_norm(seen.flatten(2).transpose(1, 2) + self.seen_at)
 
     def forward(self, seen: Tensor, characters: Tensor) -> Tensor:
