@@ -24,6 +24,7 @@ _MOST = 400  # junctions
 _APART = 0.3  # of a bond: nearer to each other, two peaks are one
 _REACH = 3.2  # median bonds: the longest bond
 _CERTAIN = 0.985  # a label less certain is spelt, too
+_UNSEEN = 0.03  # of what the speller leaves open: the share of a class that it did not think of
 _GONE = 0.9  # probability of no atom from which a junction no longer blocks lines
 
 
@@ -192,30 +193,39 @@ def _texts(
         return tuple(options)
     real = labels[:, NONE] < 0.95
     doubtful = (labels[:, CARBON] < 0.5) & (labels[:, : len(LABELS)].max(1) < _CERTAIN)
-    asked = np.nonzero(real & (doubtful | (labels[:, SPELT] > 0.02)))[0]
-    for index, (text, sure) in zip(asked.tolist(), view.spell(places[asked]), strict=True):
-        _add_spelling(options[index], text, sure, float(labels[index, SPELT]))
+    asked = np.nonzero(real & (doubtful | (labels[:, SPELT] > 0.01)))[0]
+    for index, spelt in zip(asked.tolist(), view.spell(places[asked]), strict=True):
+        options[index] = _with_spellings(options[index], spelt, float(labels[index, SPELT]))
     return tuple(options)
 
 
-def _add_spelling(options: dict[str, float], text: str, sure: float, spelt: float) -> None:
-    """Share a junction's probability between its classes and how it is spelt.
+def _with_spellings(
+    classes: dict[str, float], spelt: dict[str, float], to_spell: float
+) -> dict[str, float]:
+    """Probabilities of texts from two opinions: of the classes, and of the speller.
 
-    A spelling that is a class (O) speaks for that class; the two opinions are averaged by how sure
-    the speller is. What was to be spelt and was not surely is a label nobody knows.
+    They see the letters each in its own way, so their probabilities are multiplied; only how much
+    is a carbon without letters is for the classes alone. What was to be spelt and was not surely is
+    a label that nobody knows.
+
+    Args:
+        classes: probabilities of the labels that have a class.
+        spelt: of the spellings.
+        to_spell: that the label has no class.
     """
-    bracketed = text if text in LABELS else f"[{text}]" if text else "*"
-    if f"[{text}]" in LABELS:
-        bracketed = f"[{text}]"
-    existing = sum(options.values()) + spelt
-    if bracketed in LABELS:
-        weight = 0.5 * sure
-        for other in options:
-            options[other] *= 1 - weight
-        options[bracketed] = options.get(bracketed, 0.0) + weight * existing + (1 - weight) * spelt
-    else:
-        options[bracketed] = spelt * (0.3 + 0.7 * sure)
-        options["*"] = options.get("*", 0.0) + spelt * 0.7 * (1 - sure)
+    lettered = sum(p for text, p in classes.items() if text != LABELS[CARBON]) + to_spell
+    rest = max(0.0, 1 - sum(spelt.values()))
+    found = {text: p * max(spelt.get(text.strip("[]"), 0.0), _UNSEEN * rest)
+             for text, p in classes.items() if text != LABELS[CARBON]}  # fmt: skip
+    for text, p in spelt.items():
+        if text and text not in LABELS and f"[{text}]" not in LABELS:
+            found[f"[{text}]"] = to_spell * p
+    found["*"] = to_spell * rest
+    total = sum(found.values())
+    found = {text: p * lettered / total for text, p in found.items()} if total else {"*": lettered}
+    if LABELS[CARBON] in classes:
+        found[LABELS[CARBON]] = classes[LABELS[CARBON]]
+    return found
 
 
 def fused(views: Sequence[Detection]) -> Detection:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eyesmol.detector.ink import Ink
+from eyesmol.detector.spelling import Spellings
 
 __all__ = ["Engine", "FloatArray", "View"]
 
@@ -39,8 +40,8 @@ class View(Protocol):
             scale: median bond length, grid pixels.
         """
 
-    def spell(self, places: FloatArray) -> list[tuple[str, float]]:
-        """The label at each place, without brackets, and its probability."""
+    def spell(self, places: FloatArray) -> Spellings:
+        """The likeliest spellings of the label at each of (N, 2) places; see `spellings`."""
 
 
 class Engine(Protocol):

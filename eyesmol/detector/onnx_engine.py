@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eyesmol.detector.engine import FloatArray
 from eyesmol.detector.ink import Ink
-from eyesmol.detector.vocabulary import BEGIN, END, LONGEST_LABEL, text_of
+from eyesmol.detector.spelling import Spellings, spellings
 from eyesmol.detector.weights import DESCRIPTION, FORMAT, GRAPHS, WEIGHTS
 from eyesmol.exceptions import ModelError
 
@@ -67,31 +67,24 @@ class OnnxView:
         })  # fmt: skip
         return labels, bonds
 
-    def spell(self, places: FloatArray) -> list[tuple[str, float]]:
+    def spell(self, places: FloatArray) -> Spellings:
         """See `View.spell`."""
         count = len(places)
         if count == 0:
             return []
         [seen] = self._see.run(None, {"fine": self._fine, "places": places})
         known = np.zeros((count, 0, seen.shape[2]), np.float32)
-        character, sure = np.full(count, BEGIN), np.zeros(count)
-        spelt: list[list[int]] = [[] for _ in range(count)]
-        rows = np.arange(count)  # of labels whose end has not come
-        for _ in range(LONGEST_LABEL):
+
+        def step(rows: NDArray[np.int64], characters: NDArray[np.int64]) -> FloatArray:
+            nonlocal seen, known
+            if len(rows) != len(seen) or (rows != np.arange(len(rows))).any():
+                seen, known = seen[rows], known[rows]
             following, known = self._spell.run(
-                None, {"seen": seen, "past": known, "character": character}
+                None, {"seen": seen, "past": known, "character": characters}
             )
-            character = following.argmax(1)
-            sure[rows] += following.max(1)
-            goes_on = character != END
-            rows, character = rows[goes_on], character[goes_on]
-            if not len(rows):
-                break
-            for row, one in zip(rows.tolist(), character.tolist(), strict=True):
-                spelt[row].append(one)
-            seen, known = seen[goes_on], known[goes_on]
-        texts = [text_of(row) for row in spelt]
-        return list(zip(texts, np.exp(sure).tolist(), strict=True))
+            return following
+
+        return spellings(count, step)
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

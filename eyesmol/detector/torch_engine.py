@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from eyesmol.detector.engine import FloatArray
 from eyesmol.detector.ink import Ink
 from eyesmol.detector.network import Features, Network, Shape
-from eyesmol.detector.vocabulary import BEGIN, END, LONGEST_LABEL, PADDING, BondClass, text_of
+from eyesmol.detector.spelling import Spellings, spellings
+from eyesmol.detector.vocabulary import BEGIN, PADDING, BondClass
 
 __all__ = ["TorchEngine", "load_network"]
 
@@ -68,26 +69,24 @@ class TorchView:
         return labels[-1].softmax(1).numpy(), both.softmax(1).numpy()
 
     @torch.inference_mode()
-    def spell(self, places: FloatArray) -> list[tuple[str, float]]:
+    def spell(self, places: FloatArray) -> Spellings:
         """See `View.spell`."""
-        if len(places) == 0:
-            return []
         count = len(places)
+        if count == 0:
+            return []
         speller = self._network.speller
         seen = speller.see(
             self._features, torch.zeros(count, dtype=torch.long), torch.from_numpy(places)
         )
-        characters = torch.full((count, 1), BEGIN)
-        sure, done = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
-        for _ in range(LONGEST_LABEL):
+        characters = torch.zeros((count, 0), dtype=torch.long)
+
+        def step(rows: NDArray[np.int64], following: NDArray[np.int64]) -> FloatArray:
+            nonlocal seen, characters
+            going = torch.from_numpy(rows)
+            seen = seen[going]
+            characters = torch.cat([characters[going], torch.from_numpy(following)[:, None]], 1)
             logits = speller(seen, characters)[:, -1]
             logits[:, [PADDING, BEGIN]] = -1e9
-            best, following = logits.log_softmax(1).max(1)
-            sure += torch.where(done, 0.0, best)
-            following[done] = END
-            done |= following == END
-            characters = torch.cat([characters, following[:, None]], 1)
-            if done.all():
-                break
-        texts = [text_of(row) for row in characters[:, 1:].tolist()]
-        return list(zip(texts, sure.exp().tolist(), strict=True))
+            return logits.log_softmax(1).numpy()
+
+        return spellings(count, step)

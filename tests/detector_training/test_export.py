@@ -21,6 +21,7 @@ from eyesmol.detector.network import Network, Shape
 from eyesmol.detector.onnx_engine import OnnxEngine
 from eyesmol.detector.reading import read
 from eyesmol.detector.torch_engine import TorchEngine, load_network
+from eyesmol.detector.vocabulary import END
 from eyesmol.detector.weights import DESCRIPTION, GRAPHS, WEIGHTS
 from eyesmol.exceptions import ModelError
 from eyesmol.reader.embedded import DETECTOR, model_folder
@@ -44,6 +45,8 @@ def untrained() -> Network:
         bias = network.backbone.heat[1].bias
         assert isinstance(bias, torch.Tensor)
         bias[0] = 1.0
+        network.speller.out.weight.mul_(4)  # rather sure of some character,
+        network.speller.out.bias[END] = 5.0  # and that a label is short
     return network.eval()
 
 
@@ -79,8 +82,11 @@ def test_it_agrees_with_torch(
         assert mine.shape == other.shape
         assert mine == pytest.approx(other, abs=1e-4)
     spelt, expected = ours.spell(at), theirs.spell(at)
-    assert [text for text, _ in spelt] == [text for text, _ in expected]
-    assert [p for _, p in spelt] == pytest.approx([p for _, p in expected], abs=1e-4)
+    assert len(spelt) == places
+    assert any(expected)  # some label is spelt in a way that is likely enough to be told
+    for mine, other in zip(spelt, expected, strict=True):
+        for text in {*mine, *other}:
+            assert mine.get(text, 0.004) == pytest.approx(other.get(text, 0.004), abs=1e-3)
 
 
 def test_what_ships_reads_as_torch_does() -> None:
