@@ -95,6 +95,22 @@ def _reads(text: str, orders: tuple[int, ...]) -> bool:
     return read_label(atom.label + sign, orders) is not None
 
 
+# Letters that stand for a variable far oftener than others that look like an O, a C or an I do.
+_VARIABLE = re.compile(r"\[(R|Ra|Rb|X|Y|Z|Q|A|W|L|M|Ar|Het|(R|X|Y|Z|A|L|Ar)\d{1,2}[a-z']?|R'+)\]")
+
+
+@lru_cache(maxsize=4096)
+def _prior(text: str, orders: tuple[int, ...]) -> float:
+    """How much likelier than another a chemist writes this label, other things being equal."""
+    if text == "*":
+        return 0.4  # nobody knows: any reading that makes sense is better
+    if _atom(text).is_element or _reads(text, orders):
+        return 1.0
+    if _VARIABLE.fullmatch(text):
+        return 0.7
+    return 0.15 if len(text.strip("[]")) == 1 else 0.1
+
+
 def _excess(text: str, kinds: tuple[BondClass, ...]) -> float:
     """How much more an atom binds than it can; 0 where all is well."""
     atom = _atom(text)
@@ -134,12 +150,21 @@ class _Draft:
         self.changes: list[str] = []
         self.tried: set[tuple[object, ...]] = set()
         self._index()
+        self._choose_labels()
 
     def _index(self) -> None:
         self.at: list[list[int]] = [[] for _ in self.texts]
         for number, (a, b) in enumerate(self.pairs):
             self.at[a].append(number)
             self.at[b].append(number)
+
+    def _choose_labels(self) -> None:
+        """The likeliest labels again, now with what chemists write: their bonds are known."""
+        for atom, options in enumerate(self.detection.labels):
+            if self.texts[atom] in (None, "C") or len(options) < 2:
+                continue
+            orders = tuple(max(1, int(_VALENCE.get(self.kinds[n], 1.0))) for n in self.bonded(atom))
+            self.texts[atom] = max(options, key=lambda t: options[t] * _prior(t, orders))
 
     # What is there
 
