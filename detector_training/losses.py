@@ -205,11 +205,11 @@ def _spelling_loss(
     asked = torch.tensor(lettered, dtype=torch.long)
     places = batch.places[asked]
     places = places + torch.randn(places.shape, generator=generator) * JITTER
-    ink = torch.from_numpy(batch.words.ink).float() / 255
-    seen = torch.cat([
-        network.speller.see(features, batch.of[asked], places),
-        network.speller.see_ink(F.pixel_unshuffle(ink, FINE * STRIDE)),
-    ])  # fmt: skip
+    seen = network.speller.see(features, batch.of[asked], places)
+    if batch.words.texts:
+        ink = torch.from_numpy(batch.words.ink).float() / 255
+        of_sheets = network.speller.see_ink(F.pixel_unshuffle(ink, FINE * STRIDE))
+        seen = torch.cat([seen, of_sheets])
     logits = network.speller(seen, given)
     loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=PADDING)
     right = ((logits.argmax(-1) == wanted) | (wanted == PADDING)).all(1)

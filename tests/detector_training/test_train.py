@@ -12,12 +12,15 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from data_preprocess.drawing import fonts
@@ -25,11 +28,12 @@ from detector_training import samples
 from detector_training.curve import main as draw_curve
 from detector_training.fonts import PACKAGES, missing_packages
 from detector_training.losses import losses
-from detector_training.samples import Batch, Sample, Samples, batch_of, sample
+from detector_training.optimizer import Muon
+from detector_training.samples import Batch, Sample, Samples, batch_of, sample, words_of
 from detector_training.train import Run, train
 from eyesmol.detector.network import Network, Shape
 from eyesmol.detector.network_shape import MULTIPLE
-from eyesmol.detector.vocabulary import BondClass
+from eyesmol.detector.vocabulary import CARBON, BondClass, label_class
 
 TINY = Shape(channels=(8, 8, 8, 8, 8), junction=16, bond=16, letter=16, rounds=2)
 SEED = 11
@@ -222,3 +226,36 @@ def test_packages_that_would_add_fonts_are_named(tmp_path: Path) -> None:
     assert "fonts-unifont" in missing
     known = {name for names in fonts._NAMES.values() for name in names.split()}
     assert set(PACKAGES.values()) <= known, "a font that the pen never uses"
+
+
+def test_words_are_what_the_speller_sees_round_a_junction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "JITTER", 0.0)
+    rng = random.Random(1)
+    sheet = next(s for n in range(9) if (s := sample(3, n, sheet=True)) is not None)
+    batch = batch_of([sheet], rng)
+    on_paper = replace(
+        sheet, ink=(batch.image[0, 0] * 255).round().byte().numpy(), places=batch.places.numpy()
+    )
+    words = words_of(on_paper, rng)
+    assert len(words.texts) > 3
+    network = Network(Shape(channels=(8, 8, 12, 12, 16), junction=24, bond=16, letter=16)).eval()
+    lettered = [n for n, text in enumerate(batch.texts) if label_class(text) != CARBON]
+    assert words.texts == tuple(batch.texts[n] for n in lettered)
+    with torch.no_grad():
+        features = network.features(batch.image)
+        whole = network.speller.see(features, batch.of[lettered], batch.places[lettered])
+        ink = torch.from_numpy(words.ink).float() / 255
+        alone = network.speller.see_ink(torch.nn.functional.pixel_unshuffle(ink, 4))
+    assert torch.allclose(whole, alone, atol=1e-5)
+
+
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 99))
+def test_muon_steps_along_an_orthogonal_matrix(rows: int, columns: int, seed: int) -> None:
+    weight = torch.nn.Parameter(torch.zeros(rows, columns))
+    weight.grad = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    full_rank = torch.linalg.svdvals(weight.grad).min() > 0.1 * torch.linalg.svdvals(weight.grad)[0]
+    Muon([weight], lr=1.0, weight_decay=0.0).step()
+    stretch = max(1.0, rows / columns) ** 0.5
+    sizes = torch.linalg.svdvals(weight.detach()) / stretch
+    assert sizes.max() < 1.35
+    assert not full_rank or sizes.min() > 0.5
