@@ -38,12 +38,23 @@ __all__ = ["export", "main", "trained"]
 _OPSET = 18
 
 
-def trained(run: Path) -> tuple[Network, dict[str, Any]]:
+def trained(run: Path, speller: Path | None = None) -> tuple[Network, dict[str, Any]]:
     """The averaged network of a run folder, and what is to be known of its training.
+
+    Args:
+        run: the folder.
+        speller: another run, whose speller is taken: it reads the ink alone, so it may learn apart
+            (``--words_only``).
 
     Raises:
         FileNotFoundError: no run folder.
     """
+    if speller is not None:
+        network, progress = trained(run)
+        other, beside = trained(speller)
+        network.speller.load_state_dict(other.speller.state_dict())
+        progress["history"] += [p for p in beside["history"] if p not in progress["history"]]
+        return network, progress
     progress = json.loads((run / "last.json").read_text(encoding="utf-8"))
     network = Network(Shape.from_dict(progress.pop("shape")))
     prefix = "average."
@@ -358,9 +369,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("run", type=Path, help="folder of detector_training.train")
     parser.add_argument("out", type=Path, help="folder to write, such as eyesmol/weights/detector")
+    parser.add_argument("--speller", type=Path, metavar="RUN", help="another run, whose speller "
+                        "is taken: it may have learnt from words alone")  # fmt: skip
     options = parser.parse_args(argv)
     try:
-        network, training = trained(options.run)
+        network, training = trained(options.run, options.speller)
     except FileNotFoundError as error:
         parser.error(f"{options.run}: no run folder: {error.filename} is missing")
     export(network, training, options.out)

@@ -45,7 +45,13 @@ class Losses:
 
 
 def losses(network: Network, batch: Batch, generator: torch.Generator) -> Losses:
-    """Losses of a batch. The network is called in here: its heat map decides what it is asked."""
+    """Losses of a batch. The network is called in here: its heat map decides what it is asked.
+
+    Of a batch without images, only the words are learnt; nothing but the speller is changed.
+    """
+    if len(batch.image) == 0:
+        spelling, words = _spelling_loss(network, None, batch, generator)
+        return Losses(spelling, {"spell": float(spelling.detach()), "words": float(words)})
     features = network.features(batch.image)
     heat, offset = _heat_losses(features.heat, batch)
     nodes = _nodes(features.heat, batch, generator)
@@ -181,7 +187,7 @@ def _pairs(
 
 
 def _spelling_loss(
-    network: Network, features: Features, batch: Batch, generator: torch.Generator
+    network: Network, features: Features | None, batch: Batch, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Cross entropy of the characters, and the share of labels spelt right throughout.
 
@@ -202,15 +208,16 @@ def _spelling_loss(
         given[row, 0] = BEGIN
         given[row, 1 : len(word) + 1] = torch.tensor(word)
         wanted[row, : len(word) + 1] = torch.tensor([*word, END])
-    asked = torch.tensor(lettered, dtype=torch.long)
-    places = batch.places[asked]
-    places = places + torch.randn(places.shape, generator=generator) * JITTER
-    seen = network.speller.see(features, batch.of[asked], places)
+    seen = []
+    if features is not None:
+        asked = torch.tensor(lettered, dtype=torch.long)
+        places = batch.places[asked]
+        places = places + torch.randn(places.shape, generator=generator) * JITTER
+        seen.append(network.speller.see(features, batch.of[asked], places))
     if batch.words.texts:
         ink = torch.from_numpy(batch.words.ink).float() / 255
-        of_sheets = network.speller.see_ink(F.pixel_unshuffle(ink, FINE * STRIDE))
-        seen = torch.cat([seen, of_sheets])
-    logits = network.speller(seen, given)
+        seen.append(network.speller.see_ink(F.pixel_unshuffle(ink, FINE * STRIDE)))
+    logits = network.speller(torch.cat(seen), given)
     loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=PADDING)
     right = ((logits.argmax(-1) == wanted) | (wanted == PADDING)).all(1)
     return loss, _share(right)

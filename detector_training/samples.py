@@ -206,6 +206,13 @@ def batch_of(
     )
 
 
+def _no_images(words: Sequence[Words], group: int) -> Batch:
+    nothing, nowhere = torch.zeros(0, dtype=torch.long), torch.zeros(0, 2)
+    no_bonds, no_lengths = torch.zeros(0, 3, dtype=torch.long), torch.zeros(0)
+    image, heat = torch.zeros(0, 1, MULTIPLE, MULTIPLE), torch.zeros(0, 16, 16)
+    return Batch(image, heat, nothing, nowhere, (), no_bonds, no_lengths, _joined(words), group)
+
+
 def _paper_size(s: Sample) -> tuple[int, int]:
     height, width = (-(-(side + 2 * _MARGIN) // MULTIPLE) * MULTIPLE for side in s.ink.shape)
     return height, width
@@ -229,11 +236,20 @@ class Samples(IterableDataset[Batch]):
         seed: of the series.
         first_group: where a run that resumes begins.
         area: image pixels of a batch, paper included.
+        words_only: batches without images, for a piece that teaches the speller alone.
     """
 
-    def __init__(self, seed: int, first_group: int = 0, area: int = 1_200_000) -> None:
+    def __init__(
+        self,
+        seed: int,
+        first_group: int = 0,
+        area: int = 1_200_000,
+        *,
+        words_only: bool = False,
+    ) -> None:
         super().__init__()
         self.seed, self.first_group, self.area = seed, first_group, area
+        self.words_only = words_only
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
@@ -247,6 +263,9 @@ class Samples(IterableDataset[Batch]):
     def group(self, number: int) -> list[Batch]:
         """The batches of one group, in random order."""
         rng = random.Random(f"group {self.seed} {number}")
+        if self.words_only:
+            first = number * _GROUP
+            return [_no_images(self._words(first + n, rng), number) for n in range(_GROUP)]
         drawn = [sample(self.seed, n) for n in range(number * _GROUP, (number + 1) * _GROUP)]
         found = [s for s in drawn if s is not None]
         found.sort(key=lambda s: (_paper_size(s)[0] // 128, _paper_size(s)[1], rng.random()))

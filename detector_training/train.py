@@ -46,7 +46,7 @@ class Progress:
         group: the next group of samples that nobody has drawn.
         shape: of the network.
         seed: of the samples.
-        history: a line for each piece: hardware, minutes, images.
+        history: a line for each piece: minutes, images, words of sheets that were spelt besides.
     """
 
     steps: int = 0
@@ -170,6 +170,7 @@ def train(run: Run, batches: Iterable[Batch], minutes: float, save_every: float 
     start = last_saved = time.monotonic()
     before, first_step, first_image = run.progress.minutes, run.progress.steps, run.progress.images
     smooth: dict[str, float] = {}
+    words = 0
     log = (run.folder / "log.jsonl").open("a", encoding="utf-8")
     with log:
         for batch in batches:
@@ -179,6 +180,7 @@ def train(run: Run, batches: Iterable[Batch], minutes: float, save_every: float 
             step = run.progress.steps - first_step
             run.set_rate(min(1.0, (step + 1) / _WARM_UP) * min(1.0, (1 - done) / _COOL_DOWN + 0.01))
             shown = run.step(batch, generator)
+            words += len(batch.words.texts)
             smooth = {k: 0.95 * smooth.get(k, v) + 0.05 * v for k, v in shown.items()}
             run.progress.minutes = before + (time.monotonic() - start) / 60
             if run.progress.steps % _LOG_EVERY == 0:
@@ -192,10 +194,12 @@ def train(run: Run, batches: Iterable[Batch], minutes: float, save_every: float 
             if time.monotonic() - last_saved > 60 * save_every:
                 run.save()
                 last_saved = time.monotonic()
-    run.progress.history.append(
-        {"minutes": round(run.progress.minutes - before, 2),
-         "images": run.progress.images - first_image}
-    )  # fmt: skip
+    piece: dict[str, Any] = {
+        "minutes": round(run.progress.minutes - before, 2),
+        "images": run.progress.images - first_image,
+        "words": words,
+    }
+    run.progress.history.append(piece)
     run.save()
 
 
@@ -218,6 +222,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=2e-3, help="of AdamW")
     parser.add_argument("--muon_lr", type=float, default=0.02, help="of Muon")
     parser.add_argument("--area", type=int, default=1_200_000, help="image pixels of a batch")
+    parser.add_argument(
+        "--words_only",
+        action="store_true",
+        help="teach the speller alone, many times more words a minute",
+    )
     parser.add_argument("--channels", type=int, nargs=5, default=list(Shape.channels))
     return parser.parse_args(argv)
 
@@ -235,7 +244,7 @@ def main(argv: list[str] | None = None) -> None:
     run = Run(
         args.out, Shape(channels=tuple(args.channels)), args.seed, args.lr, args.muon_lr, args.start
     )
-    samples = Samples(run.progress.seed, run.progress.group, args.area)
+    samples = Samples(run.progress.seed, run.progress.group, args.area, words_only=args.words_only)
     train(run, _batches(samples, args.workers), args.minutes)
 
 

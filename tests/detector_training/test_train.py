@@ -203,6 +203,20 @@ def test_losses_fall_on_a_batch_that_is_seen_again(batches: list[Batch], tmp_pat
         assert shown[-1][name] < 0.8 * shown[0][name], (name, shown[0][name], shown[-1][name])
 
 
+def test_words_alone_teach_the_speller_and_nothing_else(tmp_path: Path) -> None:
+    run = Run(tmp_path, TINY, 0, 2e-3, 0.02)
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    batches = islice(iter(Samples(1, words_only=True)), 2)
+    train(run, batches, minutes=5)
+    changed = {
+        name.split(".")[0]
+        for name, value in run.network.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
+    assert changed == {"speller"}
+    assert run.progress.history[-1]["words"] > 50
+
+
 def test_the_curve_of_a_run(tmp_path: Path) -> None:
     names = ("heat", "offset", "label", "bond", "spell", "labels", "bonds", "no bonds", "false",
              "words")  # fmt: skip
@@ -238,7 +252,7 @@ def test_words_are_what_the_speller_sees_round_a_junction(monkeypatch: pytest.Mo
     )
     words = words_of(on_paper, rng)
     assert len(words.texts) > 3
-    network = Network(Shape(channels=(8, 8, 12, 12, 16), junction=24, bond=16, letter=16)).eval()
+    network = Network(TINY).eval()
     lettered = [n for n, text in enumerate(batch.texts) if label_class(text) != CARBON]
     assert words.texts == tuple(batch.texts[n] for n in lettered)
     with torch.no_grad():
