@@ -9,6 +9,7 @@ from PIL import Image
 
 from eyesmol.chem.graph import MolGraph
 from eyesmol.detector.assembly import Assembly, assembled
+from eyesmol.detector.coverage import coverage
 from eyesmol.detector.detection import Detection, detect, fused
 from eyesmol.detector.engine import Engine
 from eyesmol.detector.ink import Ink, ink_of
@@ -20,6 +21,8 @@ __all__ = ["ReadOptions", "Reading", "read"]
 _GUESSES = (62.0, 38.0, 24.0, 100.0, 160.0, 14.0, 250.0)
 _KNOWN = (0.66, 1.45)  # of the favourite bond length: where a view can be trusted
 _GOOD = 0.8  # certainty that ends the search
+_FEW_ATOMS, _LITTLE = 4, 0.5  # so few atoms that explain less of the ink are no molecule
+_UNSURE, _MOST = 0.25, 0.8  # mean doubt an atom (nats) from which so much has to be explained
 _LARGEST_SEARCH = 1_600_000  # image pixels of a view while the scale is searched
 _LARGEST = 5_000_000  # of a view that is read
 
@@ -48,12 +51,33 @@ class Reading:
         agreement: share of the views that give the same molecule, each read by itself.
         views: how many were taken.
         bond_length: median, pixels of the image.
+        coverage: fraction of the image's ink that the molecule explains.
     """
 
     assembly: Assembly
     agreement: float
     views: int
     bond_length: float
+    coverage: float = 0.0
+
+    @property
+    def no_molecule(self) -> str | None:
+        """Why the image shows no molecule, though one was read into it; None where it may.
+
+        Of drawings of molecules, nearly all ink is explained, or what is read is sure; of plots,
+        tables and text neither is.
+        """
+        count = len(self.assembly.graph.atoms)
+        if self.assembly.smiles is None or count == 0:
+            return None
+        unsure = -self.assembly.log_probability / count
+        few = count <= _FEW_ATOMS and self.coverage < _LITTLE
+        if few or (unsure > _UNSURE and self.coverage < _MOST):
+            return (
+                f"what could be a molecule covers {self.coverage:.0%} of the lines and letters, "
+                "and is not sure"
+            )
+        return None
 
 
 def read(engine: Engine, image: Image.Image, options: ReadOptions | None = None) -> Reading:
@@ -82,7 +106,8 @@ def read(engine: Engine, image: Image.Image, options: ReadOptions | None = None)
     if together.smiles is None:
         together = max(single, key=lambda a: (a.smiles is not None, a.log_probability))
     same = sum(a.smiles == together.smiles for a in single) / len(single)
-    return Reading(together, same, len(views), views[0].bond_length)
+    length = views[0].bond_length
+    return Reading(together, same, len(views), length, coverage(ink, together.graph, length))
 
 
 def _is_enough(first: Assembly, options: ReadOptions) -> bool:

@@ -94,10 +94,10 @@ class DetectorRecognizer(Recognizer):
         for number, source in enumerate(images):
             opened = self._open(source, number, any_picture)
             if isinstance(opened, Opened):
-                opened = self._finished(self._read(opened), opened)
+                opened = self._finished(self._read(opened, any_picture), opened)
             yield self._doubted(opened, min_confidence)
 
-    def _read(self, opened: Opened) -> Recognition:
+    def _read(self, opened: Opened, any_picture: bool) -> Recognition:
         start = time.perf_counter()
         reading = read(self._engine, opened.image, self._options)
         assembly = reading.assembly
@@ -113,6 +113,8 @@ class DetectorRecognizer(Recognizer):
         )
         if not found.smiles:
             return found
+        if not any_picture and (why := reading.no_molecule):
+            return found.abstained(f"no molecule: {why}")
         # In the form that vision-language models write, to compare or to teach with.
         return replace(found, answer=write_answer(assembly.graph, found.smiles, "compact"))
 
