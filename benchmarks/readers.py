@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -25,10 +24,9 @@ from typing import Any, Protocol, TypeVar
 from tqdm import tqdm
 
 import eyesmol
-from eyesmol.chem.molfile import graph_to_molblock
-from eyesmol.chem.smiles import expand_abbreviations
-from eyesmol.image.loading import load_picture
-from eyesmol.recognition import Molecule, Recognition
+from eyesmol import Recognizer
+from eyesmol.reader.embedded import model_folder
+from eyesmol.recognition import Recognition
 
 Read = Callable[[str], Recognition]
 Item = TypeVar("Item")
@@ -89,52 +87,14 @@ class RunReader:
     def load(self) -> Read:
         """See `Reader`."""
         import torch
-        from safetensors.torch import load_file
 
-        from eyesmol.detector.network import Network, Shape
-        from eyesmol.detector.reading import read
+        from detector_training.export import trained
         from eyesmol.detector.torch_engine import TorchEngine
+        from eyesmol.reader.detector import DetectorRecognizer
 
         torch.set_num_threads(1)
-        state = json.loads((self.folder / "last.json").read_text(encoding="utf-8"))
-        tensors = load_file(self.folder / "last.safetensors")
-        network = Network(Shape.from_dict(state["shape"]))
-        prefix = "average."
-        network.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        )
-        engine = TorchEngine(network)
-
-        def recognise(image: str) -> Recognition:
-            picture = load_picture(image)
-            return _recognition(image, read(engine, picture), picture.size)
-
-        return timed(recognise)
-
-
-def _recognition(image: str, reading: Any, size: tuple[int, int]) -> Recognition:
-    """A `Reading` as a row; its confidence only ranks: agreement first, then probability."""
-    found = reading.assembly
-    block = graph_to_molblock(expand_abbreviations(found.graph)[0]) if found.smiles else None
-    molecule = Molecule(
-        smiles=found.smiles,
-        smiles_from="graph" if found.smiles else None,
-        molblock=block,
-        graph_smiles=found.smiles,
-        problems=found.changes,
-    )
-    sure = (3 * reading.agreement + math.exp(found.log_probability)) / 4 if found.smiles else None
-    return Recognition(
-        image,
-        graph=found.graph,
-        molecule=molecule,
-        confidence=sure,
-        raw_confidence=sure,
-        size=size,
-        atom_confidence=found.atom_confidence,
-        bond_confidence=found.bond_confidence,
-        reason=None if found.smiles else "no molecule was found",
-    )
+        network, _ = trained(self.folder)
+        return timed(DetectorRecognizer(TorchEngine(network)))
 
 
 # ---- models, OSRA ----
@@ -151,16 +111,14 @@ class ModelReader:
     @classmethod
     def of(cls, model: str) -> ModelReader:
         """From a name (``detector``, ``nano``) or a model folder."""
-        folders = (Path(model), Path(eyesmol.__file__).parent / "weights" / model)
-        folder = next((folder for folder in folders if folder.is_dir()), None)
-        files = [path for path in sorted(folder.iterdir()) if path.is_file()] if folder else []
+        folder = Path(model_folder(model))
+        files = [path for path in sorted(folder.glob("*")) if path.is_file()]
         name = Path(model).name
         return cls(model, name, f"{name}-{fingerprint([*files, *_code()])}")
 
     def load(self) -> Read:
         """See `Reader`."""
-        reader = eyesmol.Recognizer.from_pretrained(self.model)
-        return timed(lambda image: next(iter(reader.recognize([image], batch_size=1))))
+        return timed(Recognizer.from_pretrained(self.model))
 
 
 @dataclass(frozen=True)
@@ -182,7 +140,7 @@ class OsraReader:
                 "osra is not installed. Debian and Ubuntu: apt-get install osra"
             )
         said = subprocess.run(["osra", "--version"], capture_output=True, text=True, check=False)
-        version = said.stdout.strip() or "unknown"
+        version = (said.stdout.split() or ["unknown"])[-1]  # behind "osra version:"
         return cls(f"OSRA {version}", f"osra-{version}")
 
     def load(self) -> Read:
@@ -192,18 +150,18 @@ class OsraReader:
         return lambda image: read(image, timeout=300)
 
 
-def timed(read: Read) -> Read:
-    """The same with the processor seconds of each image; what it raises becomes a row."""
+def timed(reader: Recognizer) -> Read:
+    """One image after another, with processor seconds; what it raises becomes a row."""
 
-    def found(image: str) -> Recognition:
+    def read(image: str) -> Recognition:
         begin = time.process_time()
         try:
-            result = read(image)
+            (found,) = reader.recognize([image], batch_size=1)
         except Exception as error:  # one image must not end the benchmark
-            result = Recognition(image, error=f"{image}: {type(error).__name__}: {error}")
-        return replace(result, seconds=round(time.process_time() - begin, 4))
+            found = Recognition(image, error=f"{image}: {type(error).__name__}: {error}")
+        return replace(found, seconds=round(time.process_time() - begin, 4))
 
-    return found
+    return read
 
 
 # ---- the command line ----
