@@ -185,7 +185,6 @@ def test_a_batch_shows_its_drawings(batches: list[Batch]) -> None:
     assert on_ink > 0.9 * bonded, "a part is hidden by letters, no more"
 
 
-@pytest.mark.xfail(strict=True, reason="the label loss of a batch without any junction is NaN")
 def test_a_blank_image_can_be_learnt_from() -> None:
     nothing = Sample(
         np.zeros((90, 70), np.uint8), np.zeros((0, 2), np.float32), (),
