@@ -27,6 +27,8 @@ def test_a_molecule_explains_its_own_drawing() -> None:
             continue
         rng = random.Random(number)
         drawing = draw(shown, PenStyle.random(rng), rng)
+        if drawing is None:
+            continue
         ink = ink_of(Image.fromarray(drawing.image))
         shares.append(coverage(ink, drawing.graph, drawing.bond_length))
     assert np.median(shares) > 0.95  # some have captions, frames and neighbours beside
