@@ -17,7 +17,8 @@ __all__ = ["coverage"]
 _BOND = 12.0  # pixels of a median bond, at the scale of which ink is counted
 _LINE = 0.4  # of a bond: width of the band that a bond explains
 _HEIGHT, _LETTER = 0.5, 0.33  # of a bond: half a label's height, and the width of a letter
-_ELEMENT = 0.8  # of a bond: round an element, for its hydrogens, charge and isotope
+_ELEMENT = 0.9  # of a bond: round an element, for its hydrogens, charge and isotope
+_FAINT = 80  # less ink is the grain of grey paper
 
 
 def coverage(ink: Ink, graph: MolGraph, bond_length: float) -> float:
@@ -39,12 +40,13 @@ def coverage(ink: Ink, graph: MolGraph, bond_length: float) -> float:
     spots = [(atom.x * fx, atom.y * fy) for atom in graph.atoms]
     for one in graph.bonds:
         pen.line([spots[one.begin], spots[one.end]], 1, max(1, round(_LINE * bond)))
-    for atom, (x, y) in zip(graph.atoms, spots, strict=True):
-        if atom.text == "C":
+    ends = [len(bonded) < 2 for bonded in graph.neighbours()]  # where a carbon may be written CH3
+    for atom, (x, y), end in zip(graph.atoms, spots, ends, strict=True):
+        if atom.text == "C" and not end:
             continue
         side, half = (_LETTER * (len(atom.label) + 1) * bond, _HEIGHT * bond)
         if atom.is_element:
             side = half = _ELEMENT * bond
         pen.rectangle([x - side, y - half, x + side, y + half], 1)
-    total = int(small.sum(dtype=np.int64))
-    return int(small[np.asarray(mask)].sum(dtype=np.int64)) / total if total else 1.0
+    dark = small > _FAINT
+    return int((dark & np.asarray(mask)).sum()) / int(dark.sum()) if dark.any() else 1.0
