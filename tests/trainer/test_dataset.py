@@ -19,6 +19,8 @@ from qwen_vl_finetune.model_folder import PixelFrame
 from qwen_vl_finetune.processing import IGNORED, Processor, load_processor, mrope_positions
 from qwen_vl_finetune.rows import to_messages
 
+from eyesmol.image.pixel_frame import on_white
+
 from .conftest import LORA, Train, make_rows, write_rows
 
 
@@ -294,3 +296,16 @@ def test_pixel_frame_of_the_data_is_checked(train: Train, tmp_path: Path) -> Non
     (tmp_path / "dataset_info.json").write_text(json.dumps({"pixel_frame": [1, 2]}))
     with pytest.raises(DataError, match=r'"pixel_frame" is .*expected'):
         train(tmp_path / "run", *LORA, rows=path)
+
+
+def test_sixteen_bit_greys_are_read_as_the_reader_reads_them(nano: Path) -> None:
+    """Pillow's own conversion makes white of every grey over 255."""
+    shades = np.linspace(0, 65535, 56 * 56, dtype=np.uint16).reshape(56, 56)
+    processor = load_processor(nano)
+    image = Image.fromarray(shades)
+    assert image.mode.startswith("I")
+    found = processor.image_patches(image)
+    expected = processor.image_patches(on_white(image))
+    assert np.array_equal(found.pixels, expected.pixels)
+    assert found.pixels.min() < 5
+    assert found.pixels.std() > 50

@@ -28,7 +28,7 @@ from .model_folder import resolve_folder
 from .parsing import config_to_flags, parse_arguments
 from .part_table import part_table
 from .plugins import load_plugin, raised
-from .processing import Processor
+from .processing import Processor, in_eight_bits
 from .progress import say
 from .resume import is_finished
 from .rows import Row, image_names, image_path, to_messages
@@ -218,7 +218,7 @@ class Prompts:
     def _open(self, index: int, name: str) -> Any:
         path = image_path(self.rows.encoder.folder, name)
         try:
-            image = open_image(path)
+            image = in_eight_bits(open_image(path))
             self.rows.processor.grid_of(*image.size)  # raises at a strip that stock refuses
             return image
         except UNREADABLE as error:
