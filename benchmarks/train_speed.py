@@ -5,15 +5,17 @@
 
 Every way trains the same rows (pictures and chain-of-thought answers) on a small model with random
 weights: forward, backward and optimizer step, samples decoded beforehand. ``stock`` is a padded
-batch with the attention of transformers, which takes pictures one by one; the others have the
-trainer's own. Each lives in a process of its own, so that peaks of memory can be told apart; they
-take turns, so that a busy machine slows them all alike. Shown are the medians over the rounds.
+batch with the attention of transformers, which takes pictures one by one, and its loss; the others
+have the trainer's own. Each lives in a process of its own, so that peaks of memory can be told
+apart; they take turns, so that a busy machine slows them all alike. Shown are the medians over the
+rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import statistics
@@ -120,6 +122,7 @@ class Trainee:
         from qwen_vl_finetune.attention import register, speed_up_vision
         from qwen_vl_finetune.collator import Collator
         from qwen_vl_finetune.dataset import LlavaDataset
+        from qwen_vl_finetune.label_loss import lean_loss
         from qwen_vl_finetune.model import load_checked
         from qwen_vl_finetune.packing import PackCollator
         from qwen_vl_finetune.processing import load_processor
@@ -137,6 +140,7 @@ class Trainee:
         model = load_checked(folder / "model", dtype=dtype, attn_implementation=attention)
         if way != "stock":
             speed_up_vision(model)
+            lean_loss(model)
         self.model: Any = model.to(device).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-5)
         self.step(self.batches[0][:1])  # optimizer state and libraries are there before we look
@@ -144,7 +148,10 @@ class Trainee:
     def step(self, indices: list[int]) -> int:
         """Train on some samples at once; returns how many tokens were computed."""
         batch = self.collate([self.samples[i] for i in indices])
-        batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+        batch = {
+            name: value.to(self.device) if hasattr(value, "to") else value
+            for name, value in batch.items()
+        }
         self.model(**batch, use_cache=False).loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -269,6 +276,7 @@ def main() -> None:
     """Measure and print."""
     options = parse()
     with tempfile.TemporaryDirectory() as name:
+        os.environ["HF_HOME"] = str(Path(name) / "home")  # the rows are kept there
         write_data(options, Path(name))
         passes = measure(options, Path(name))
     source = options.molfiles.name if options.molfiles else "small molecules"

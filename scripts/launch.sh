@@ -1,4 +1,4 @@
-# Sourced by run_lora_finetuning_*.sh: options, checks, and the one call of the trainer's door.
+# Sourced by run_lora_finetuning_*.sh: options, checks, and the one call of the trainer.
 #
 # A launcher sets STEP (its name), CONFIG (the original run's values), SUMMARY (what it does) and
 # WANTED (GPUs of the original run), then calls `launch "$@"`.
@@ -13,8 +13,9 @@ The values are those of the original run: $CONFIG
   --data DIR        dataset folder with train.json, valid.json and images   (or DATA)
   --output DIR      run folder                                              (or OUTPUT)
   --model NAME      base model: folder or hub name                          (or MODEL; the config's)
-  --first-lora DIR  adapter that stays frozen under this one; repeat it     (or FIRST_LORA)
-  --gpus N          GPUs of this machine; the global batch stays 64         (or GPUS; all there are)
+  --first-lora DIR  adapter that stays frozen under this one; repeat it     (or FIRST_LORA; A:B for two)
+  --gpus N          GPUs of this machine, any number                        (or GPUS; all that
+                    CUDA_VISIBLE_DEVICES leaves); the global batch stays as near to 64 as it divides
   --batch N         samples a GPU takes at a time                           (or BATCH; the config's)
   --dry-run         print the command, run nothing
   --help            this text
@@ -27,10 +28,38 @@ EOF
 
 fail() { echo "$STEP: $1" >&2; exit 2; }
 
-count_gpus() { nvidia-smi --list-gpus 2>/dev/null | wc -l; }
+# GPUs that a process sees: those of the machine, or those of them that CUDA_VISIBLE_DEVICES names.
+count_gpus() {
+  local all visible=()
+  all=$(nvidia-smi --list-gpus 2>/dev/null | wc -l)
+  [ -n "${CUDA_VISIBLE_DEVICES+set}" ] || { echo "$all"; return; }
+  IFS=, read -ra visible <<<"${CUDA_VISIBLE_DEVICES%%-1*}"  # CUDA reads no further than a -1
+  echo $((${#visible[@]} < all ? ${#visible[@]} : all))
+}
+
+# How many GPUs to start on, in `gpus`.
+choose_gpus() {
+  local there
+  there=$(count_gpus)
+  gpus=${GPUS:-$there}
+  [[ $gpus =~ ^[0-9]+$ ]] || fail "--gpus $gpus: expected a number"
+  [ "$gpus" -gt 0 ] || gpus=$WANTED
+  [ "$there" -eq 0 ] || [ "$gpus" -le "$there" ] ||
+    fail "--gpus $gpus, but $there can be seen${CUDA_VISIBLE_DEVICES+ (CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES)}"
+}
+
+# Micro-batches a step, in `steps`, for a global batch as near to the original run's 64 as it gets.
+choose_steps() {
+  local each=$(($1 * $2 * $3))
+  steps=$(((64 + each / 2) / each))
+  [ "$steps" -gt 0 ] || steps=1
+  [ $((steps * each)) -eq 64 ] ||
+    echo "$STEP: the global batch is $((steps * each)), not 64: $1 GPUs x $2 nodes x batch $3 x $steps micro-batches" >&2
+}
 
 parse() {
-  FIRST=(${FIRST_LORA:-})
+  FIRST=()
+  [ -z "${FIRST_LORA:-}" ] || IFS=: read -ra FIRST <<<"$FIRST_LORA"
   while [ $# -gt 0 ]; do
     case "$1" in
       --help|-h) usage; exit 0 ;;
@@ -75,10 +104,10 @@ launch() {
   EXTRA=()
   parse "$@"
   check
-  local gpus=${GPUS:-$(count_gpus)} batch=${BATCH:-$PER_DEVICE} nodes=${NNODES:-1}
-  [ "$gpus" -gt 0 ] || gpus=$WANTED
-  local each=$((gpus * nodes * batch))
-  [ $((64 % each)) -eq 0 ] || fail "$gpus GPUs x $nodes nodes x batch $batch = $each does not divide the global batch of 64; choose another --batch, or say '-- --gradient_accumulation_steps N'"
+  local gpus steps batch=${BATCH:-$PER_DEVICE} nodes=${NNODES:-1}
+  [[ $batch =~ ^[1-9][0-9]*$ ]] || fail "--batch $batch: expected a number, at least 1"
+  choose_gpus
+  [[ " ${EXTRA[*]} " == *" --gradient_accumulation_steps"* ]] || choose_steps "$gpus" "$nodes" "$batch"
   local command=(
     torchrun --nproc_per_node "$gpus"
     --nnodes "$nodes" --node_rank "${NODE_RANK:-0}"
@@ -86,8 +115,9 @@ launch() {
     Qwen2-VL-Finetune/src/train_sft.py --config "$CONFIG"
     --data_path "${DATA:-DATA}/train.json" --eval_path "${DATA:-DATA}/valid.json"
     --image_folder "${DATA:-DATA}" --output_dir "${OUTPUT:-OUTPUT}"
-    --per_device_train_batch_size "$batch" --gradient_accumulation_steps $((64 / each))
+    --per_device_train_batch_size "$batch"
   )
+  [ -z "${steps:-}" ] || command+=(--gradient_accumulation_steps "$steps")
   [ -z "${MODEL:-}" ] || command+=(--model_id "$MODEL")
   [ ${#FIRST[@]} -eq 0 ] || command+=(--first_lora_path "${FIRST[@]}")
   command+=("${EXTRA[@]}")

@@ -19,7 +19,7 @@ Values and rewards: $CONFIG
   --data DIR        folder with train.json (rows with "smiles") and images  (or DATA)
   --model DIR       merged model that answers step by step already          (or MODEL)
   --output DIR      run folder; merge_lora_weights.py takes it              (or OUTPUT)
-  --first-lora DIR  adapter that stays frozen under this one; repeat it     (or FIRST_LORA)
+  --first-lora DIR  adapter that stays frozen under this one; repeat it     (or FIRST_LORA; A:B for two)
   --gpus N          GPUs of this machine                                    (or GPUS; all there are)
   --batch N         answers a GPU takes at a time                           (or BATCH; $PER_DEVICE)
   --dry-run         print the command, run nothing
@@ -50,8 +50,8 @@ launch_grpo() {
   EXTRA=()
   parse "$@"
   check
-  local gpus=${GPUS:-$(count_gpus)}
-  [ "$gpus" -gt 0 ] || gpus=$WANTED
+  local gpus
+  choose_gpus
   local command=(
     torchrun --nproc_per_node "$gpus" --nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}"
     --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${MASTER_PORT:-29500}"

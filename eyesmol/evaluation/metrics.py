@@ -137,8 +137,11 @@ def same_graph(first: MolGraph, second: MolGraph) -> bool:
     """True where two graphs are the same drawing but for places and numbering.
 
     Labels (abbreviations, charges and isotopes included), bond kinds and the narrow ends of wedges
-    all count, so two Kekulé forms of a ring differ, as they do on paper.
+    all count, so two Kekulé forms of a ring differ, as they do on paper. A graph without an atom is
+    nothing that was read, and the same as none.
     """
+    if not first.atoms:
+        return False
     if (len(first.atoms), len(first.bonds)) != (len(second.atoms), len(second.bonds)):
         return False
     labels = sorted({atom.text for atom in (*first.atoms, *second.atoms)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -150,13 +151,22 @@ def test_pins_name_no_host_and_every_dependency() -> None:
 LAUNCHERS = ("instruction", "cot", "cot_stack")
 
 
-def launch(step: str, *options: str | Path) -> subprocess.CompletedProcess[str]:
+def launch(
+    step: str, *options: str | Path, gpus: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a launcher on a machine without a GPU, whatever this one has.
+
+    Args:
+        step: which launcher.
+        options: its options.
+        gpus: a folder with an `nvidia-smi` that lists some.
+        env: variables of the environment.
+    """
     script = ROOT / "scripts" / f"run_lora_finetuning_{step}.sh"
-    # A machine without a GPU, whatever this one has.
-    path = f"{ROOT}/.venv/bin:/usr/bin:/bin"
+    path = f"{f'{gpus}:' if gpus else ''}{ROOT}/.venv/bin:/usr/bin:/bin"
     return subprocess.run(
         ["bash", script, *options],
-        env={"PATH": path, "HOME": os.environ.get("HOME", "/")},
+        env={"PATH": path, "HOME": os.environ.get("HOME", "/"), **env},
         capture_output=True,
         text=True,
         check=False,
@@ -175,6 +185,55 @@ def test_a_dry_run_prints_the_one_call_of_the_entry_point(step: str, tmp_path: P
     times = int(re.search(r"--gradient_accumulation_steps (\d+)", shown.stdout)[1])  # type: ignore[index]
     assert 2 * batch * times == 64
     assert shown.stdout.rstrip().endswith("--lora_rank 8")
+
+
+def number(name: str, text: str) -> int:
+    """The value of a flag in a command line."""
+    return int(re.search(rf"--{name} (\d+)", text)[1])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("gpus", range(1, 9))
+def test_any_number_of_gpus_starts(gpus: int, tmp_path: Path) -> None:
+    """Also those that do not divide the global batch; what it comes to is said."""
+    shown = launch("instruction", "--dry-run", "--data", tmp_path, "--gpus", str(gpus))
+    assert shown.returncode == 0, shown.stderr
+    batch = number("per_device_train_batch_size", shown.stdout)
+    total = gpus * batch * number("gradient_accumulation_steps", shown.stdout)
+    assert 56 <= total <= 72
+    assert (f"the global batch is {total}, not 64" in shown.stderr) == (total != 64)
+
+
+def test_a_launcher_sees_the_gpus_that_are_visible(tmp_path: Path) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\nfor i in 0 1 2 3; do echo GPU $i; done\n")
+    smi.chmod(0o755)
+
+    def seen(**env: str) -> int:
+        shown = launch("cot", "--dry-run", "--data", tmp_path, gpus=tmp_path, **env)
+        assert shown.returncode == 0, shown.stderr
+        return number("nproc_per_node", shown.stdout)
+
+    assert seen() == 4
+    assert seen(CUDA_VISIBLE_DEVICES="1,3") == 2
+    assert seen(CUDA_VISIBLE_DEVICES="0,2,-1,3") == 2
+    assert seen(GPUS="3") == 3
+    many = launch("cot", "--dry-run", "--gpus", "3", gpus=tmp_path, CUDA_VISIBLE_DEVICES="1,3")
+    assert many.returncode == 2
+    assert "--gpus 3, but 2 can be seen (CUDA_VISIBLE_DEVICES=1,3)" in many.stderr
+
+
+def test_names_with_blanks_and_own_micro_batches_reach_the_trainer(tmp_path: Path) -> None:
+    folder = tmp_path / "my data"
+    shown = launch(
+        "cot_stack", "--dry-run", "--data", folder, "--output", "my run", "--gpus", "3",
+        "--", "--gradient_accumulation_steps", "5", FIRST_LORA="my first:my second",
+    )  # fmt: skip
+    words = shlex.split(shown.stdout)
+    where = words.index("--first_lora_path")
+    assert words[where + 1 : where + 3] == ["my first", "my second"]
+    assert words[words.index("--data_path") + 1] == f"{folder}/train.json"
+    assert words[words.index("--output_dir") + 1] == "my run"
+    assert words.count("--gradient_accumulation_steps") == 1
 
 
 @pytest.mark.parametrize("step", LAUNCHERS)

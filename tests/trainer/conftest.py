@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,15 @@ LORA = [
 FROZEN_MERGER = ["--freeze_merger", "true"]
 
 Train = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of the tests' own for rows that are mapped into memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("HF_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from qwen_vl_finetune.dataset import LlavaDataset
-from qwen_vl_finetune.dry_run import eval_logit_bytes, shape_of_model, weight_bytes
+from qwen_vl_finetune import label_loss
+from qwen_vl_finetune.dry_run import cache_bytes, logit_bytes, shape_of_model, weight_bytes
 from qwen_vl_finetune.parsing import parse_arguments
-from qwen_vl_finetune.processing import load_processor
 
 from .conftest import LORA, Train
 
@@ -42,23 +41,35 @@ def test_a_dry_run_says_what_the_run_does(
     assert "memory at least" in planned
 
 
-def test_evaluation_may_need_more_than_training(
+def test_evaluation_has_a_line_of_its_own(
     nano: Path, data: Path, train: Train, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The logits of an evaluation batch, which is padded and as large as stock has it."""
+    """Nothing trains there; generated answers keep their keys and values."""
     flags = ["--eval_path", str(data), "--per_device_eval_batch_size", "5", "--dry_run", "true"]
-    train(tmp_path / "run", *LORA, *flags)
+    scored = ["--eval_score", "json:dumps", "--eval_max_new_tokens", "7"]
+    train(tmp_path / "run", *LORA, *flags, *scored)
     (line,) = re.findall(r"^in evaluation .*$", capfd.readouterr().out, re.MULTILINE)
-    dataset = LlavaDataset(data, data.parent, load_processor(nano))
-    vocabulary = json.loads((nano / "config.json").read_text())["text_config"]["vocab_size"]
-    gib = 4 * 5 * max(dataset.lengths()) * vocabulary / 2**30
-    assert f"logits {gib:.2f}" in line
     assert "gradients" not in line
+    assert "keys and values" in line
     words = ["--model_id", str(nano), "--data_path", str(data), "--output_dir", "unused", *LORA]
-    arguments = parse_arguments([*words, "--per_device_eval_batch_size", "5"])
-    assert eval_logit_bytes(arguments, shape_of_model(arguments, nano), dataset.lengths()) == (
-        4 * 5 * max(dataset.lengths()) * vocabulary
+    arguments = parse_arguments([*words, *flags, *scored])
+    model = shape_of_model(arguments, nano)
+    text = json.loads((nano / "config.json").read_text())["text_config"]
+    width = text["num_key_value_heads"] * text["hidden_size"] // text["num_attention_heads"]
+    assert cache_bytes(arguments, model, longest=20, rows=3) == (
+        4 * 2 * text["num_hidden_layers"] * width * (20 + 7) * 3
     )
+
+
+def test_no_more_logits_than_a_chunk_are_counted(
+    nano: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--model_id", str(nano), "--data_path", str(data), "--output_dir", "unused", *LORA]
+    model = shape_of_model(parse_arguments(words), nano)
+    vocabulary = json.loads((nano / "config.json").read_text())["text_config"]["vocab_size"]
+    assert logit_bytes(model, tokens=50, copies=2) == 2 * 4 * 50 * vocabulary
+    monkeypatch.setattr(label_loss, "CHUNK_BYTES", 4 * vocabulary * 9)
+    assert logit_bytes(model, tokens=50, copies=1) == 4 * 9 * vocabulary
 
 
 def test_no_weight_is_loaded(

@@ -163,6 +163,9 @@ def test_best_model_and_early_stopping_go_by_the_score(
     assert state["best_metric"] == 0.7
     assert state["best_model_checkpoint"].endswith("checkpoint-2")
     assert state["global_step"] == 4
+    assert json.loads((run / "run.json").read_text())["saved"]["step"] == 2
+    summary = (run / "summary.md").read_text()
+    assert "- saved: the weights of step 2, the best agreement (0.7000)" in summary
     # cut after the third evaluation, the run still remembers one of its two patient ones
     cut = shutil.copytree(run, tmp_path / "cut")
     shutil.rmtree(cut / "checkpoint-4")

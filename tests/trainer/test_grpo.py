@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from qwen_vl_finetune.adapters import ADAPTER
+from qwen_vl_finetune.adapters import ADAPTER, TRAINED, adapter_of
 from qwen_vl_finetune.dataset import LlavaDataset
 from qwen_vl_finetune.errors import UserError
-from qwen_vl_finetune.grpo import GrpoTrainer, ImageOnlyProcessor, Prompts, main
+from qwen_vl_finetune.grpo import (
+    GrpoTrainer,
+    ImageOnlyProcessor,
+    Prompts,
+    Reference,
+    SpreadWatch,
+    main,
+)
 from qwen_vl_finetune.merge import merge
 from qwen_vl_finetune.processing import load_processor, mrope_positions
 from safetensors.torch import load_file
@@ -198,6 +205,11 @@ def test_a_stopped_run_resumes_as_if_nothing_had_been(
         (("--packing", "true"), "--packing is not taken"),
         (("--num_generation", "4"), "no such flag"),
         (("--reward", "rewards_here:missing"), "expected module:name"),
+        (("--beta", "0.1"), "merger trains in full: how it was before is not kept"),
+        (("--top_k", "-1"), "--top_k and --no_spread_patience: expected at least 0"),
+        (("--use_vllm", "true"), "--use_vllm true needs the package vllm"),
+        (("--use_vllm", "true", "--vllm_mode", "x"), "--vllm_mode x: expected colocate or server"),
+        (("--use_vllm", "true", "--bits", "4"), "--use_vllm with --bits 4"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_loaded(
@@ -225,3 +237,67 @@ def test_rewards_that_have_nothing_to_say_are_left_out(
     history = json.loads((run / "trainer_state.json").read_text())["log_history"]
     assert history[0]["reward"] == pytest.approx(history[0]["rewards/two/mean"])
     assert history[0]["learning_rate_vision"] == history[0]["learning_rate"] == 1e-2
+
+
+def test_a_run_without_spread_stops_and_says_why(
+    nano: Path, data: Path, calls: Calls, tmp_path: Path
+) -> None:
+    sys.modules["rewards_here"].__dict__["flat"] = lambda answers, references: [0.5] * len(answers)
+    flags = ("--reward", "rewards_here:flat", "--max_steps", "9")
+    with pytest.raises(UserError, match=r"for 2 steps .* alike \(0\.5 on average\).*--max_comple"):
+        grpo(nano, data, tmp_path / "run", *flags, "--no_spread_patience", "2")
+
+
+def test_spread_starts_the_count_again() -> None:
+    watch, args = SpreadWatch(3), SimpleNamespace(max_completion_length=8)
+    state: Any = SimpleNamespace(global_step=40)
+    watch.on_train_begin(args, state, None)  # type: ignore[arg-type]
+    for step, alike in ((41, 1.0), (42, 1.0), (43, 0.75), (44, 1.0), (45, 1.0)):
+        state.global_step = step
+        watch.on_log(args, state, None, {"frac_reward_zero_std": alike})  # type: ignore[arg-type]
+    state.global_step = 46
+    with pytest.raises(UserError, match="for 3 steps"):
+        watch.on_log(args, state, None, {"frac_reward_zero_std": 1.0})  # type: ignore[arg-type]
+
+
+def test_the_divergence_is_from_the_stack_as_it_was(
+    nano: Path, data: Path, train: Train, calls: Calls, tmp_path: Path
+) -> None:
+    """With the frozen adapter, without the one that trains; and nothing else is switched."""
+    first = train(tmp_path / "first", *LORA, *FROZEN_MERGER)
+    flags = ("--first_lora_path", str(first), *FROZEN_MERGER, "--beta", "0.1", "--max_steps", "3")
+    seen: list[tuple[set[str], set[str]]] = []
+    stock = Reference.__call__
+
+    def look(self: Reference, **inputs: Any) -> Any:
+        found = stock(self, **inputs)
+        trained = {adapter_of(n) for n, p in self.model.named_parameters() if p.requires_grad}
+        seen.append((set(self.model.active_adapters), {str(name) for name in trained}))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reference, "__call__", look)
+        run = grpo(nano, data, tmp_path / "run", *flags)
+    assert seen
+    assert all(active == {"frozen_0", TRAINED} for active, _ in seen)
+    assert all(trained == {TRAINED} for _, trained in seen)
+    history = json.loads((run / "trainer_state.json").read_text())["log_history"]
+    divergences = [entry["kl"] for entry in history if "kl" in entry]
+    assert divergences[0] == pytest.approx(0, abs=1e-6)  # the new adapter adds nothing yet
+    assert divergences[-1] > 1e-6
+
+
+def test_flags_of_vllm_reach_trl(
+    nano: Path, data: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qwen_vl_finetune import grpo as module
+
+    monkeypatch.setattr(module, "package_problems", lambda flag, package: [])
+    words = [
+        *("--model_id", str(nano), "--data_path", str(data), "--output_dir", "unused", *LORA),
+        *("--reward", "rewards_here:two", "--use_vllm", "true", "--vllm_mode", "server"),
+        *("--vllm_server_base_url", "http://127.0.0.1:8000", "--top_k", "50"),
+    ]
+    config = module.trl_config(*module.parse(words))
+    assert (config.use_vllm, config.vllm_mode, config.top_k) == (True, "server", 50)
+    assert config.vllm_server_base_url == "http://127.0.0.1:8000"

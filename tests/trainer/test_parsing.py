@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -314,3 +315,41 @@ def test_muon_and_adamw_take_the_steps_of_their_originals() -> None:
         step(ours, both)
     for a, b in zip(apart, ours, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["zero2", "zero2_offload"])
+def test_zero2_overlaps_no_communication(name: str) -> None:
+    """Users trace NaN to gradients that are reduced while others are still written."""
+    settings = json.loads((TRAINER / "scripts" / f"{name}.json").read_text())
+    assert settings["zero_optimization"]["overlap_comm"] is False
+
+
+def test_a_liger_that_can_not_be_applied_is_refused_before_weights_are_loaded(
+    nano: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its list of families imports; the class that its patch needs does not."""
+    from qwen_vl_finetune import model
+
+    arguments = parse_arguments([*words(nano, data), "--use_cpu", "true"])
+    arguments.model.use_liger = True
+    whole = {
+        "liger_kernel.transformers.monkey_patch": SimpleNamespace(
+            MODEL_TYPE_TO_APPLY_LIGER_FN={"qwen2_5_vl": None}
+        )
+    }
+
+    def imported(name: str) -> object:
+        if name not in whole:
+            raise ImportError("cannot import name 'LigerQwen2_5_VLCausalLMOutputWithPast'")
+        return whole[name]
+
+    monkeypatch.setattr(model, "import_module", imported)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "load_checked", None)
+        with pytest.raises(UserError, match=r"--use_liger: .*Liger.*Leave the flag out"):
+            model.load_model(nano, arguments)
+    whole["liger_kernel.transformers.model.qwen2_5_vl"] = SimpleNamespace()
+    model.load_model(nano, arguments)
+    assert arguments.train.use_liger_kernel
+    # it would put its own forward in the place of the one that makes few logits
+    assert arguments.train.liger_kernel_config == {"fused_linear_cross_entropy": False}

@@ -46,6 +46,17 @@ def test_language_matrices_are_packed_and_nothing_else(bits: int, nano: Path, da
         assert all(weight.quant_state.nested for weight in weights)  # double quantisation
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_four_bits_are_multiplied_in_the_precision_of_training(
+    half: bool, nano: Path, data: Path
+) -> None:
+    """In fp16, bitsandbytes' own choice for some, what bf16 was chosen for overflows."""
+    model = loaded(nano, data, 4, "--bf16", str(half))
+    modules = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
+    expected = torch.bfloat16 if half else torch.float32
+    assert {module.compute_dtype for module in modules} == {expected}
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 def test_checkpointing_reaches_every_adapter(
     bits: int, nano: Path, train: Train, tmp_path: Path

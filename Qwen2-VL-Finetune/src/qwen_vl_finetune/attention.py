@@ -1,34 +1,40 @@
-"""Attention where FlashAttention is missing: sdpa, one call for all pieces of one size.
+"""Attention of pieces that must not see each other, where FlashAttention is not installed.
 
 Stock sdpa gives a pack a block-diagonal mask, and computes and masks every pair of tokens of the
-pack; and it takes the images of a batch one after the other, window by window. Here pieces that
-must not see each other (the samples of a pack, images, windows) attend side by side, so the pairs
-computed are those that count, in as few calls as there are sizes. Padded batches and generation go
-to stock sdpa.
+pack; and it takes the images of a batch one after the other, window by window. Here the pieces (the
+samples of a pack, images, windows) attend within themselves: on a GPU in one call of torch's own
+variable-length attention, elsewhere side by side in as many calls of sdpa as there are sizes. Where
+pieces begin is the same in every layer, and read from the device once. Padded batches and
+generation go to stock sdpa.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.weak import WeakTensorKeyDictionary
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # torch before 2.10
+    varlen_attn = None
 
 SDPA = "sdpa_by_sample"
 # Stock tells the borders of images and windows to "flash" attentions only.
 _VISION_SDPA = "sdpa_in_place_of_flash"
 
-
-def sample_sizes(positions: torch.Tensor) -> list[int]:
-    """Lengths of the samples in a pack, from text positions [S] that start at 0 in each."""
-    starts = torch.nonzero(positions == 0).flatten().tolist()
-    return [end - start for start, end in zip(starts, [*starts[1:], len(positions)], strict=True)]
+# the sizes of pieces, by the tensor that they were read from
+_known_sizes: Any = WeakTensorKeyDictionary()
 
 
 def attend_by_sample(
@@ -38,6 +44,8 @@ def attend_by_sample(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     position_ids: torch.Tensor | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of the language model as transformers calls it; a row without a mask is a pack.
@@ -49,6 +57,9 @@ def attend_by_sample(
         value: as `key`.
         attention_mask: None for a pack.
         position_ids: text positions [1, S], restarting at 0 in every sample.
+        cu_seq_lens_q: [samples + 1] where each sample begins, and S; read off the positions if
+            None.
+        max_length_q: tokens of the longest sample.
         kwargs: dropout and scale.
 
     Returns:
@@ -58,7 +69,14 @@ def attend_by_sample(
     if whole or len(query) > 1 or query.shape[2] != key.shape[2]:
         return _sdpa(module, query, key, value, attention_mask, **kwargs), None
     assert position_ids is not None
-    sizes = sample_sizes(position_ids[0])
+    kwargs.setdefault("is_causal", True)
+    if cu_seq_lens_q is not None and max_length_q is not None and _takes_varlen(query, value):
+        borders, longest = cu_seq_lens_q, max_length_q
+        return _varlen(query, key, value, borders, longest, **kwargs), None
+    if cu_seq_lens_q is not None:
+        sizes = piece_sizes(cu_seq_lens_q, _between)
+    else:
+        sizes = piece_sizes(position_ids, _from_restarts)
     return _attend_apart(module, query, key, value, sizes, **kwargs), None
 
 
@@ -69,6 +87,7 @@ def attend_by_image(
     value: torch.Tensor,
     attention_mask: None,
     cu_seq_lens_q: torch.Tensor,
+    max_length_q: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of the vision tower: within each image, or each window of one.
@@ -78,14 +97,98 @@ def attend_by_image(
         query, key, value: [1, heads, S, head size] of all images, one after the other.
         attention_mask: none.
         cu_seq_lens_q: [pieces + 1], where each piece begins, and S.
+        max_length_q: patches of the largest piece.
         kwargs: dropout and scale, and what FlashAttention would want to know.
 
     Returns:
         [1, S, heads, head size] and None, as stock does.
     """
     kwargs = {name: kwargs[name] for name in ("dropout", "scaling", "is_causal") if name in kwargs}
-    sizes = cu_seq_lens_q.diff().tolist()
+    if max_length_q is not None and _takes_varlen(query, value):
+        return _varlen(query, key, value, cu_seq_lens_q, max_length_q, **kwargs), None
+    sizes = piece_sizes(cu_seq_lens_q, _between)
     return _attend_apart(module, query, key, value, sizes, **kwargs), None
+
+
+# ---- where pieces begin ----
+
+
+def piece_sizes(told: torch.Tensor, read: Callable[[torch.Tensor], list[int]]) -> list[int]:
+    """The sizes of pieces, read from a tensor once, however many layers ask.
+
+    Reading waits for a GPU; every layer of a forward is given the same tensor.
+    """
+    sizes: list[int] | None = _known_sizes.get(told)
+    if sizes is None:
+        sizes = _known_sizes[told] = read(told)
+    return sizes
+
+
+def _between(borders: torch.Tensor) -> list[int]:
+    """Sizes from [pieces + 1] borders."""
+    sizes: list[int] = borders.diff().tolist()
+    return sizes
+
+
+def _from_restarts(positions: torch.Tensor) -> list[int]:
+    """Sizes from text positions [1, S] that start at 0 in each sample."""
+    starts = torch.nonzero(positions[0] == 0).flatten().tolist()
+    ends = [*starts[1:], positions.shape[1]]
+    return [end - start for start, end in zip(starts, ends, strict=True)]
+
+
+# ---- one call for all pieces ----
+
+
+def _takes_varlen(query: torch.Tensor, value: torch.Tensor) -> bool:
+    """Whether torch's variable-length attention runs here: half precision, from Ampere on."""
+    return (
+        query.device.type == "cuda"
+        and value.dtype in (torch.bfloat16, torch.float16)
+        and query.shape[-1] % 8 == 0
+        and query.shape[-1] <= 256
+        and _has_varlen()
+        and _capability(query.device) >= (8, 0)
+    )
+
+
+@functools.cache
+def _has_varlen() -> bool:
+    """Whether this torch has it with fewer key-value heads than heads (2.13 does)."""
+    if varlen_attn is None:
+        return False
+    return {"scale", "window_size", "enable_gqa"} <= inspect.signature(
+        varlen_attn
+    ).parameters.keys()
+
+
+@functools.cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
+
+
+def _varlen(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    borders: torch.Tensor,
+    longest: int,
+    scaling: float | None = None,
+    is_causal: bool = True,
+    **_: Any,
+) -> torch.Tensor:
+    """Attention within pieces in one call, the pieces' borders left on the device.
+
+    There is no dropout: Qwen-VL's attention has none.
+    """
+    q, k, v = (t[0].transpose(0, 1).to(value.dtype) for t in (query, key, value))
+    attended: torch.Tensor = varlen_attn(
+        q, k, v, borders, borders, longest, longest,
+        scale=scaling,
+        window_size=(-1, 0) if is_causal else (-1, -1),
+        enable_gqa=q.shape[1] != k.shape[1],
+    )  # fmt: skip
+    return attended[None]
 
 
 def _attend_apart(

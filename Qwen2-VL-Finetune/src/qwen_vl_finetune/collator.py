@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from .dataset import Sample
+from .label_loss import label_positions
 from .processing import IGNORED, Processor, mrope_positions
 
 
@@ -30,17 +31,20 @@ class Collator:
         side = self.processor.patch
         self.blank = np.full((self.processor.merge**2, 3, side, side), 255, dtype=np.uint8)
 
-    def __call__(self, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """What `lay_out` gives, and the images of all samples one after the other:
 
-        `pixel_values` [patches, 3 * t * p * p], `image_grid_thw` [N, 3].
+        `pixel_values` [patches, 3 * t * p * p], `image_grid_thw` [N, 3]; and `label_positions`,
+        found here so that nobody has to wait for a GPU to find them.
         """
         samples = list(samples)
         if not any(sample["grids"] for sample in samples):
             samples[0] = self._with_blank_image(samples[0])
-        return {**self.lay_out(samples), **self.processor.visual_inputs(samples)}
+        rows = self.lay_out(samples)
+        rows["label_positions"] = label_positions(rows["labels"])
+        return {**rows, **self.processor.visual_inputs(samples)}
 
-    def lay_out(self, samples: list[Sample]) -> dict[str, torch.Tensor]:
+    def lay_out(self, samples: list[Sample]) -> dict[str, Any]:
         """A row a sample, filled up on the right.
 
         Returns:
@@ -104,7 +108,7 @@ class BatchNote:
 class NotedCollator:
     """A collator whose batches carry a note."""
 
-    collate: Callable[[Sequence[Sample]], dict[str, torch.Tensor]]
+    collate: Callable[[Sequence[Sample]], dict[str, Any]]
 
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """The batch, and its `BatchNote` under `NOTE`."""

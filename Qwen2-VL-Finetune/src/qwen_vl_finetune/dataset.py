@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
@@ -19,14 +23,13 @@ from tqdm import tqdm
 from .errors import DataError, raise_all
 from .image_cache import ImageCache
 from .processing import IGNORED, ImagePatches, Processor
+from .row_store import RowStore, open_rows
 from .rows import (
     ImageSource,
     Row,
     Rows,
-    check_rows,
     image_names,
     image_path,
-    read_rows,
     row_label,
     to_messages,
 )
@@ -130,17 +133,30 @@ class RowEncoder:
         grids = [self.processor.grid_of(*self._size(path)) for path in paths]
         return len(self.processor.encode(to_messages(row), grids)["input_ids"])
 
-    def length_bound(self, row: Row) -> int:
-        """A number of tokens that a row's sample can't exceed, without tokenising it.
+    def length_bounds(self, rows: RowStore) -> npt.NDArray[np.float64]:
+        """A number of tokens for every row that its sample can't exceed, without tokenising it.
 
         A byte-level tokenizer never makes more tokens than bytes; the template adds few a turn.
         """
         processor = self.processor
-        text = sum(len(turn["value"].encode()) for turn in row["conversations"])
         budget = processor.frame.max_pixels / (processor.patch * processor.merge) ** 2
         # a strip keeps one row of tokens, which at the steepest shape allowed (200:1) may be more
         largest = math.ceil(max(budget, math.sqrt(200 * budget), 1)) + 2
-        return text + 64 * (1 + len(row["conversations"])) + largest * len(image_names(row))
+        text = rows.column("bytes") + 64.0 * (1 + rows.column("turns"))
+        bounds: npt.NDArray[np.float64] = text + largest * rows.image_counts()
+        return bounds
+
+    def fingerprint(self) -> str:
+        """What shapes the lengths of samples besides rows and images."""
+        processor = self.processor
+        shapes = {
+            "tokens": processor.tokenizer.backend_tokenizer.to_str(),
+            "template": processor.tokenizer.chat_template,
+            "frame": vars(processor.frame),
+            "side": processor.patch * processor.merge,
+            "skip_bad_images": self.skip_bad_images,
+        }
+        return hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()
 
 
 class SampleDataset(Dataset[Sample], ABC):
@@ -227,11 +243,11 @@ class LlavaDataset(SampleDataset):
         images: ImageCache | None = None,
         skip_bad_images: bool = False,
     ) -> None:
-        rows = read_rows(path)
-        check_rows(rows, path, folder)
-        super().__init__(path, rows, RowEncoder(processor, folder, images, skip_bad_images))
+        self.store = open_rows(path, folder)
+        encoder = RowEncoder(processor, folder, images, skip_bad_images)
+        super().__init__(path, self.store, encoder)
         self._cache: dict[int, Sample] | None = {} if cache else None
-        self._lengths: list[int] | None = None
+        self._lengths: npt.NDArray[np.int64] | None = None
 
     def __getitem__(self, index: int) -> Sample:
         if self._cache is None:
@@ -248,7 +264,7 @@ class LlavaDataset(SampleDataset):
     @property
     def has_images(self) -> bool:
         """Whether any row has an image."""
-        return any(image_names(self.row(index)) for index in range(len(self)))
+        return bool(self.store.image_counts().any())
 
     def length(self, index: int) -> int:
         """The exact number of tokens of a sample; reads headers, not images."""
@@ -256,11 +272,11 @@ class LlavaDataset(SampleDataset):
             return self.encoder.length(self.row(index))
 
     def lengths(self) -> list[int]:
-        """The exact lengths of all samples, in tokens; counted once."""
+        """The exact lengths of all samples, in tokens; counted once, and kept on disk."""
         if self._lengths is None:
-            steps = tqdm(range(len(self)), desc="counting tokens", unit="row", leave=False)
-            self._lengths = [self.length(index) for index in steps]
-        return self._lengths
+            self._lengths = self.store.lengths(self.length, self.encoder.fingerprint())
+        lengths: list[int] = self._lengths.tolist()
+        return lengths
 
     def drop_unreadable(self) -> None:
         """Take out, count and name the rows whose images can't be read, by reading them all."""
@@ -271,14 +287,22 @@ class LlavaDataset(SampleDataset):
                 print(f"left out: {self.label(index)}: {problems}", flush=True)
         self._drop(bad, "unreadable image")
 
-    def refuse_or_drop_long(self, limit: int, drop: bool) -> None:
+    def refuse_or_drop_long(self, limit: int, drop: bool, counted: bool = False) -> None:
         """Refuse (or, with `drop`, take out and count) the samples of more than `limit` tokens.
 
         A sample is never cut: a cut through its image tokens breaks the forward, and a cut answer
         teaches the model to stop early.
+
+        Args:
+            limit: the most tokens of a sample.
+            drop: take the longer ones out.
+            counted: whether all lengths are needed anyway; else only those are counted that may
+                be too long.
         """
-        suspects = [i for i in range(len(self)) if self.encoder.length_bound(self.row(i)) > limit]
-        found = {i: n for i in suspects if (n := self.length(i)) > limit}
+        suspects = np.flatnonzero(self.encoder.length_bounds(self.store) > limit).tolist()
+        known = self.lengths() if counted and suspects else None
+        lengths = ((i, known[i] if known is not None else self.length(i)) for i in suspects)
+        found = {i: n for i, n in lengths if n > limit}
         if not found:
             return
         if not drop:
@@ -297,8 +321,9 @@ class LlavaDataset(SampleDataset):
         if not gone:
             return
         self.dropped[reason] += len(gone)
-        kept = [index for index in range(len(self)) if index not in gone]
-        self.rows = [self.rows[index] for index in kept]
-        self.numbers = [self.numbers[index] for index in kept]
-        if not kept:
+        if len(gone) == len(self):
             raise DataError(f"{self.path}: no row is left; every one was dropped: {reason}.")
+        self.rows = self.store = self.store.without(gone)
+        self.numbers = self.store.kept.tolist()
+        if self._lengths is not None:
+            self._lengths = np.delete(self._lengths, sorted(gone))

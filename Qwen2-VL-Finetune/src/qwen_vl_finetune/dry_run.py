@@ -26,7 +26,9 @@ from .adapters import (
 )
 from .dataset import SampleDataset
 from .flags import Arguments
-from .model import base_dtype
+from .generation_eval import MAX_NEW_TOKENS
+from .label_loss import chunk_tokens
+from .model import base_dtype, half_precision
 from .optimizers import part_rates
 from .packing import make_packs
 from .part_table import part_table
@@ -121,7 +123,7 @@ def memory_lines(
         "weights": weight_bytes(arguments, model, parents),
         "gradients": sum(p.numel() * p.element_size() for p in trained(model)),
         "optimizer": sum(p.numel() for p in trained(model)) * optimizer_bytes(arguments),
-        "logits": logit_bytes(arguments, model, lengths),
+        "logits": logit_bytes(model, largest_batch(arguments, lengths), copies=2),
     }
     note = "activations come on top"
     if arguments.train.deepspeed or arguments.train.fsdp:
@@ -129,7 +131,11 @@ def memory_lines(
     lines = [f"memory at least {_in_gib(sizes)}; {note}"]
     if eval_set is not None:
         del sizes["gradients"]  # they are freed after each step
-        sizes["logits"] = eval_logit_bytes(arguments, model, eval_set.lengths())
+        longest, rows = max(eval_set.lengths()), len(eval_set)
+        batch = min(arguments.train.per_device_eval_batch_size, rows)
+        sizes["logits"] = logit_bytes(model, longest * batch, copies=1)
+        if arguments.train.eval_score:
+            sizes["keys and values"] = cache_bytes(arguments, model, longest, rows)
         lines.append(f"in evaluation at least {_in_gib(sizes)}")
     return lines
 
@@ -168,20 +174,38 @@ def optimizer_bytes(arguments: Arguments) -> int:
     return 0 if arguments.optimizer == "sgd" else 8
 
 
-def logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
-    """Bytes of the largest batch's logits in fp32, and of their gradient."""
-    if arguments.data.packing:
-        tokens = min(arguments.pack_budget, sum(lengths))
-    else:
-        tokens = max(lengths) * min(arguments.train.per_device_train_batch_size, len(lengths))
-    return 2 * 4 * tokens * int(model.config.get_text_config().vocab_size)
+def logit_bytes(model: Any, tokens: int, copies: int) -> int:
+    """Bytes of the logits of a batch in fp32, of which no more than a chunk is held at once.
 
-
-def eval_logit_bytes(arguments: Arguments, model: Any, lengths: list[int]) -> int:
-    """Bytes of the logits of the largest evaluation batch, as the model makes them and in fp32.
-
-    Evaluation is padded, also where training packs.
+    Args:
+        model: the model.
+        tokens: of the largest batch.
+        copies: 2 in training, where each logit has a gradient beside it; 1 in evaluation.
     """
-    tokens = max(lengths) * min(arguments.train.per_device_eval_batch_size, len(lengths))
-    half = arguments.train.bf16 or arguments.train.fp16
-    return (4 + (2 if half else 0)) * tokens * int(model.config.get_text_config().vocab_size)
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    return copies * 4 * vocabulary * min(tokens, chunk_tokens(vocabulary))
+
+
+def largest_batch(arguments: Arguments, lengths: list[int]) -> int:
+    """Tokens of the largest training batch, padding among them."""
+    if arguments.data.packing:
+        return min(arguments.pack_budget, sum(lengths))
+    return max(lengths) * min(arguments.train.per_device_train_batch_size, len(lengths))
+
+
+def cache_bytes(arguments: Arguments, model: Any, longest: int, rows: int) -> int:
+    """Bytes of the keys and values that generating the answers of a batch keeps.
+
+    Args:
+        arguments: every flag of the run.
+        model: the model.
+        longest: tokens of the longest row to answer.
+        rows: how many there are.
+    """
+    text = model.config.get_text_config()
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    a_token = 2 * text.num_hidden_layers * text.num_key_value_heads * head
+    tokens = longest + (arguments.train.eval_max_new_tokens or MAX_NEW_TOKENS)
+    half = half_precision(arguments) is not None
+    batch = min(arguments.train.per_device_eval_batch_size, rows)
+    return (2 if half else 4) * a_token * tokens * batch

@@ -243,6 +243,11 @@ class Arguments:
         return plain_text(self.train.train_sampling_strategy)
 
     @property
+    def needs_lengths(self) -> bool:
+        """Whether batches are made by the lengths of all training samples."""
+        return self.data.packing or self.sampling == "group_by_length"
+
+    @property
     def optimizer(self) -> str:
         """The name of the optimizer."""
         return plain_text(self.train.optim)

@@ -27,6 +27,7 @@ from .processing import IGNORED, Processor
 Score = Callable[[list[str], list[str]], dict[str, float]]
 
 SAMPLES = "samples.jsonl"
+MAX_NEW_TOKENS = 512  # of an answer, if nothing else is asked
 TABLE_ROWS = 4  # answers of an evaluation that go to the table
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -16,19 +17,26 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
-from transformers import HfArgumentParser, TrainingArguments, set_seed
+from transformers import (
+    HfArgumentParser,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 
-from .adapters import set_trainable
+from .adapters import TRAINED, activate, set_trainable
 from .dataset import UNREADABLE, SampleDataset, open_image, unreadable
-from .errors import DataError, UserError
+from .errors import DataError, UserError, raise_all
 from .flags import Arguments, flag
 from .load_data import describe_data, load_data
 from .model_folder import resolve_folder
 from .parsing import config_to_flags, parse_arguments
 from .part_table import part_table
-from .plugins import load_plugin, raised
-from .processing import Processor
+from .plugins import load_plugin, package_problems, raised
+from .processing import Processor, in_eight_bits
 from .progress import say
 from .resume import is_finished
 from .rows import Row, image_names, image_path, to_messages
@@ -70,6 +78,31 @@ class GrpoArguments:
     )
     temperature: float = flag(1.0, "Draw answers at this temperature.")
     top_p: float = flag(1.0, "Draw from the likeliest tokens that make up this probability.")
+    top_k: int = flag(0, "Draw from so many of the likeliest tokens only (0: from all).")
+    beta: float = flag(
+        0.0,
+        "Weigh the divergence (KL) from the model that the run began with by so much; 0 leaves it "
+        "out. Needs LoRA, and nothing trained in full.",
+    )
+    no_spread_patience: int = flag(
+        20,
+        "Stop after so many steps in which all answers to each prompt were rewarded alike, which "
+        "teaches nothing (0: never).",
+    )
+    use_vllm: bool = flag(
+        False, "Draw the answers with vLLM, which must be installed beside this transformers."
+    )
+    vllm_mode: str = flag(
+        "colocate", "Run vLLM on the GPUs that train (colocate), or reach a server (server)."
+    )
+    vllm_server_base_url: str | None = flag(None, "Reach the vLLM server here (server).")
+    vllm_gpu_memory_utilization: float = flag(
+        0.3, "Give vLLM this fraction of each GPU's memory (colocate)."
+    )
+    vllm_tensor_parallel_size: int = flag(1, "Let so many GPUs share one vLLM (colocate).")
+    vllm_max_model_length: int | None = flag(
+        None, "Let prompt and answer be at most so many tokens long in vLLM (colocate)."
+    )
     num_iterations: int = flag(1, "Take so many steps on the same answers.")
     steps_per_generation: int | None = flag(
         None, "Draw so many micro-batches at a time (gradient_accumulation_steps if unset)."
@@ -131,20 +164,47 @@ def parse(words: list[str] | None = None) -> tuple[Arguments, GrpoArguments]:
         raise UserError(
             "--data_path: train_grpo.py takes a file; rows are drawn from several times"
         )
+    raise_all(grpo_problems(arguments, grpo), "the command line can't be used")
     return arguments, grpo
+
+
+def grpo_problems(arguments: Arguments, grpo: GrpoArguments) -> list[str]:
+    """What is wrong with the divergence and with vLLM."""
+    problems = []
+    if grpo.beta < 0 or grpo.top_k < 0 or grpo.no_spread_patience < 0:
+        problems.append("--beta, --top_k and --no_spread_patience: expected at least 0")
+    if grpo.beta > 0 and not arguments.lora.lora_enable:
+        problems.append(
+            "--beta needs --lora_enable true: the model without the adapter is compared"
+        )
+    if grpo.beta > 0 and arguments.lora.lora_enable and arguments.full_parts:
+        problems.append(
+            f"--beta while {', '.join(sorted(arguments.full_parts))} trains in full: how it was "
+            "before is not kept, so there is nothing to compare with; freeze it"
+        )
+    if not grpo.use_vllm:
+        return problems
+    problems += package_problems("--use_vllm true", "vllm")
+    if grpo.vllm_mode not in ("colocate", "server"):
+        problems.append(f"--vllm_mode {grpo.vllm_mode}: expected colocate or server")
+    if arguments.model.bits != 16:
+        problems.append(
+            f"--use_vllm with --bits {arguments.model.bits}: vLLM is sent whole weights after each "
+            "step, which a packed base does not have; take 16"
+        )
+    return problems
 
 
 def trl_config(arguments: Arguments, grpo: GrpoArguments) -> GRPOConfig:
     """TRL's settings from ours.
 
-    No reference model (`beta` 0, TRL's default): TRL finds the reference by switching adapters,
-    which would switch the frozen ones of a stack off. No dropout: the same model has to draw the
-    answers and to say how likely they are.
+    No dropout: the same model has to draw the answers and to say how likely they are.
     """
     known = {item.name for item in fields(TrainingArguments) if item.init}
     values = {name: getattr(arguments.train, name) for name in known}
-    own = {name: value for name, value in vars(grpo).items() if name != "reward"}
-    fixed = {"beta": 0.0, "disable_dropout": True, "remove_unused_columns": False}
+    ours = ("reward", "no_spread_patience")
+    own = {name: value for name, value in vars(grpo).items() if name not in ours}
+    fixed = {"disable_dropout": True, "remove_unused_columns": False}
     try:
         return GRPOConfig(**{**values, **own, **fixed})
     except ValueError as error:
@@ -170,6 +230,7 @@ def main(words: list[str] | None = None) -> int:
     set_seed(arguments.train.seed)  # the new adapter starts alike on every process
     model = build_model(arguments, base, parents)
     trainer = GrpoTrainer(arguments, config, base, record, rows, rewards, model)
+    trainer.add_callback(SpreadWatch(grpo.no_spread_patience))
     say(part_table(model, trainer.rates, None, arguments.lora.lora_rank))
     say(f"{len(rows)} rows, {grpo.num_generations} answers to each; {', '.join(grpo.reward)}")
     run(trainer, output)
@@ -218,7 +279,7 @@ class Prompts:
     def _open(self, index: int, name: str) -> Any:
         path = image_path(self.rows.encoder.folder, name)
         try:
-            image = open_image(path)
+            image = in_eight_bits(open_image(path))
             self.rows.processor.grid_of(*image.size)  # raises at a strip that stock refuses
             return image
         except UNREADABLE as error:
@@ -270,6 +331,80 @@ class ImageOnlyProcessor(Qwen2_5_VLProcessor):
         return cls(processor.image_processor, tokenizer, tokenizer.chat_template)
 
 
+class Reference:
+    """The model that a run began with, for the divergence: what trains, without its adapter.
+
+    TRL's own way leaves one adapter of a stack active, before and after.
+
+    Args:
+        model: base or stack, with the adapter that trains on top.
+    """
+
+    def __init__(self, model: PeftModel) -> None:
+        self.model = model
+
+    def __call__(self, **inputs: Any) -> Any:
+        """The output of the model as it was."""
+        model = self.model
+        under = [name for name in model.peft_config if name != TRAINED]
+        trains = {name: p.requires_grad for name, p in model.named_parameters()}
+        try:
+            if under:
+                model.base_model.set_adapter(under)
+                return model(**inputs)
+            with model.disable_adapter():
+                return model(**inputs)
+        finally:
+            activate(model)
+            for name, parameter in model.named_parameters():  # switching adapters sets it
+                parameter.requires_grad_(trains[name])
+
+
+class SpreadWatch(TrainerCallback):
+    """Stops a run in which no answer is rewarded more than another, so that nothing is learnt.
+
+    Args:
+        patience: how many steps that may last; 0 for ever.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience, self.since = patience, 0
+
+    def on_train_begin(
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count from here, also when a run is resumed."""
+        self.since = state.global_step
+
+    def on_log(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Raise when no group of answers has had any spread for too long."""
+        logs = logs or {}
+        alike = logs.get("frac_reward_zero_std")
+        if alike is None:
+            return
+        if alike < 1:
+            self.since = state.global_step
+        if not self.patience or state.global_step - self.since < self.patience:
+            return
+        cut = logs.get("completions/clipped_ratio", 0.0)
+        raise UserError(
+            f"for {state.global_step - self.since} steps all answers to each prompt were rewarded "
+            f"alike ({logs.get('reward', math.nan):.3g} on average), so nothing was learnt. "
+            f"{cut:.0%} of the answers were cut off at --max_completion_length "
+            f"{args.max_completion_length}. Other usual causes: the model answers all prompts "
+            "right, or none in the form that --reward asks for (train it on answers first); "
+            "--temperature is too low for answers to differ; the reward has one value only. "
+            "--no_spread_patience 0 goes on all the same."
+        )
+
+
 class GrpoTrainer(RunTrainer, GRPOTrainer):
     """TRL's GRPOTrainer that saves and resumes as `QwenTrainer` does, with its rates a part.
 
@@ -308,8 +443,13 @@ class GrpoTrainer(RunTrainer, GRPOTrainer):
             processing_class=ImageOnlyProcessor.of(rows.processor),
         )
         self.data_collator = Prompts(rows)
-        if isinstance(model, PeftModel):  # TRL rounds what trains on a 4-bit base to bf16
-            set_trainable(model, arguments.full_parts)
+        if not isinstance(model, PeftModel):
+            return
+        if config.beta:
+            model.delete_adapter("ref")  # TRL's copy of the adapter, to compare with
+            activate(model)
+            self.ref_model = Reference(model)
+        set_trainable(model, arguments.full_parts)  # TRL rounds it to bf16 on a 4-bit base
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """No card: `run.json` says what the run was made of."""

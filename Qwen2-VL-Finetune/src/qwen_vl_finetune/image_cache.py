@@ -19,7 +19,7 @@ from PIL import Image
 
 from .processing import ImagePatches, Processor
 
-FORMAT = 1
+FORMAT = 2  # 16-bit greys are scaled
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ def open_file(arguments: Arguments, path: Path, processor: Processor) -> LlavaDa
     )
     if data.skip_bad_images and str(path) == data.eval_path:
         dataset.drop_unreadable()  # in training a bad one is met; a score needs it now
-    dataset.refuse_or_drop_long(data.max_seq_length, data.drop_long)
+    counted = str(path) == data.data_path and arguments.needs_lengths
+    dataset.refuse_or_drop_long(data.max_seq_length, data.drop_long, counted)
     if data.cache_samples and arguments.train.dataloader_num_workers > 0:
         dataset.fill_cache()
     return dataset

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import types
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from transformers.utils import is_flash_attn_2_available
 from .attention import SDPA, register, speed_up_vision
 from .errors import UserError
 from .flags import Arguments
+from .label_loss import lean_loss
 from .model_folder import read_config
 from .plugins import package_problems
 
@@ -36,9 +39,14 @@ def base_dtype(arguments: Arguments) -> torch.dtype:
     """
     if not arguments.lora.lora_enable and not arguments.train.deepspeed:
         return torch.float32
+    return half_precision(arguments) or torch.float32
+
+
+def half_precision(arguments: Arguments) -> torch.dtype | None:
+    """The precision that matrix products are computed in, or None for that of the weights."""
     if arguments.train.bf16:
         return torch.bfloat16
-    return torch.float16 if arguments.train.fp16 else torch.float32
+    return torch.float16 if arguments.train.fp16 else None
 
 
 def quantization(arguments: Arguments) -> Any:
@@ -61,7 +69,9 @@ def quantization(arguments: Arguments) -> Any:
 
 def load_model(folder: Path, arguments: Arguments) -> PreTrainedModel:
     """Load the bare base model of a folder for training."""
-    read_config(folder)  # names the family or raises
+    family = str(read_config(folder)["model_type"])  # or raises
+    if arguments.model.use_liger:
+        _enable_liger(family, arguments)
     if arguments.train.deepspeed:
         _meet_deepspeed(arguments)
     options: dict[str, Any] = {
@@ -77,8 +87,9 @@ def load_model(folder: Path, arguments: Arguments) -> PreTrainedModel:
         speed_up_vision(model)
     if quantized is not None:
         _disable_cpu_repacking(model)
-    if arguments.model.use_liger:
-        _enable_liger(model, arguments)
+    lean_loss(model)
+    if not arguments.train.deepspeed and half_precision(arguments) is not None:
+        _generate_in_half(model, half_precision(arguments))
     return model
 
 
@@ -106,6 +117,22 @@ def load_checked(folder: Path, **options: Any) -> PreTrainedModel:
     return loaded
 
 
+def _generate_in_half(model: PreTrainedModel, dtype: torch.dtype | None) -> None:
+    """Let a bare model generate in mixed precision, as it trains.
+
+    Accelerate wraps the forward of the whole, which PEFT passes by when it generates; there what
+    trains in fp32 would meet activations in half precision. DeepSpeed keeps all weights in half.
+    """
+    stock = model.generate
+
+    @functools.wraps(stock)
+    def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(self.device.type, dtype):
+            return stock(*args, **kwargs)
+
+    model.generate = types.MethodType(generate, model)
+
+
 def _disable_cpu_repacking(model: PreTrainedModel) -> None:
     """Keep 4-bit weights as they are on CPUs with avx512_bf16.
 
@@ -116,18 +143,25 @@ def _disable_cpu_repacking(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _enable_liger(model: PreTrainedModel, arguments: Arguments) -> None:
-    """Let the Trainer apply liger-kernel, if the installed one knows this model."""
+def _enable_liger(family: str, arguments: Arguments) -> None:
+    """Let the Trainer apply liger-kernel's layers, if the installed one knows this family.
+
+    When it is applied it imports more than its list of families does, among it a class that liger
+    0.8.5 lacks beside transformers 5.23; so that is imported here, before weights are loaded. The
+    loss stays ours.
+    """
     try:
         patches = import_module("liger_kernel.transformers.monkey_patch")
+        import_module(f"liger_kernel.transformers.model.{family}")
     except Exception as error:
         raise UserError(
             f"--use_liger: the installed liger-kernel does not import beside this transformers "
             f"({error}). Leave the flag out."
         ) from error
-    if model.config.model_type not in patches.MODEL_TYPE_TO_APPLY_LIGER_FN:
-        raise UserError(f"--use_liger: liger-kernel has nothing for {model.config.model_type}.")
+    if family not in patches.MODEL_TYPE_TO_APPLY_LIGER_FN:
+        raise UserError(f"--use_liger: liger-kernel has nothing for {family}.")
     arguments.train.use_liger_kernel = True
+    arguments.train.liger_kernel_config = {"fused_linear_cross_entropy": False}
 
 
 def model_problems(arguments: Arguments) -> list[str]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import Sampler
+from transformers.utils import generic
 
 from .collator import Collator
 from .dataset import Sample
@@ -22,6 +24,10 @@ from .flags import Arguments
 from .processing import IGNORED
 
 Pack = list[int]
+
+# from 5.2x on transformers gives these to the language model alone; before, the vision tower took
+# them for the borders of its images
+TELLS_BORDERS = hasattr(generic, "_FLASH_VARLEN_KWARGS")
 
 WINDOW = (
     512  # samples packed together, at least; best fit over all of them would sort packs by length
@@ -106,12 +112,14 @@ class PackSampler(Sampler[Pack]):
 class PackCollator(Collator):
     """Samples to one packed row, without padding and without an attention mask."""
 
-    def lay_out(self, samples: list[Sample]) -> dict[str, torch.Tensor]:
+    def lay_out(self, samples: list[Sample]) -> dict[str, Any]:
         """Lay samples end to end.
 
         Returns:
             `input_ids`, `labels`, `mm_token_type_ids` [1, S] and `position_ids` [4, 1, S]: text
-            positions, then M-RoPE (time, height, width), all starting at 0 in every sample.
+            positions, then M-RoPE (time, height, width), all starting at 0 in every sample. Where
+            transformers keeps them from the vision tower, also where each sample begins, as
+            FlashAttention takes it: else every layer would find it anew.
         """
         ids = torch.cat([sample["input_ids"] for sample in samples])
         # nothing is asked of a sample's first token: what comes before it is another sample
@@ -127,7 +135,21 @@ class PackCollator(Collator):
             "labels": torch.cat(labels)[None],
             "mm_token_type_ids": self.processor.token_types(ids)[None],
             "position_ids": torch.cat(positions, dim=1)[:, None],
+            **(_borders(samples) if TELLS_BORDERS else {}),
         }
+
+
+def _borders(samples: list[Sample]) -> dict[str, Any]:
+    """Where each sample of a pack begins, and the length of the longest."""
+    lengths = [len(sample["input_ids"]) for sample in samples]
+    starts = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32)
+    longest = max(lengths)
+    return {
+        "cu_seq_lens_q": starts,
+        "cu_seq_lens_k": starts,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
 
 
 def packing_problems(arguments: Arguments) -> list[str]:

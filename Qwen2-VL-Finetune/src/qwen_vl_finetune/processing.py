@@ -99,7 +99,7 @@ class Processor:
         on its way from a worker. `pixel_values` finishes the work, bit for bit as stock does.
         """
         processor = self.image_processor
-        array = processor.process_image(image, do_convert_rgb=True)
+        array = processor.process_image(in_eight_bits(image), do_convert_rgb=True)
         grid = self.grid_of(array.shape[2], array.shape[1])
         if array.shape[1:] != (grid[1] * self.patch, grid[2] * self.patch):
             size = SizeDict(shortest_edge=self.frame.min_pixels, longest_edge=self.frame.max_pixels)
@@ -214,6 +214,18 @@ class Processor:
         for token in ids:
             expanded += [token] * (next(copies) if token == self.image_token_id else 1)
         return expanded
+
+
+def in_eight_bits(image: Image.Image) -> Image.Image:
+    """An image of 16-bit greys scaled to 8 bits, any other as it is.
+
+    Pillow's conversion cuts off what is over 255, which leaves white, a whole drawing of it.
+    """
+    if not image.mode.startswith("I"):
+        return image
+    brightest = int(np.asarray(image).max(initial=0))
+    scale = 255 / max(brightest, 255)
+    return image.point(lambda value: value * scale).convert("L")
 
 
 def mrope_positions(

@@ -7,7 +7,6 @@ lie, how large an evaluation is, what is logged, which library wrote the record)
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from accelerate.utils import gather_object
 from .errors import UserError
 from .plugins import is_maker
 from .progress import say
-from .rows import data_files
+from .rows import content_fingerprint
 from .run_record import last_whole_checkpoint, read_record
 
 LEARNING = frozenset(
@@ -39,7 +38,7 @@ LEARNING = frozenset(
         "early_stopping_patience",
         # rewards
         *("reward", "reward_weights", "num_generations", "max_completion_length", "temperature"),
-        *("top_p", "num_iterations", "scale_rewards"),
+        *("top_p", "top_k", "beta", "num_iterations", "scale_rewards"),
     )
 )
 LENGTH = ("max_steps", "num_train_epochs")
@@ -112,14 +111,7 @@ def global_batch(settings: dict[str, Any]) -> int:
 
 def data_fingerprint(data_path: str) -> str:
     """What tells data apart: the content of its files, the name of a plug-in."""
-    if is_maker(data_path):
-        return data_path
-    digest = hashlib.sha256()
-    for path in data_files(Path(data_path)):
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return data_path if is_maker(data_path) else content_fingerprint(Path(data_path))
 
 
 def _data(record: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ image.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import re
@@ -16,7 +18,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from .errors import DataError, UserError, raise_all
+from .errors import DataError, UserError
 from .model_folder import DATASET_INFO, PixelFrame, read_json
 from .processing import Message
 
@@ -26,6 +28,8 @@ IMAGE, VIDEO = "<image>", "<video>"
 CONTROL = re.compile(
     r"<\|(?:im_start|im_end|endoftext|vision_start|vision_end|vision_pad|image_pad|video_pad)\|>"
 )
+
+_BLANKS = re.compile(r"\s*")
 
 Row = dict[str, Any]
 ImageSource = str | Image.Image  # a path, or the image itself in a row that a plug-in made
@@ -44,27 +48,80 @@ def data_files(path: Path) -> list[Path]:
     return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of LLaVA JSON or JSONL, of one file or of shards; raises `DataError` otherwise."""
-    rows = [row for file in data_files(path) for row in _rows_of(file)]
-    if not rows:
-        raise DataError(f"{path}: the list is empty; nothing to train on.")
-    return rows
-
-
-def _rows_of(file: Path) -> list[Row]:
-    if file.suffix == ".jsonl":
-        return list(_lines_of(file))
+def content_fingerprint(path: Path) -> str:
+    """What tells data apart: the content of its files."""
     try:
-        rows = read_json(file)
+        stats = [(file, file.stat()) for file in data_files(path)]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file.") from error
+    return _digest(tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats))
+
+
+@functools.lru_cache(maxsize=16)
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    """The digest of files, read once as long as their sizes and dates are these."""
+    digest = hashlib.sha256()
+    for name, _, _ in files:
+        with Path(name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of LLaVA JSON or JSONL, of one file or of shards; raises `DataError` otherwise."""
+    empty = True
+    for file in data_files(path):
+        for row in _lines_of(file) if file.suffix == ".jsonl" else _items_of(file):
+            empty = False
+            yield row
+    if empty:
+        raise DataError(f"{path}: the list is empty; nothing to train on.")
+
+
+def _items_of(file: Path) -> Iterator[Row]:
+    """The items of a JSON list, one after the other: all at once take several times the room."""
+    text = file.read_text(encoding="utf-8")
+    decode = json.JSONDecoder().raw_decode
+    if not text.lstrip().startswith("["):
+        _refuse(file)
+    at = _blank(text, text.index("[") + 1)
+    try:
+        while not text.startswith("]", at):
+            row, at = decode(text, at)
+            yield row
+            at = _blank(text, at)
+            if text.startswith(",", at):
+                at = _blank(text, at + 1)
+                if text.startswith("]", at):
+                    raise json.JSONDecodeError("Expecting value", text, at)
+            elif not text.startswith("]", at):
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+        if (end := _blank(text, at + 1)) < len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{file}, line {error.lineno}: not valid JSON ({error.msg}). (JSON lines are read "
+            "from a file called .jsonl)"
+        ) from error
+
+
+def _blank(text: str, at: int) -> int:
+    """Where the next character stands that is no blank."""
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def _refuse(file: Path) -> None:
+    """Raise for a JSON file that holds no list."""
+    try:
+        found = read_json(file)
     except UserError as error:
         raise DataError(f"{error} (JSON lines are read from a file called .jsonl)") from error
-    if not isinstance(rows, list):
-        raise DataError(
-            f"{file}: found one {type(rows).__name__}, expected a list of rows "
-            '[{"id": ..., "image": ..., "conversations": [...]}, ...].'
-        )
-    return rows
+    raise DataError(
+        f"{file}: found one {type(found).__name__}, expected a list of rows "
+        '[{"id": ..., "image": ..., "conversations": [...]}, ...].'
+    )
 
 
 def _lines_of(file: Path) -> Iterator[Row]:
@@ -157,19 +214,6 @@ def _image_problem(row: Row, folder: Path) -> str | None:
         if not path.is_file():
             return f"image {path} is missing; correct the path or --image_folder"
     return None
-
-
-def check_rows(rows: list[Row], path: Path, folder: Path) -> None:
-    """Raise one `DataError` that lists the faulty rows of a file, if there are any."""
-    problems = []
-    for number, row in enumerate(rows):
-        problem = row_problem(row, folder)
-        if problem:
-            problems.append(f"{row_label(row, number)}: {problem}")
-    try:
-        raise_all(problems, f"{path}: rows that can't be trained on")
-    except UserError as error:
-        raise DataError(str(error)) from None
 
 
 def row_label(row: Any, number: int) -> str:

@@ -80,6 +80,12 @@ def _what(record: dict[str, Any]) -> str:
         *(f"- dropped: {count:,} rows {reason}" for reason, count in data["dropped"].items()),
         f"- {record.get('steps', 0):,} steps on {record['settings']['processes']} process(es)",
     ]
+    saved = record.get("saved", {})
+    if "best" in saved:
+        lines.append(
+            f"- saved: the weights of step {saved['step']:,}, the best {saved['best']} "
+            f"({saved['value']:.4f})"
+        )
     if "train_loss" in metrics:
         lines.append(f"- mean training loss since the last start: {metrics['train_loss']:.4f}")
     return "\n".join(lines)

@@ -22,7 +22,7 @@ from .collator import Collator, NotedCollator
 from .dataset import SampleDataset
 from .dry_run import dry_run
 from .flags import Arguments
-from .generation_eval import GenerationEval, load_score
+from .generation_eval import MAX_NEW_TOKENS, GenerationEval, load_score
 from .load_data import describe_data, load_data
 from .model import load_model
 from .model_folder import fingerprint_model, read_config, require_processor, resolve_folder
@@ -114,6 +114,7 @@ def close(trainer: RunTrainer, output: Path, result: TrainOutput) -> None:
     if trainer.is_world_process_zero():
         trainer.record["metrics"] = result.metrics
         trainer.record["steps"] = result.global_step
+        trainer.record["saved"] = saved_weights(trainer)
         skipped = read_skipped(output)
         if skipped:
             trainer.record["data"]["dropped"][REASON] = len(skipped)
@@ -122,6 +123,16 @@ def close(trainer: RunTrainer, output: Path, result: TrainOutput) -> None:
         trainer.record["finished"] = True
         write_record(output, trainer.record)
     say(f"finished: {output}")
+
+
+def saved_weights(trainer: RunTrainer) -> dict[str, Any]:
+    """Which step's weights a finished run has saved, and why: the last, or the best by a score."""
+    state, args = trainer.state, trainer.args
+    if not args.load_best_model_at_end or state.best_model_checkpoint is None:
+        return {"step": state.global_step}
+    step = int(state.best_model_checkpoint.rpartition("-")[2])
+    metric = str(args.metric_for_best_model or "loss").removeprefix("eval_")
+    return {"step": step, "best": metric, "value": state.best_metric}
 
 
 def start_record(
@@ -165,7 +176,7 @@ def generation_eval(arguments: Arguments, dataset: SampleDataset | None) -> Gene
         train.eval_score,
         dataset,
         rows=train.eval_generate_rows or 32,
-        max_new_tokens=train.eval_max_new_tokens or 512,
+        max_new_tokens=train.eval_max_new_tokens or MAX_NEW_TOKENS,
         batch_size=train.per_device_eval_batch_size,
         output=Path(str(train.output_dir)),
     )

@@ -306,4 +306,6 @@ def test_plug_in_for_the_trainer() -> None:
     assert score_answers(predicted, truth) == pytest.approx(
         {"exact_match": 1 / 3, "validity": 2 / 3, "graph_match": 1 / 3}
     )
+    nothing = score_answers(["", "no molecule"], ["", "{}"])  # a model that learnt nothing
+    assert nothing["graph_match"] == 0
     assert score_answers([], []) == {"exact_match": 0, "validity": 0, "graph_match": 0}
