@@ -16,12 +16,23 @@ find_python() {
   return 1
 }
 
+# torch's CPU build, which is 6 GB smaller, unless EYESMOL_TORCH names another (auto, cu128, ...).
+# Only uv can choose; where it cannot fetch that build, pip takes what it finds.
+install_pinned() {
+  .venv/bin/python -m pip install --quiet uv
+  if ! .venv/bin/uv pip install --quiet --python .venv/bin/python \
+    --torch-backend "${EYESMOL_TORCH:-cpu}" --requirement requirements.txt 2>/dev/null; then
+    echo "uv could not install torch's ${EYESMOL_TORCH:-cpu} build; pip takes the one it finds ..."
+    .venv/bin/python -m pip install --quiet --requirement requirements.txt
+  fi
+}
+
 wanted=$(cat requirements.txt pyproject.toml | cksum)
 if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
   python=$(find_python) || exit 1
   echo "Installing into .venv with $("$python" --version): some minutes, once ..."
   "$python" -m venv .venv
-  .venv/bin/python -m pip install --quiet --requirement requirements.txt
+  install_pinned
   .venv/bin/python -m pip install --quiet --no-deps --editable .
   echo "$wanted" > .venv/.installed
 fi
