@@ -239,66 +239,61 @@ def _fluorocarbon(carbons: int, fluorines: int) -> Piece | None:
 # --- substituted phenyl -------------------------------------------------------------------------
 
 _LOCANT = r"[2-6](?:,[2-6])*|[omp]"
-_SUBSTITUENT = r"\((?:[^()]|\([^()]*\))+\)|(?:[A-Z](?:[A-Za-z0-9+]|\([^()]*\))*?)"
-_COUNTED = rf"(?:{_SUBSTITUENT})[2-5]?"
+_SUBSTITUENT = r"(?:\((?:[^()]|\([^()]*\))+\)[2-5]?|[A-Z](?:[A-Za-z0-9+]|\([^()]*\)\d?)*?)"
 _ARENE = re.compile(
     # 4-ClC6H4, 3,5-(CF3)2C6H3, 2-F-4-MeOC6H3, p-NO2Ph
-    rf"(?:(?<=[-(])|^)(?P<head>(?:(?:{_LOCANT})-?{_COUNTED}-?)+)(?:C6H(?P<k>[1-4])|(?P<ph>Ph|phenyl))"
+    rf"(?:(?<=[-(])|^)(?P<head>(?:(?:{_LOCANT})-?{_SUBSTITUENT}-?)+)(?:C6H(?P<k>[1-4])|Ph|phenyl)"
     # C6H4-4-Cl, C6H4-p-OMe, C6H3-3,5-(CF3)2, C6H4(4-Cl)
-    rf"|C6H(?P<k2>[1-4])(?:-(?P<tail>(?:{_LOCANT})-?{_COUNTED})|"
+    rf"|C6H(?P<k2>[1-4])(?:-(?P<tail>(?:{_LOCANT})-?{_SUBSTITUENT})|"
     rf"\((?P<tail2>(?:{_LOCANT})-?(?:[^()]|\([^()]*\))+)\))(?=$|\))"
     # C6H4OMe-p, C6H3Cl2-2,4
-    rf"|C6H(?P<k3>[1-4])-?(?P<sub>{_COUNTED})-(?P<loc>{_LOCANT})(?=$|\))"
+    rf"|C6H(?P<k3>[1-4])-?(?P<sub>{_SUBSTITUENT})-(?P<loc>{_LOCANT})(?=$|\))"
     # p-C6H4OMe, 1,4-C6H4
-    rf"|(?:(?<=[-(])|^)(?P<loc4>(?:{_LOCANT})|1,[2-4])-?C6H(?P<k4>[1-4])-?(?P<sub4>{_COUNTED})?(?=$|\)|-)"
+    rf"|(?:(?<=[-(])|^)(?P<loc4>(?:{_LOCANT})|1,[2-4])-?C6H(?P<k4>[1-4])-?"
+    rf"(?P<sub4>{_SUBSTITUENT})?(?=$|\)|-)"
 )
-_PART = re.compile(
-    rf"(?P<loc>{_LOCANT})-?(?P<sub>{_SUBSTITUENT})(?P<n>[2-5])?(?:-|$)(?=$|[2-6omp])"
-)
+_PART = re.compile(rf"(?P<loc>{_LOCANT})-?(?P<sub>{_SUBSTITUENT})(?:-|$)(?=$|[2-6omp])")
+_MAX_BRANCH_COST = 2
 _PLACE = {"o": 2, "m": 3, "p": 4}
 
 ReadBranch = Callable[[str], "tuple[Fragment, int] | None"]
 
 
-def _locants(text: str) -> list[int]:
+def _places(text: str) -> list[int]:
     return [_PLACE.get(part) or int(part) for part in text.split(",")]
 
 
 def _arene(match: re.Match[str], read: ReadBranch) -> Piece | None:
     """A phenyl group whose substituents are named with their positions."""
-    parts: list[tuple[list[int], str, int]] = []
-    if match["head"]:
-        parts = [
-            (_locants(p["loc"]), p["sub"], int(p["n"] or 1)) for p in _PART.finditer(match["head"])
-        ]
-        if "".join(p[0] for p in _PART.finditer(match["head"])) != match["head"]:
-            return None
-    elif tail := match["tail"] or match["tail2"]:
-        if (p := _PART.fullmatch(tail)) is None:
-            return None
-        parts = [(_locants(p["loc"]), p["sub"], int(p["n"] or 1))]
-    else:
-        sub, locants = match["sub"] or match["sub4"] or "", match["loc"] or match["loc4"]
-        if not sub:
-            places = [place for place in _locants(locants) if place != 1]
-            return _phenylene(places[0]) if len(places) == 1 and match["k4"] == "4" else None
-        counted = re.fullmatch(rf"({_SUBSTITUENT})([2-5])?", sub)
-        if counted is None or (match["loc4"] or "").startswith("1"):
-            return None
-        parts = [(_locants(locants), counted[1], int(counted[2] or 1))]
-    places = [place for locants, _, _ in parts for place in locants]
-    hydrogens = match["k"] or match["k2"] or match["k3"] or match["k4"]
-    if len(set(places)) != len(places) or (hydrogens and int(hydrogens) + len(places) != 5):
+    sub, locants = match["sub"] or match["sub4"], match["loc"] or match["loc4"]
+    if locants and not sub:
+        inner = [place for place in _places(locants) if place != 1]
+        return _phenylene(inner[0]) if len(inner) == 1 and match["k4"] == "4" else None
+    text = f"{locants}-{sub}" if sub else match["head"] or match["tail"] or match["tail2"]
+    parts = list(_PART.finditer(text))
+    if "".join(part[0] for part in parts) != text:
         return None
+    hydrogens = match["k"] or match["k2"] or match["k3"] or match["k4"]
+    taken: set[int] = set()
     mol = Chem.RWMol(table_mol("c1ccccc1"))
-    for locants, text, count in parts:
-        found = read(text)
-        if found is None or count != len(locants) or found[1] > 2:
+    for part in parts:
+        places, name = _places(part["loc"]), part["sub"]
+        if len(places) > 1:  # 3,5-Cl2: one of the two
+            if name[-1] != str(len(places)):
+                return None
+            name = name[:-1]
+        found = read(name)
+        if found is None or found[1] > _MAX_BRANCH_COST:
             return None
-        for place in locants:
+        for place in places:
+            if place in taken:
+                return None
+            taken.add(place)
             offset = mol.GetNumAtoms()
             mol.InsertMol(found[0].mol)
             mol.AddBond(place - 1, offset + found[0].sites[0], Chem.BondType.SINGLE)
+    if hydrogens and int(hydrogens) + len(taken) != 5:
+        return None
     done = mol.GetMol()
     valences = tuple((used_inside(done, i) + (i == 0),) for i in range(done.GetNumAtoms()))
     return Piece(done, valences)
@@ -326,15 +321,13 @@ _ALKYL = re.compile(
     r"|C(?P<c3>\d{1,2})H(?P<h3>\d{1,2})"
     r"|H(?P<h4>\d{1,2})C(?P<c4>[2-9]|[1-9]\d)"
 )
-_FLUORO = re.compile(
-    r"C(?P<c>[2-9]|1\d)F(?P<f>\d{1,2})|F(?P<f2>\d{1,2})C(?P<c2>[2-9]|1\d)(?!\d|H)"
-)
+_FLUORO = re.compile(r"C(?P<c>[2-9]|1\d)F(?P<f>\d{1,2})|F(?P<f2>\d{1,2})C(?P<c2>[2-9]|1\d)(?!\d|H)")
 _R_GROUP = re.compile(r"R(?:(\d{1,2})|[a-h](?![a-z])|('{1,3}))?")
 _ISOTOPE = re.compile(
     r"(1[134]C|1[35]N|1[578]O|18F|3[123]P|3[3-5]S|3[5-7]Cl|7[567]Br|82Br|12[345]I|131I|1[01]B)(?![a-z])"
 )
 _HEAVY_HYDROGEN = re.compile(r"([23])H")
-_CHARGE = re.compile(r"([2-4]?)([+-])|([+-])([2-4])(?=$|[)\]])")
+_CHARGE = re.compile(r"(?P<sign>[+-])(?P<size>[2-4])(?=$|[)\]])|(?P<size2>[2-4]?)(?P<sign2>[+-])")
 _OPEN, _CLOSE = "([{", ")]}"
 _SIGNS = {"-": 1, "=": 2, "#": 3}
 
@@ -371,11 +364,11 @@ def _charges_and_bonds(text: str, at: int, after_unit: bool) -> Iterator[_Token]
     at_end = lambda end: end == len(text) or text[end] in _CLOSE + "+-"  # noqa: E731
     match = _CHARGE.match(text, at)
     if match is not None:
-        size, sign, sign2, size2 = match.groups()
-        charge = int(size or size2 or 1) * (1 if (sign or sign2) == "+" else -1)
+        size = match["size"] or match["size2"]
+        charge = int(size or 1) * (1 if (match["sign"] or match["sign2"]) == "+" else -1)
         # A minus between two units is a bond; CO2-Na+ is cut before its ion, not here.
         if after_unit and (charge > 0 or at_end(match.end())):
-            yield _Token("charge", match.end(), 2 if size else 0, value=charge)
+            yield _Token("charge", match.end(), 2 if match["size2"] else 0, value=charge)
         if not size and (charge > 0 or not after_unit):
             yield _Token("charge next", match.end(), 1 if after_unit else 0, value=charge)
     if text[at] in _SIGNS:
@@ -395,9 +388,11 @@ def _numbers(text: str, at: int, after_unit: bool) -> Iterator[_Token]:
 
 
 def _is_long_count(text: str, at: int) -> bool:
-    """Two digits that count: hydrogens, fluorines, what stands in parentheses; not the 32 of O32-."""
+    """Two digits that count hydrogens, fluorines, parentheses; the 32 of O32- does not."""
     digits = text[at : at + 2]
-    return len(digits) == 2 and digits.isdigit() and digits > "09" and text[at - 1] in "HFD" + _CLOSE
+    if len(digits) < 2 or not digits.isdigit() or digits < "10":
+        return False
+    return text[at - 1] in "HFD" + _CLOSE
 
 
 def _r_groups(text: str, at: int) -> Iterator[_Token]:
@@ -434,7 +429,7 @@ def _words(text: str, at: int) -> Iterator[_Token]:
 # --- cutting ------------------------------------------------------------------------------------
 
 
-def cuttings(text: str, read: ReadBranch, assemble: Callable[[Unit], "Piece | None"]) -> list[Unit]:
+def cuttings(text: str, read: ReadBranch, assemble: Callable[[Unit], Piece | None]) -> list[Unit]:
     """Each way to cut a normalised text into pieces, the likeliest first, none where there is none.
 
     Args:
@@ -572,6 +567,8 @@ def _charge(pieces: list[Piece], charge: int, *, first: bool = False) -> bool:
     left = abs(charge)
     for index in range(len(pieces)) if first else reversed(range(len(pieces))):
         piece = pieces[index]
+        if piece.symbol == "S" and sign < 0 and index and pieces[index - 1].symbol == "O":
+            continue  # O3S-
         if left and piece.symbol and not piece.charge and (piece.symbol, sign) in VALENCES:
             charged = _atom(piece.symbol, sign, piece.isotope)
             pieces[index] = replace(charged, before=piece.before, after=piece.after)

@@ -15,7 +15,7 @@ from eyesmol.chem.abbreviations import is_label
 from eyesmol.chem.condensed import Fragment, read_condensed
 from eyesmol.chem.condensed_parts import normalised, table_mol
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph, is_element
-from eyesmol.chem.group_table import SPECIES
+from eyesmol.chem.group_table import GROUPS, SPECIES
 from eyesmol.chem.molfile import block_to_mol, mol_to_graph
 
 __all__ = ["expand_abbreviations", "read_label"]
@@ -55,7 +55,7 @@ def expand_abbreviations(graph: MolGraph) -> tuple[MolGraph, list[str]]:
             continue
         if not outward and not _is_exact(label):
             problems.append(
-                f"atom {index}: of {atom.label!r} one is drawn, as no molecule has a part of another"
+                f"atom {index}: {atom.label!r} counts as one, for want of a whole number"
             )
         drawn = _laid_out(fragment, atom, [graph.atoms[n] for _, _, n in outward], length)
         number = [index, *range(len(atoms), len(atoms) + len(drawn.atoms) - 1)]
@@ -142,14 +142,13 @@ def _salt(text: str, orders: tuple[int, ...], from_right: bool) -> Fragment | No
 
 
 # "2 HCl", "1/2 H2SO4", "0.5 H2O", "n H2O": how many, what. Not "3H", and not the 13 of "13CO2".
-_AMOUNT = re.compile(r"(?:(\d{1,2})|(\d?[½¼¾]|\d+/\d|\d*\.\d+|[nxm](?=[A-Z])))[x×]?([A-Z(\[].*|[+-].*)")
+_AMOUNT = re.compile(r"(?:(\d{1,2})|(\d+/\d|\d*\.\d+|[nxm](?=[A-Z])))[x\u00d7]?([A-Z(\[].*|[+-].*)")
 
 
 def _is_exact(label: str) -> bool:
     """False where a label says how much of a species there is, and it is no whole number."""
-    return not any(
-        (match := _AMOUNT.fullmatch(part)) and match[2] for part in _species_parts(normalised(label))
-    )
+    amounts = map(_AMOUNT.fullmatch, _species_parts(normalised(label)))
+    return not any(amount and amount[2] for amount in amounts)
 
 
 def _species_parts(text: str) -> list[str]:
@@ -181,6 +180,8 @@ def _one_species(name: str) -> Fragment | None:
     if ion and is_element(ion[1] or ion[4]):
         size = int(ion[2] or ion[6] or len(ion[3] or "+"))
         return Fragment(table_mol(f"[{ion[1] or ion[4]}{(ion[3] or ion[5])[0]}{size}]"))
+    if name[-1:] == "2" and name[:-1] in GROUPS:  # Nf2 is a variable of its text, no disulfone
+        return None
     return read_condensed(name, ())
 
 

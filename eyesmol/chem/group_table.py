@@ -4,9 +4,10 @@ A line of a table is a SMILES and its names, the usual spellings of each. The fi
 SMILES is the one that is bonded to the rest. Most names are those that ChemDraw, the journals'
 lists of abbreviations (JOC, Org. Lett.) and Greene's protective groups use.
 
-Names are words of condensed formulas too: OTBS, BocHN and CO2allyl need no line of their own. A name
-that chemists use for more than one group (Np and Nap for either naphthyl, Py, Xyl, C3H5) is not in
-here: such a label stays as it is drawn.
+Names are words of condensed formulas too: OTBS, BocHN and CO2allyl need no line of their own. A
+name that chemists use for more than one group (Np and Nap for either naphthyl, Py, Xyl, C3H5) is
+not in here: such a label stays as it is drawn. A group's name that needs more than one line has a
+second one.
 """
 
 from __future__ import annotations
@@ -165,8 +166,10 @@ c1c(C(C)(C)C)cc(C(C)(C)C)cc1C(C)(C)C        Mes*
 c1ccc([N+](=O)[O-])cc1          PNP pNP Pnp
 c1ccc([N+](=O)[O-])cc1[N+](=O)[O-]          DNP Dnp
 c1c(F)c(F)c(F)c(F)c1F           PFP Pfp
-c1cccc2ccccc12                  1-Np 1-Nap 1-Naph 1-naphthyl 1-Naphthyl α-Np α-naphthyl 1-C10H7 naphthalen-1-yl
-c1ccc2ccccc2c1                  2-Np 2-Nap 2-Naph 2-naphthyl 2-Naphthyl β-Np β-naphthyl 2-C10H7 naphthalen-2-yl
+c1cccc2ccccc12                  1-Np 1-Nap 1-Naph 1-naphthyl 1-Naphthyl a-naphthyl 1-C10H7
+c1cccc2ccccc12                  naphthalen-1-yl
+c1ccc2ccccc2c1                  2-Np 2-Nap 2-Naph 2-naphthyl 2-Naphthyl b-naphthyl 2-C10H7
+c1ccc2ccccc2c1                  naphthalen-2-yl
 c1c2ccccc2cc2ccccc12            9-Anth 9-anthryl 9-Anthryl 9-anthracenyl
 c1cc2ccccc2c2ccccc12            9-phenanthryl 9-Phen
 c1ccc2ccc3cccc4ccc1c2c34        1-pyrenyl
@@ -203,10 +206,13 @@ c1ncccn1                        2-pyrimidinyl 2-pyrimidyl pyrimidin-2-yl
 c1cnccn1                        2-pyrazinyl pyrazin-2-yl
 c1ccc2ccccc2n1                  2-quinolyl 2-quinolinyl quinolin-2-yl
 c1cccc2cccnc12                  8-quinolyl 8-quinolinyl quinolin-8-yl
-N1CCOCC1                        morpholino Morpholino N-morpholino morpholin-4-yl 4-morpholinyl N-morpholinyl
+N1CCOCC1                        morpholino Morpholino N-morpholino morpholin-4-yl 4-morpholinyl
+N1CCOCC1                        N-morpholinyl
 N1CCSCC1                        thiomorpholino thiomorpholin-4-yl
-N1CCCCC1                        piperidino N-piperidino piperidin-1-yl 1-piperidinyl N-piperidinyl 1-piperidyl
-N1CCCC1                         pyrrolidino N-pyrrolidino pyrrolidin-1-yl 1-pyrrolidinyl N-pyrrolidinyl
+N1CCCCC1                        piperidino N-piperidino piperidin-1-yl 1-piperidinyl N-piperidinyl
+N1CCCCC1                        1-piperidyl
+N1CCCC1                         pyrrolidino N-pyrrolidino pyrrolidin-1-yl 1-pyrrolidinyl
+N1CCCC1                         N-pyrrolidinyl
 N1CCNCC1                        piperazino piperazin-1-yl 1-piperazinyl N-piperazinyl
 N1CCN(C)CC1                     4-methylpiperazin-1-yl N-methylpiperazinyl
 N1CCC1                          azetidin-1-yl 1-azetidinyl
@@ -214,7 +220,8 @@ C1CCCO1                         THF 2-tetrahydrofuranyl
 C1CO1                           oxiranyl
 CC1CO1                          glycidyl Glycidyl
 // imides
-N1C(=O)c2ccccc2C1=O             NPhth PhthN NPht PhtN NPhTh PhThN Nphth phthN phthalimido Phthalimido N-phthalimido
+N1C(=O)c2ccccc2C1=O             NPhth PhthN NPht PhtN NPhTh PhThN Nphth phthN phthalimido
+N1C(=O)c2ccccc2C1=O             Phthalimido N-phthalimido
 N1C(=O)CCC1=O                   Su succinimido N-succinimidyl succinimidyl
 N1C(=O)C=CC1=O                  maleimido N-maleimido
 // simple groups by their names
@@ -352,8 +359,8 @@ B1C2CCCC1CCC2                   9-BBN BBN 9BBN
 // phosphorus
 OP(=O)(O)OP(=O)(O)O             OPP PPO
 OP(=O)(O)O                      phosphate
-P(=O)(OCC)OCC                   PO3Et2 Et2O3P
-P(=O)(OC)OC                     PO3Me2 Me2O3P
+P(=O)(OCC)OCC                   PO3Et2 Et2O3P PO3(Et)2
+P(=O)(OC)OC                     PO3Me2 Me2O3P PO3(Me)2
 P(=O)(O)O                       PO(OH)2 phosphono
 // with a double bond to the rest
 =[N+]=[N-]                      N2
