@@ -16,8 +16,8 @@ from functools import lru_cache
 
 from rdkit import Chem, rdBase
 
-from eyesmol.chem.abbreviations import GROUPS
 from eyesmol.chem.expansion import read_label
+from eyesmol.chem.group_table import COMMON_GROUPS
 
 __all__ = ["BACKWARD", "FORWARD", "collapsed"]
 
@@ -184,7 +184,7 @@ def _drawn_labels() -> Iterator[tuple[str, str]]:
     for pair in _FORMULAS.replace("\n", " ").split(","):
         forward, backward = pair.split()
         yield forward, backward
-    for name in GROUPS:
+    for name in COMMON_GROUPS:
         if name not in _NOT_DRAWN:
             yield name, name
     for (tie, reverse), names in _TIES.items():

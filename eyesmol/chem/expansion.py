@@ -11,9 +11,11 @@ from functools import lru_cache
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
-from eyesmol.chem.abbreviations import SPECIES, is_label
-from eyesmol.chem.condensed import Fragment, read_condensed, table_mol
+from eyesmol.chem.abbreviations import is_label
+from eyesmol.chem.condensed import Fragment, read_condensed
+from eyesmol.chem.condensed_parts import normalised, table_mol
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph, is_element
+from eyesmol.chem.group_table import GROUPS, SPECIES
 from eyesmol.chem.molfile import block_to_mol, mol_to_graph
 
 __all__ = ["expand_abbreviations", "read_label"]
@@ -51,6 +53,10 @@ def expand_abbreviations(graph: MolGraph) -> tuple[MolGraph, list[str]]:
         if fragment is None:
             problems.append(f"atom {index}: the label {atom.label!r} has no known expansion")
             continue
+        if not outward and not _is_exact(label):
+            problems.append(
+                f"atom {index}: {atom.label!r} counts as one, for want of a whole number"
+            )
         drawn = _laid_out(fragment, atom, [graph.atoms[n] for _, _, n in outward], length)
         number = [index, *range(len(atoms), len(atoms) + len(drawn.atoms) - 1)]
         atoms[index] = drawn.atoms[0]
@@ -66,8 +72,11 @@ def expand_abbreviations(graph: MolGraph) -> tuple[MolGraph, list[str]]:
     return MolGraph(tuple(atoms), tuple(bonds)), problems
 
 
+_R_GROUP = re.compile(r"R[ _-]?\d{0,2}[a-z]?'{0,3}")
+
+
 def _is_r_group(label: str) -> bool:
-    return label == "*" or (label[0] == "R" and label[1:].isdigit() and len(label) <= 3)
+    return label == "*" or _R_GROUP.fullmatch(normalised(label)) is not None
 
 
 def _outward_bonds(graph: MolGraph) -> list[_Outward]:
@@ -90,12 +99,10 @@ def _stands_right(graph: MolGraph, index: int, outward: _Outward) -> bool:
     return other.x - here.x > 0.3 * math.hypot(other.x - here.x, other.y - here.y)
 
 
-# "• 2 HCl": a bullet, how many, what
-_COUNTED = re.compile(r"[•·∙*.]?\s*(\d{0,2})\s*(.+)")
-
-
 def read_label(label: str, orders: Sequence[int], *, from_right: bool = False) -> Fragment | None:
     """What a label stands for: a condensed formula, or one or more species that stand alone.
+
+    A label may name both, as NH2·HCl and NH3+Cl- do: the acid or the ion is in the fragment too.
 
     Total: None for a label that cannot be read, or whose atoms RDKit refuses.
 
@@ -104,28 +111,78 @@ def read_label(label: str, orders: Sequence[int], *, from_right: bool = False) -
         orders: of the bonds that lead to it, from the left of the drawing to the right.
         from_right: see `eyesmol.chem.condensed.read_condensed`.
     """
-    fragment = read_condensed(label, orders, from_right=from_right) if orders else _species(label)
+    text = normalised(label)
+    fragment = _salt(text, tuple(orders), from_right) if orders else _species(text)
     return fragment if fragment is not None and _layout(fragment) is not None else None
 
 
+_BULLET = re.compile(r"[•·∙⋅*]|(?<=[A-Za-z0-9])\.(?=[A-Z\d])")
+# NH3+Cl-, SO3-Na+: the ion after the charge that it balances.
+_ION_PAIR = re.compile(
+    r"(?P<plus>.*\+.*?)(?P<minus>(?:F|Cl|Br|I|BF4|PF6|SbF6|ClO4|NO3|HSO4|I3|OTf|TfO|OTs|TsO|OMs|MsO"
+    r"|OAc|AcO|OH|HO|CF3CO2|CF3COO|CF3SO3|BPh4)-)"
+    r"|(?P<minus2>.*-.*?)(?P<plus2>(?:Li|Na|K|Cs|NH4|NMe4|Me4N|NEt4|Et4N|NBu4|Bu4N|Et3NH|HNEt3)\+)"
+)
+
+
+def _salt(text: str, orders: tuple[int, ...], from_right: bool) -> Fragment | None:
+    """A label that is bound, with the acid or the counter-ion that it names."""
+    parts = [part for part in _BULLET.split(text) if part]
+    if match := _ION_PAIR.fullmatch(text):
+        parts = [match["plus"] or match["minus2"], match["minus"] or match["plus2"]]
+    for bound in range(len(parts) if len(parts) > 1 else 0):
+        here = read_condensed(parts[bound], orders, from_right=from_right)
+        others = [_species(part) for at, part in enumerate(parts) if at != bound]
+        if here is not None and all(others):
+            mol = Chem.RWMol(here.mol)
+            for other in filter(None, others):
+                mol.InsertMol(other.mol)
+            return Fragment(mol.GetMol(), here.sites)
+    return read_condensed(text, orders, from_right=from_right)
+
+
+# "2 HCl", "1/2 H2SO4", "0.5 H2O", "n H2O": how many, what. Not "3H", and not the 13 of "13CO2".
+_AMOUNT = re.compile(r"(?:(\d{1,2})|(\d+/\d|\d*\.\d+|[nxm](?=[A-Z])))[x\u00d7]?([A-Z(\[].*|[+-].*)")
+
+
+def _is_exact(label: str) -> bool:
+    """False where a label says how much of a species there is, and it is no whole number."""
+    amounts = map(_AMOUNT.fullmatch, _species_parts(normalised(label)))
+    return not any(amount and amount[2] for amount in amounts)
+
+
+def _species_parts(text: str) -> list[str]:
+    text = text.strip("•·∙⋅*")
+    return [part for part in re.split(r"[•·∙⋅*]|(?<=[A-Za-z0-9])\.(?=[A-Z])", text) if part]
+
+
 @lru_cache(maxsize=256)
-def _species(label: str) -> Fragment | None:
-    match = _COUNTED.fullmatch(label.strip())
-    if match is None:
-        return None
-    count, name = int(match[1] or 1), match[2]
-    if name in SPECIES:
-        one = Fragment(table_mol(SPECIES[name]))
-    elif is_element(name):
-        one = Fragment(table_mol(f"[{name}]"))
-    elif (found := read_condensed(name, ())) is not None:
-        one = found
-    else:
-        return None
+def _species(text: str) -> Fragment | None:
+    """What stands alone: HCl, 2 HCl, HCl·H2O. Of what is no whole number, one."""
     mol = Chem.RWMol()
-    for _ in range(count):
-        mol.InsertMol(one.mol)
-    return Fragment(mol.GetMol()) if count else None
+    parts = _species_parts(text)
+    for part in parts:
+        match = None if part in SPECIES else _AMOUNT.fullmatch(part)
+        one = _one_species(match[3] if match else part)
+        if one is None or (match and match[1] == "0"):
+            return None
+        for _ in range(int(match[1] or 1) if match else 1):
+            mol.InsertMol(one.mol)
+    return Fragment(mol.GetMol()) if parts else None
+
+
+def _one_species(name: str) -> Fragment | None:
+    if name in SPECIES:
+        return Fragment(table_mol(SPECIES[name]))
+    if is_element(name):
+        return Fragment(table_mol(f"[{name}]"))
+    ion = re.fullmatch(r"([A-Z][a-z]?)(\d?)([+-]+)|([A-Z][a-z]?)([+-])(\d)", name)
+    if ion and is_element(ion[1] or ion[4]):
+        size = int(ion[2] or ion[6] or len(ion[3] or "+"))
+        return Fragment(table_mol(f"[{ion[1] or ion[4]}{(ion[3] or ion[5])[0]}{size}]"))
+    if name[-1:] == "2" and name[:-1] in GROUPS:  # Nf2 is a variable of its text, no disulfone
+        return None
+    return read_condensed(name, ())
 
 
 @lru_cache(maxsize=1024)
