@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     version = subprocess.run(["osra", "--version"], capture_output=True, text=True, check=False)
     settings = {"tool": "osra", "version": version.stdout.strip(), "timeout": options.timeout}
     with Journal(options.out, settings, images) as journal:
-        todo = images[len(journal.done) :]
+        todo = images[journal.done :]
         # A process a picture does the work; threads only wait for it.
         with ThreadPoolExecutor(options.workers) as pool:
             readings = pool.map(partial(read, timeout=options.timeout), todo)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -45,19 +46,18 @@ def reading(
     agreement: float = 1.0,
     log_probability: float = -0.1,
     changes: tuple[str, ...] = (),
+    coverage: float = 0.97,
 ) -> Reading:
     atoms, bonds = (0.98765,) * len(graph.atoms), (0.9,) * len(graph.bonds)
     assembly = Assembly(graph, smiles, atoms, bonds, changes, log_probability)
-    return Reading(assembly, agreement, 3, 29.0)
+    return Reading(assembly, agreement, 3, 29.0, coverage)
 
 
-def read_as(
-    monkeypatch: pytest.MonkeyPatch, found: Reading, min_confidence: float = 0.0
-) -> Recognition:
+def read_as(monkeypatch: pytest.MonkeyPatch, found: Reading, **options: Any) -> Recognition:
     """What a reader says whose network sees just that."""
     monkeypatch.setattr(detector, "read", lambda *_: found)
     blank = Image.new("L", (80, 60), 255)
-    [result] = Recognizer.from_pretrained().recognize([blank], min_confidence=min_confidence)
+    [result] = Recognizer.from_pretrained().recognize([blank], **options)
     return result
 
 
@@ -113,6 +113,15 @@ def test_below_the_least_confidence_it_abstains(monkeypatch: pytest.MonkeyPatch)
     assert result.smiles is None
     assert result.withheld_smiles == "CCO"
     assert (result.reason or "").startswith("abstained")
+
+
+def test_what_explains_little_of_the_ink_is_no_molecule(monkeypatch: pytest.MonkeyPatch) -> None:
+    plot = reading(log_probability=-3.0, coverage=0.4)
+    result = read_as(monkeypatch, plot)
+    assert result.smiles is None
+    assert result.withheld_smiles == "CCO"
+    assert (result.reason or "").startswith("no molecule")
+    assert read_as(monkeypatch, plot, any_image=True).smiles == "CCO"
 
 
 def test_confidence_goes_by_agreement_first() -> None:
