@@ -44,6 +44,7 @@ from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.render import RenderError, Style, render
 from data_preprocess.sources.random_molecules import Sizes, invent
 from detector_training.subjects import subject
+from eyesmol.answer.confidence import Calibration
 from eyesmol.atomic import atomic_path, write_text
 from eyesmol.chem.expansion import read_label
 from eyesmol.chem.graph import MolGraph
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
     wrong: list[Row] = []
+    sure: list[tuple[float, bool]] = []  # raw confidence, and whether the molecule is right
     for kind in options.kinds:
         for size in SIZES:
             golds = drawings(options.out, kind, size, options.each, options.seed, options.workers)
@@ -81,6 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 read = readings(reader, images, options.out / name, options.workers)
                 scores = [score(gold, one) for gold, one in zip(golds, read, strict=True)]
                 lines.append(_scores_line(kind, size, reader.name, scores))
+                sure += [
+                    (one.raw_confidence, found.exact)
+                    for one, found in zip(read, scores, strict=True)
+                    if one.raw_confidence is not None and found.exact is not None
+                ]
                 wrong += [
                     _error_row(gold, one)
                     for gold, one, found in zip(golds, read, scores, strict=True)
@@ -89,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     table = "\n".join(lines)
     print(table)
     write_text(options.out / "table.md", table + "\n")
+    if options.calibration:
+        Calibration.learnt(*zip(*sure, strict=True)).write(options.calibration)
     if options.errors and wrong:
         write_sheet(wrong[:: max(1, len(wrong) // 60)][:60], options.errors)
     return 0
@@ -105,6 +114,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=_SEED, help=f"of the drawings ({_SEED})")
     parser.add_argument("--out", type=Path, default=Path("runs/drawn"), metavar="FOLDER",
                         help="for drawings, readings and the table (runs/drawn)")  # fmt: skip
+    parser.add_argument("--calibration", type=Path, metavar="FILE.json",
+                        help="learn from these drawings what a confidence is worth")  # fmt: skip
     parser.add_argument("--errors", type=Path, metavar="SHEET.png",
                         help="a contact sheet of drawings read wrongly")  # fmt: skip
     return parser.parse_args(arguments)
