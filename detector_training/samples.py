@@ -53,6 +53,7 @@ class Sample:
         texts: N labels as `Atom.text` writes them.
         bonds: (M, 3): first, second, `BondClass` seen from the first.
         bond_length: median, grid pixels.
+        written: carbons that surely have letters.
     """
 
     ink: Ink
@@ -60,6 +61,7 @@ class Sample:
     texts: tuple[str, ...]
     bonds: NDArray[np.int64]
     bond_length: float
+    written: frozenset[int] = frozenset()
 
 
 def sample(seed: int, number: int, *, sheet: bool = False) -> Sample | None:
@@ -73,16 +75,19 @@ def sample(seed: int, number: int, *, sheet: bool = False) -> Sample | None:
     rng = random.Random(f"sample {seed} {number}{' of sheets' if sheet else ''}")
     kind = _BLANKS if sheet else rng.random()
     style = PenStyle.random(rng)
+    shown: Subject | None = None
     if kind < _BLANKS:
         drawing: Drawing | None = blank(rng)
     else:
         if kind < _BLANKS + _SHEETS:
             style = replace(style, methyl=False, written=0.0)  # a sheet has no room for them
-            shown: Subject | None = label_sheet(seed, 2 * number + sheet)
+            shown = label_sheet(seed, 2 * number + sheet)
         else:
             shown = subject(seed, number, _SIZES)
         drawing = draw(shown, style, rng) if shown is not None else None
-    return None if drawing is None else _at_scale(drawing, rng)
+    if drawing is None or (found := _at_scale(drawing, rng)) is None:
+        return None
+    return replace(found, written=shown.written) if shown is not None else found
 
 
 def _at_scale(drawing: Drawing, rng: random.Random) -> Sample | None:
@@ -145,13 +150,16 @@ class Batch:
 
 
 def words_of(s: Sample, rng: random.Random) -> Words:
-    """What the speller would see of each lettered junction, found a little beside its place."""
+    """What the speller would see of each junction with letters, found a little beside its place.
+
+    Hydrogens are not spelt: NH2 is N, and CH3 is C.
+    """
     cell = FINE * STRIDE
     width, height = (cell * side for side in WINDOW)
     paper = np.pad(s.ink, ((height, height), (width, width)))
     windows, texts = [], []
-    for (x, y), text in zip(s.places.tolist(), s.texts, strict=True):
-        if label_class(text) == CARBON:
+    for atom, ((x, y), text) in enumerate(zip(s.places.tolist(), s.texts, strict=True)):
+        if label_class(text) == CARBON and atom not in s.written:
             continue
         x, y = (rng.gauss(place, JITTER) // STRIDE * cell for place in (x, y))
         left, top = (

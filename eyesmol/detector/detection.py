@@ -25,6 +25,8 @@ _APART = 0.3  # of a bond: nearer to each other, two peaks are one
 _REACH = 3.2  # median bonds: the longest bond
 _CERTAIN = 0.985  # a label less certain is spelt, too
 _UNSEEN = 0.03  # of what the speller leaves open: the share of a class that it did not think of
+_BARE = 0.05  # what a carbon's class is multiplied with where the speller reads something else
+_CARBONS = ("C", "CH", "CH2", "CH3", "HC", "H2C", "H3C")  # with letters
 _GONE = 0.9  # probability of no atom from which a junction no longer blocks lines
 
 
@@ -193,7 +195,7 @@ def _texts(
         return tuple(options)
     real = labels[:, NONE] < 0.95
     doubtful = (labels[:, CARBON] < 0.5) & (labels[:, : len(LABELS)].max(1) < _CERTAIN)
-    asked = np.nonzero(real & (doubtful | (labels[:, SPELT] > 0.01)))[0]
+    asked = np.nonzero(real & (doubtful | (labels[:, SPELT] > 0.005)))[0]
     for index, spelt in zip(asked.tolist(), view.spell(places[asked]), strict=True):
         options[index] = _with_spellings(options[index], spelt, float(labels[index, SPELT]))
     return tuple(options)
@@ -204,28 +206,28 @@ def _with_spellings(
 ) -> dict[str, float]:
     """Probabilities of texts from two opinions: of the classes, and of the speller.
 
-    They see the letters each in its own way, so their probabilities are multiplied; only how much
-    is a carbon without letters is for the classes alone. What was to be spelt and was not surely is
-    a label that nobody knows.
+    They see the letters each in its own way, so their probabilities are multiplied. A carbon may
+    have no letters, which the speller cannot say. What was to be spelt and was not surely is a
+    label that nobody knows.
 
     Args:
         classes: probabilities of the labels that have a class.
         spelt: of the spellings.
         to_spell: that the label has no class.
     """
-    lettered = sum(p for text, p in classes.items() if text != LABELS[CARBON]) + to_spell
+    carbon = LABELS[CARBON]
+    known = {text: spelt.get(text.strip("[]"), 0.0) for text in classes}
+    if carbon in known:
+        known[carbon] = max(_BARE, sum(spelt.get(text, 0.0) for text in _CARBONS))
     rest = max(0.0, 1 - sum(spelt.values()))
-    found = {text: p * max(spelt.get(text.strip("[]"), 0.0), _UNSEEN * rest)
-             for text, p in classes.items() if text != LABELS[CARBON]}  # fmt: skip
+    found = {text: p * max(known[text], _UNSEEN * rest) for text, p in classes.items()}
     for text, p in spelt.items():
-        if text and text not in LABELS and f"[{text}]" not in LABELS:
+        if text and text not in (*LABELS, *_CARBONS) and f"[{text}]" not in LABELS:
             found[f"[{text}]"] = to_spell * p
     found["*"] = to_spell * rest
     total = sum(found.values())
-    found = {text: p * lettered / total for text, p in found.items()} if total else {"*": lettered}
-    if LABELS[CARBON] in classes:
-        found[LABELS[CARBON]] = classes[LABELS[CARBON]]
-    return found
+    real = sum(classes.values()) + to_spell
+    return {text: p * real / total for text, p in found.items()} if total else {"*": real}
 
 
 def fused(views: Sequence[Detection]) -> Detection:

@@ -1,0 +1,57 @@
+"""Two opinions about letters: the classes of labels and the speller."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eyesmol.detector.detection import _with_spellings
+from eyesmol.detector.vocabulary import LABELS
+
+
+def _likeliest(classes: dict[str, float], spelt: dict[str, float], to_spell: float) -> str:
+    found = _with_spellings(classes, spelt, to_spell)
+    return max(found, key=lambda text: found[text])
+
+
+@pytest.mark.parametrize(
+    ("classes", "spelt", "to_spell", "expected"),
+    [
+        # A class that is nearly sure is not overruled by a spelling that no class expects.
+        ({"O": 0.995}, {"Q": 0.6, "O": 0.3}, 0.003, "O"),
+        # A class that is weak is overruled by a sure spelling: CF3 looks like CH3.
+        ({"C": 0.87}, {"CF3": 0.7, "CR3": 0.03}, 0.08, "[CF3]"),
+        # A corner that needs no letters stays a carbon, whatever is spelt there.
+        ({"C": 0.98}, {"H3C": 0.3, "EtO": 0.3}, 0.01, "C"),
+        ({"C": 0.6}, {"CH3": 0.9}, 0.3, "C"),
+        # A charge is of the label, and the label has a class of its own.
+        ({"N": 0.5, "[N+]": 0.4}, {"N+": 0.9, "N": 0.05}, 0.05, "[N+]"),
+        # To be spelt, and not spelt surely: nobody knows.
+        ({"N": 0.02}, {"NHR3": 0.1, "NHR2": 0.05}, 0.97, "*"),
+    ],
+)
+def test_both_opinions_count(
+    classes: dict[str, float], spelt: dict[str, float], to_spell: float, expected: str
+) -> None:
+    assert _likeliest(classes, spelt, to_spell) == expected
+
+
+_SHARES = st.lists(st.floats(0.0, 1.0), min_size=6, max_size=6).filter(lambda p: sum(p) > 0.01)
+
+
+@given(_SHARES, _SHARES)
+def test_how_likely_an_atom_is_there_is_left_as_it_is(
+    of_classes: list[float], of_spellings: list[float]
+) -> None:
+    scale = 0.9 / sum(of_classes)
+    *shares, to_spell = (scale * p for p in of_classes)
+    classes = dict(zip(LABELS, shares, strict=False))
+    total = sum(of_spellings)
+    spelt = {
+        text: p / total
+        for text, p in zip(("O", "OMe", "CH3", "N+", "R1"), of_spellings, strict=False)
+    }
+    found = _with_spellings(classes, spelt, to_spell)
+    assert sum(found.values()) == pytest.approx(0.9)
+    assert min(found.values()) >= 0
