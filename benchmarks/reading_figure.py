@@ -60,7 +60,7 @@ def cell(name: str, image: Image.Image, read: Recognition, smiles: str) -> Image
     pen = ImageDraw.Draw(found)
     right = read.smiles == canonical_smiles(smiles)
     font = ImageFont.truetype(font_file("sans"), 12)
-    said = f"{name}: {'read right' if right else 'misread'}, confidence {read.confidence or 0:.2f}"
+    said = f"{name}: {'right' if right else 'misread'}, confidence {read.confidence or 0:.2f}"
     for line, text in enumerate((said, read.smiles or "nothing")):
         pen.text((8, height - _CAPTION + 2 + 17 * line), text, "black" if right else "grey", font)
     pen.rectangle((2, 2, width - 3, height - 3), outline="#cccccc")

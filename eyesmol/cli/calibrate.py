@@ -54,8 +54,8 @@ def _calibrate(options: argparse.Namespace) -> None:
             right.append(row.exact)
         if read and read.withheld_smiles:
             raise UsageError(
-                f"{options.predictions}: holds molecules that were withheld; read the pictures "
-                "again without --min-confidence"
+                f"{options.predictions}: holds molecules that were withheld; read the images "
+                "again with --min-confidence 0"
             )
     try:
         learnt = Calibration.learnt(raw, right)

@@ -107,7 +107,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         default=MIN_CONFIDENCE,
         metavar="FRACTION",
         help="give no molecule below it, but say so and keep the guess in withheld_smiles "
-        f"({MIN_CONFIDENCE}); 0 gives all",
+        f"({MIN_CONFIDENCE}); 0 gives all, as calibrate and a fair score need",
     )
     group.add_argument(
         "--v3000", action="store_true", help="write molblocks in V3000 instead of V2000"

@@ -6,6 +6,8 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image, ImageDraw
 from rdkit import Chem
 from rdkit.Chem import Draw
 
+from eyesmol.cli import recognize
 from eyesmol.cli.main import main
 from eyesmol.outputs import Journal
 
@@ -163,3 +166,20 @@ def test_help_loads_nothing_that_computes(command: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "usage: " in done.stdout
+
+
+def test_a_page_counts_once_in_the_progress(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: list[int] = []
+
+    class Bar:
+        update = updates.append
+
+    @contextmanager
+    def noted(total: int | None, *_: object) -> Iterator[Bar]:
+        assert total == 2
+        yield Bar()
+
+    monkeypatch.setattr(recognize, "_bar", noted)
+    sheet().save("scan.png")
+    assert main(["recognize", "scan.png", "a.png"]) == 0
+    assert updates == [1, 0, 1]

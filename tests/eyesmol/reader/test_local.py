@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,18 @@ def test_nothing_to_read(reader: LocalRecognizer) -> None:
     assert list(reader.recognize([])) == []
     with pytest.raises(ValueError, match="at least 1"):
         next(reader.recognize([picture(50, 50)], batch_size=0))
+
+
+def test_the_first_results_come_after_one_batch(reader: LocalRecognizer) -> None:
+    taken: list[int] = []
+
+    def pictures() -> Iterator[Image.Image]:
+        for number in range(14):
+            taken.append(number)
+            yield picture(60 + number, 60)
+
+    results = reader.recognize(pictures(), batch_size=2, max_new_tokens=4)
+    assert len([next(results), next(results)]) == len(taken) == 2
+    next(results)
+    assert len(taken) == 6
+    assert len(list(results)) == 11
