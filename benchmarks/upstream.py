@@ -143,7 +143,7 @@ def table(found: dict[str, list[tuple[Run, Run]]], tokens: int) -> str:
         pairs = zip(epochs["upstream"], epochs[way], strict=True)
         ratio = statistics.median(theirs / own for theirs, own in pairs)
         start = statistics.median(2 * one.seconds - two.seconds for one, two in runs)
-        losses = runs[0][1].losses
+        losses = runs[0][0].losses
         shown = ", ".join(f"{loss:.4f}" for loss in [*losses[:3], losses[-1]])
         lines.append(
             f"{way:<15}{tokens / statistics.median(epochs[way]):>10,.0f}{ratio:>17.2f}x"
@@ -161,7 +161,7 @@ def start_upstream(folder: Path, flags: list[str]) -> None:
     if not entry.is_file():
         raise SystemExit(f"{entry}: no such file; --upstream takes a checkout of the trainer.")
     stand_in()
-    sys.path[:0] = [str(folder / "src"), str(folder)]
+    sys.path[:0] = [str(entry.parent), str(folder / "src"), str(folder)]
     sys.argv = [str(entry), *flags]
     runpy.run_path(str(entry), run_name="__main__")
 

@@ -121,6 +121,22 @@ def test_rows_that_are_dropped_take_their_lengths_along(
     assert dataset.row(6)["id"] == "r7"
 
 
+def test_what_was_used_last_is_kept(
+    processor: Processor, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_store, "KEPT", 2)
+    rows = make_rows(tmp_path)
+    stores = {}
+    for name in ("a", "b", "a", "c"):
+        path = write_rows(tmp_path, [{**rows[0], "id": name}], f"{name}.json")
+        dataset = LlavaDataset(path, tmp_path, processor)
+        dataset.lengths()
+        stores[name] = dataset.store.file
+    left = {file.name for file in kept.glob("*.arrow")}
+    assert left == {stores["a"].name, stores["c"].name}
+    assert len(list(kept.glob("*.npy"))) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -2,9 +2,9 @@
 
 The first start with some data reads and checks its JSON, and writes one Arrow file under `HF_HOME`;
 all processes, and every later start, map that file and hold no row themselves. A name tells the
-content of the data, so data that changed is another file, and the old one goes. Lengths are kept
-alike: they belong to the rows, to the processor that makes tokens of them, and to the images' sizes
-and dates.
+content of the data, so data that changed is another file, and the old one goes, as does what has
+not been used for longest. Lengths are kept alike: they belong to the rows, to the processor that
+makes tokens of them, and to the images' sizes and dates.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .errors import DataError, UserError, raise_all
 from .rows import Row, content_fingerprint, image_names, read_rows, row_label, row_problem
 
 FORMAT = 1
+KEPT = 16  # files of rows, those that were used last
 BLOCK = 10_000  # rows of a record batch
 
 SCHEMA = pa.schema(
@@ -52,7 +53,7 @@ class RowStore:
     Attributes:
         path: the data, for messages.
         folder: the folder that image paths start from.
-        key: what tells these rows from any others.
+        key: what tells these rows and their images from any others.
         file: the Arrow file.
         table: its content, mapped into memory, a line a row.
         kept: the numbers of the rows that are left, in order.
@@ -101,8 +102,6 @@ class RowStore:
         """
         digest = hashlib.sha256(f"{self.key} {maker}".encode())
         digest.update(self.kept.tobytes())
-        for _, stat in _images(self.table, self.folder):
-            digest.update(f"{stat.st_size} {stat.st_mtime_ns} ".encode() if stat else b"- ")
         file = self.file.with_name(f"{self.file.stem}-{digest.hexdigest()[:32]}.npy")
         with _alone(file):
             if not file.is_file():
@@ -127,12 +126,16 @@ def open_rows(path: Path, folder: Path) -> RowStore:
     with _alone(file):
         if not file.is_file():
             draft = file.with_suffix(".part")
-            _write(path, folder, draft)
-            _settle(draft, file)
-    table = _mapped(file)
+            try:
+                _write(path, folder, draft)
+                draft.replace(file)
+            finally:
+                draft.unlink(missing_ok=True)
+        file.touch()
+        table = _mapped(file)
+    _forget(file)
     store = RowStore(path, folder, digest.hexdigest(), file, table, np.arange(len(table)))
-    _check_images(store)
-    return store
+    return replace(store, key=_check_images(store))
 
 
 def _mapped(file: Path) -> Any:
@@ -145,7 +148,7 @@ def _reopened(path: Path, folder: Path, key: str, file: Path, kept: Any) -> RowS
 
 
 def _write(path: Path, folder: Path, draft: Path) -> None:
-    """Check all rows and write them; nothing is left of them where one is faulty."""
+    """Check all rows and write them; raises one `DataError` that lists the faulty ones."""
     problems: list[str] = []
     with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         for block in _blocks(read_rows(path)):
@@ -156,8 +159,7 @@ def _write(path: Path, folder: Path, draft: Path) -> None:
                 writer.write_batch(_batch([row for _, row in block]))
     try:
         raise_all(problems, f"{path}: rows that can't be trained on")
-    except Exception as error:
-        draft.unlink()
+    except UserError as error:
         raise DataError(str(error)) from None
 
 
@@ -184,35 +186,32 @@ def _batch(rows: list[Row]) -> Any:
     return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
 
 
-def _check_images(store: RowStore) -> None:
-    """Raise if an image has gone since the rows were checked."""
-    gone = {number for number, stat in _images(store.table, store.folder) if stat is None}
-    if not gone:
-        return
-    rows = ((number, store[number]) for number in sorted(gone))
-    problems = [
-        f"{row_label(row, number)}: {row_problem(row, store.folder)}" for number, row in rows
-    ]
+def _check_images(store: RowStore) -> str:
+    """A digest of the images' sizes and dates; raises if one has gone since rows were checked."""
+    images = store.table["images"].combine_chunks()
+    named = images.flatten().dictionary_encode()  # each file is looked at once
+    stats = [_stat(store.folder, name) for name in named.dictionary.to_pylist()]
+    gone = np.isin(named.indices.to_numpy(), [i for i, stat in enumerate(stats) if stat is None])
+    if gone.any():
+        problems = []
+        for number in np.unique(images.value_parent_indices().to_numpy()[gone]).tolist():
+            row = store[number]
+            problems.append(f"{row_label(row, number)}: {row_problem(row, store.folder)}")
+        try:
+            raise_all(problems, f"{store.path}: rows that can't be trained on")
+        except UserError as error:
+            raise DataError(str(error)) from None
+    digest = hashlib.sha256(f"{store.key} {stats}".encode())
+    return digest.hexdigest()
+
+
+def _stat(folder: Path, name: str) -> tuple[int, int] | None:
+    """Size and date of an image; None where there is no such file. A Path takes twice as long."""
     try:
-        raise_all(problems, f"{store.path}: rows that can't be trained on")
-    except Exception as error:
-        raise DataError(str(error)) from None
-
-
-def _images(table: Any, folder: Path) -> Iterator[tuple[int, os.stat_result | None]]:
-    """Size and date of every image, with its row's number; None where there is no file."""
-    root = str(folder.absolute())
-    images = table["images"].combine_chunks()
-    rows = images.value_parent_indices().to_numpy()
-    known: dict[str, os.stat_result | None] = {}
-    for number, name in zip(rows.tolist(), images.flatten().to_pylist(), strict=True):
-        if name not in known:
-            try:
-                # a Path takes several times as long
-                known[name] = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118
-            except OSError:
-                known[name] = None
-        yield number, known[name]
+        found = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 # ---- files ----
@@ -236,10 +235,19 @@ def _alone(file: Path) -> FileLock:
     return FileLock(file.with_suffix(f"{file.suffix}.lock"))
 
 
-def _settle(draft: Path, file: Path) -> None:
-    """Move a draft into place, and remove what was made of earlier content of the same data."""
+def _forget(file: Path) -> None:
+    """Remove what was made of earlier content of the same data, and what has long not been used."""
     place, _, _ = file.name.partition("-")
-    for old in file.parent.glob(f"{place}-*"):
-        if not old.name.startswith(file.stem):
-            old.unlink(missing_ok=True)  # who has it mapped keeps it
-    draft.replace(file)
+    files = sorted(file.parent.glob("*.arrow"), key=_last_use)
+    lately = files[-KEPT:]
+    for old in files:
+        if old != file and (old not in lately or old.name.startswith(f"{place}-")):
+            for part in file.parent.glob(f"{old.stem}*"):
+                part.unlink(missing_ok=True)  # who has it mapped keeps it
+
+
+def _last_use(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:  # another process forgets, too
+        return 0
