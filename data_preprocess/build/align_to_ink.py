@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 from scipy import fft, ndimage, optimize
 
 from eyesmol.chem.graph import MolGraph
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import on_white
 
 __all__ = ["Fit", "PlaceError", "ink_mask", "place", "settle_labels"]
@@ -49,7 +50,7 @@ FloatArray = NDArray[np.float64]
 _Placement = FloatArray  # scale, dx, dy
 
 
-class PlaceError(ValueError):
+class PlaceError(InputError):
     """The graph cannot be placed on the picture; `reason` is one of a few fixed phrases."""
 
     def __init__(self, reason: str) -> None:

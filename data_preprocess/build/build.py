@@ -52,16 +52,17 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from data_preprocess.dataset.folder import Parts, Record, write_json, write_lists
-from data_preprocess.engine import Engine, run
 from data_preprocess.build.exclude import Excluded
 from data_preprocess.build.rows import Job, build_part
 from data_preprocess.build.settings import Settings
-from eyesmol.exceptions import InputError
-from data_preprocess.sources.files import Item, Source
+from data_preprocess.dataset.folder import Parts, Record, write_lists
 from data_preprocess.dataset.splits import Ledger
+from data_preprocess.engine import Engine, run
+from data_preprocess.sources.files import Item, Source
 from eyesmol import __version__
 from eyesmol.answer.text import PROMPT_VERSION
+from eyesmol.atomic import write_json
+from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
     from data_preprocess.build.chart_mixing import ChartFolder, ChartItem

@@ -19,10 +19,9 @@ from PIL import Image, ImageChops
 from rdkit import Chem
 
 from data_preprocess.build.align_to_ink import PlaceError, place, settle_labels
-from data_preprocess.drawing.render import RenderError, StyleRange, render
-from eyesmol.exceptions import InputError
-from data_preprocess.sources.files import Filed, Item
 from data_preprocess.dataset.splits import number_of
+from data_preprocess.drawing.render import RenderError, StyleRange, render
+from data_preprocess.sources.files import Filed, Item
 from eyesmol import MolGraph
 from eyesmol.chem.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
 from eyesmol.chem.smiles import (
@@ -31,6 +30,7 @@ from eyesmol.chem.smiles import (
     graph_to_smiles,
     molblock_to_smiles,
 )
+from eyesmol.exceptions import InputError
 from eyesmol.image.loading import load_picture
 from eyesmol.image.pixel_frame import PixelFrame, on_white
 
@@ -230,7 +230,8 @@ def _bytes_of(picture: Path | Filed) -> bytes:
     try:
         if isinstance(picture, Path):
             return picture.read_bytes()
-        from data_preprocess.catalogue.compounds import read_file  # needs pyarrow, and folders do not
+        # Needs pyarrow, and folders do not.
+        from data_preprocess.catalogue.compounds import read_file
 
         return read_file(picture.folder, picture.reference)
     except InputError:
@@ -290,13 +291,15 @@ def _inside(share: float, side: int) -> float:
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """As a PNG, under a temporary name first; grey where it is grey."""
+    """As a PNG; grey where it is grey.
+
+    In place: an image counts once its part's records are there, and a part without them is built
+    again, images and all.
+    """
     red, green, blue = image.split()
     if not ImageChops.difference(red, green).getbbox() and not (
         ImageChops.difference(red, blue).getbbox()
     ):
         image = red
-    temporary = path.with_suffix(".tmp")
     # Level 9 makes a drawing 6 % smaller and takes six times as long.
-    image.save(temporary, format="PNG", compress_level=6)
-    temporary.replace(path)
+    image.save(path, format="PNG", compress_level=6)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.build.examples import Drop, molecule_in
-from eyesmol.exceptions import InputError
-from data_preprocess.sources.files import MOLFILE_SUFFIXES, file_digest
 from data_preprocess.dataset.splits import skeleton
+from data_preprocess.sources.files import MOLFILE_SUFFIXES, file_digest
+from eyesmol.atomic import write_text
+from eyesmol.exceptions import InputError
 
 __all__ = ["Excluded", "excluded_in", "read_excluded"]
 
@@ -41,9 +42,7 @@ class Excluded:
             return None
         text = "".join(f"{key}\n" for key in sorted(self.keys))
         path = folder / f"exclude-{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, text)
         return path
 
 

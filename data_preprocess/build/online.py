@@ -1,14 +1,14 @@
 """Training rows made when they are asked for: invented molecules, drawn on the spot, none stored.
 
-The trainer takes them through ``--data_path data_preprocess.build.online:Drawings`` with the arguments of
-`Drawings` as ``--data_options``. A row depends on the seed and its number alone, so any
-worker makes any row, and a run that was stopped goes on with the very rows that it would have seen.
+The trainer takes them through ``--data_path data_preprocess.build.online:Drawings`` with the
+arguments of `Drawings` as ``--data_options``. A row depends on the seed and its number alone, so
+any worker makes any row, and a run that was stopped resumes with the very rows that it would have
+seen.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -20,12 +20,13 @@ from tqdm import tqdm
 
 from data_preprocess.build.examples import Drop, Example, fitted
 from data_preprocess.build.exclude import read_excluded
-from data_preprocess.sources.random_molecules import STEREO, Sizes, invent
-from data_preprocess.drawing.render import RenderError, Style, StyleRange, render
-from eyesmol.exceptions import InputError
 from data_preprocess.dataset.splits import number_of, skeleton, split_of
+from data_preprocess.drawing.render import RenderError, Style, StyleRange, render
+from data_preprocess.sources.random_molecules import STEREO, Sizes, invent
 from data_preprocess.tasks import cot_turn
 from eyesmol.answer.text import AnswerForm
+from eyesmol.atomic import write_json
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Drawings", "store"]
@@ -226,6 +227,6 @@ def store(rows: Drawings, folder: Path, name: str) -> Path:
         picture = f"images/{name}-{row['id']}.png"
         row["image"].save(folder / picture)
         stored.append({**row, "image": picture})
-    draft = folder / f"{name}.json.tmp"
-    draft.write_text(json.dumps(stored, ensure_ascii=False, indent=0) + "\n", "utf-8")
-    return draft.replace(folder / f"{name}.json")
+    path = folder / f"{name}.json"
+    write_json(path, stored, indent=0)
+    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from eyesmol.atomic import atomic_path
 
 __all__ = ["ROW_GROUP", "RowWriter", "read_batches"]
 
@@ -31,7 +34,7 @@ def read_batches(
 
 
 class RowWriter(Generic[Row]):
-    """Writes under a temporary name; the file appears when the block ends well.
+    """Writes a file that appears when the block ends well.
 
     Args:
         path: the file; its folder is made if need be.
@@ -40,10 +43,8 @@ class RowWriter(Generic[Row]):
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path, self._schema = path, schema
-        self._temporary = path.with_name(f"{path.name}.tmp")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._temporary, schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
+        self._open = ExitStack()
 
     def add(self, row: Row) -> None:
         """Add one row, at the end."""
@@ -56,6 +57,13 @@ class RowWriter(Generic[Row]):
         self._rows.clear()
 
     def __enter__(self: Self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as opening:
+            draft = opening.enter_context(atomic_path(self._path))
+            self._writer = opening.enter_context(
+                pq.ParquetWriter(draft, self._schema, compression="zstd")
+            )
+            self._open = opening.pop_all()
         return self
 
     def __exit__(
@@ -65,9 +73,5 @@ class RowWriter(Generic[Row]):
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            self._flush()
-        self._writer.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+            self._open.callback(self._flush)  # what fails in it leaves no file either
+        self._open.__exit__(kind, error, trace)

@@ -16,9 +16,9 @@ from tqdm import tqdm
 from data_preprocess.catalogue.compounds import CatalogueWriter, Compound
 from data_preprocess.collect.state import State, batches
 from data_preprocess.collect.tally import Tally
-from data_preprocess.dataset.folder import write_json
 from data_preprocess.engine import run
 from eyesmol import __version__
+from eyesmol.atomic import write_json
 from eyesmol.chem.molfile import MolfileError
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.exceptions import InputError

@@ -29,7 +29,8 @@ from tqdm import tqdm
 
 from data_preprocess.catalogue.charts import Chart, ChartWriter
 from data_preprocess.collect.info import finished
-from data_preprocess.dataset.folder import Record, write_json, write_part
+from data_preprocess.dataset.folder import Record, write_part
+from eyesmol.atomic import write_json
 from eyesmol.exceptions import InputError
 
 LICENCE = "ODC-BY-1.0"
@@ -267,9 +268,7 @@ def _kept(
         lost = len(turns) - len(complete)
         yield {"drop": "question or answer empty", "name": f"row {place} {name}", "count": lost}
     image = folder / f"{place:07d}{suffix}"  # not by its id, which another may have too
-    temporary = out / f"{image}.tmp"
-    temporary.write_bytes(data)
-    temporary.replace(out / image)
+    (out / image).write_bytes(data)  # it counts once its part is there, as in `save` of the builder
     questions, answers = zip(*complete, strict=True)
     yield {"chart": asdict(Chart(name, source, LICENCE, image.as_posix(), questions, answers))}
 

@@ -31,8 +31,9 @@ from tqdm import tqdm
 from data_preprocess.catalogue.compounds import CatalogueWriter, Compound, has_file, read_file
 from data_preprocess.collect.info import finished
 from data_preprocess.collect.tally import Tally
-from data_preprocess.dataset.folder import Record, write_json, write_part
+from data_preprocess.dataset.folder import Record, write_part
 from data_preprocess.engine import available_cores, run
+from eyesmol.atomic import write_json
 from eyesmol.chem.molfile import MolfileError, block_to_mol, decode_molblock
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.exceptions import InputError

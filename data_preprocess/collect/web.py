@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eyesmol import __version__
-from eyesmol.exceptions import InputError
+from eyesmol.exceptions import InputError, ServerError
 
 if TYPE_CHECKING:
     import httpx
@@ -236,7 +236,7 @@ class Listed(Unavailable):
     """The answer will lie under this list key later; asking again would begin anew."""
 
 
-class ServiceError(OSError):
+class ServiceError(ServerError):
     """One question after the other finds no answer: there is no point in going on now."""
 
 

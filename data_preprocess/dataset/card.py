@@ -18,8 +18,8 @@ from data_preprocess.dataset.preview import choose, task_of
 from data_preprocess.dataset.reading import read_info
 from data_preprocess.dataset.schema import images_of
 from data_preprocess.dataset.splits import SPLITS
+from eyesmol.atomic import write_text
 from eyesmol.exceptions import InputError
-from eyesmol.outputs import replacing
 
 __all__ = ["write_card"]
 
@@ -96,8 +96,7 @@ def write_card(
         examples=[_example(row, dataset, out) for row in _examples(chosen.measured, rows, seed)],
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as file:
-        file.write(page)
+    write_text(out, page)
     return out
 
 

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.dataset.splits import SPLITS
+from eyesmol.atomic import atomic_path, write_json, write_text
 from eyesmol.exceptions import InputError
 
-__all__ = ["SPLITS", "Parts", "Record", "write_json", "write_lists", "write_part"]
+__all__ = ["SPLITS", "Parts", "Record", "write_lists", "write_part"]
 
 _EXAMPLES = 5  # file names kept for each drop reason
 
@@ -120,12 +121,8 @@ class Parts:
 
 
 def write_part(path: Path, records: list[Record]) -> None:
-    """Write the records of a part under a temporary name and move them into place."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(
-        "".join(f"{_dumps(record)}\n" for record in records), encoding="utf-8", newline="\n"
-    )
-    temporary.replace(path)
+    """Write the records of a part in one step."""
+    write_text(path, "".join(f"{_dumps(record)}\n" for record in records))
 
 
 def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
@@ -141,7 +138,9 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
     with ExitStack() as stack:
         files = {
             split: stack.enter_context(
-                (folder / f"{split}.json.tmp").open("w", encoding="utf-8", newline="\n")
+                stack.enter_context(atomic_path(folder / f"{split}.json")).open(
+                    "w", encoding="utf-8", newline="\n"
+                )
             )
             for split in SPLITS
         }
@@ -159,21 +158,12 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
                 tasks[record["row"]["task"]] += 1
         for split, file in files.items():
             file.write("\n]\n" if counts[split] else "[]\n")
-    for split in SPLITS:
-        (folder / f"{split}.json.tmp").replace(folder / f"{split}.json")
     return {
         "splits": {split: counts[split] for split in SPLITS},
         "tasks": dict(sorted(tasks.items())),
         "drops": dict(sorted(drops.items())),
         "reads_back": dict(sorted(reads_back.items())),
     }
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON under a temporary name and move it into place."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _dumps(value: Any) -> str:

@@ -26,10 +26,10 @@ from data_preprocess.dataset.reading import find_lists, read_info, read_list
 from data_preprocess.dataset.schema import images_of
 from eyesmol import BondOrder, MolGraph, __version__
 from eyesmol.answer.text import read_answer
+from eyesmol.atomic import atomic_path, write_text
 from eyesmol.exceptions import InputError
 from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
 from eyesmol.image.pixel_frame import on_white
-from eyesmol.outputs import replacing
 
 __all__ = ["Chosen", "choose", "data_uri", "preview"]
 
@@ -124,13 +124,10 @@ def preview(
     cards = [_card(folder, name, row) for name, row in chosen.rows]
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".png":
-        temporary = out.with_name(out.name + ".tmp")
-        _sheet(cards).save(temporary, format="PNG")
-        temporary.replace(out)
+        with atomic_path(out) as draft:
+            _sheet(cards).save(draft, format="PNG")
     else:
-        page = _page(dataset, chosen, cards, seed)
-        with replacing(out) as file:
-            file.write(page)
+        write_text(out, _page(dataset, chosen, cards, seed))
     return len(cards)
 
 

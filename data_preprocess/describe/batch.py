@@ -21,6 +21,7 @@ from data_preprocess.describe.gemini import Fault, FinishedJob, Gemini, Picture
 from data_preprocess.describe.journal import Job, Journal, Reply
 from data_preprocess.describe.one_by_one import BUDGET_SPENT
 from data_preprocess.describe.question import QUESTION
+from eyesmol.atomic import atomic_path
 
 __all__ = ["ask_in_batches"]
 
@@ -113,10 +114,11 @@ class _Batches:
             return None
         with self._journal.all_or_nothing():
             job = self._journal.begin_job(f"eyesmol-{uuid.uuid4().hex}")
-            temporary = self._lines(job).with_suffix(".tmp")
-            with temporary.open("w", encoding="utf-8") as file:
+            with (
+                atomic_path(self._lines(job)) as draft,
+                draft.open("w", encoding="utf-8") as file,
+            ):
                 self._fill(file.write, job, first)
-            temporary.replace(self._lines(job))
         return job
 
     def _fill(self, write: Callable[[str], int], job: Job, first: Picture) -> None:

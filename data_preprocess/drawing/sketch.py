@@ -22,11 +22,12 @@ from data_preprocess.drawing.abbreviate import BACKWARD, FORWARD, collapsed
 from data_preprocess.drawing.style import Engine, Style
 from eyesmol.chem.graph import BondOrder, MolGraph
 from eyesmol.chem.molfile import mol_to_graph
+from eyesmol.exceptions import InputError
 
 __all__ = ["RenderError", "Sketch", "fitting_bond_length", "readable", "sketch"]
 
 
-class RenderError(ValueError):
+class RenderError(InputError):
     """A molecule that cannot be drawn as a graph; `reason` is one of a few fixed phrases."""
 
     def __init__(self, reason: str, smiles: str) -> None:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from data_preprocess.build.examples import Drop, Example, Molecule, fitted, opened, pictured, save
 from data_preprocess.catalogue.row_writer import read_batches
-from data_preprocess.dataset.folder import Parts, Record, write_json, write_lists, write_part
+from data_preprocess.dataset.folder import Parts, Record, write_lists, write_part
 from data_preprocess.dataset.json_stream import json_objects
 from data_preprocess.dataset.splits import Ledger, skeleton, split_of
 from data_preprocess.engine import run
@@ -34,6 +34,7 @@ from data_preprocess.sources.files import Item, file_digest
 from data_preprocess.tasks import cot_turn
 from eyesmol import __version__
 from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
+from eyesmol.atomic import write_json
 from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.smiles import canonical_smiles
 from eyesmol.exceptions import InputError

@@ -259,7 +259,7 @@ def test_bad_input_is_one_clear_error(
     Path("texts/prose.txt").write_text("Some prose\nabout molecules\n")
     Path("texts/table.csv").write_text("name,mass\nx,1\n")
     Path("texts/empty.txt").write_text("\n")
-    assert main(["build", "cot", *arguments, "--out", "out"]) == 1
+    assert main(["build", "cot", *arguments, "--out", "out"]) == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()
 

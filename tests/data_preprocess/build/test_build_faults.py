@@ -166,7 +166,7 @@ def test_a_table_of_another_kind_is_one_clear_error(
         file.write_bytes(b"PAR1 and no more")
     else:
         pq.write_table(pa.table(table), file)
-    assert main(["build", "cot", "--catalogue", str(file), "--out", str(tmp_path / "out")]) == 1
+    assert main(["build", "cot", "--catalogue", str(file), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert file.name in said

@@ -134,7 +134,7 @@ def test_flat_files(
     }
     assert main(["collect", "chebi", *files, "--out", str(out)]) == 0
     assert rows(out)["CHEBI12"].smiles == "CC"
-    assert main(["collect", "chebi", *files[:2], "--out", str(out)]) == 1
+    assert main(["collect", "chebi", *files[:2], "--out", str(out)]) == 2
     assert "give --sdf FILE, or both" in capsys.readouterr().err
 
 

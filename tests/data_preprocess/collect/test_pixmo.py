@@ -96,7 +96,7 @@ def test_charts_come_in_the_order_of_the_shards(tmp_path: Path) -> None:
     assert sorted(p.name for p in out.iterdir()) == ["charts.parquet", "collect_info.json",
                                                      "images"]  # fmt: skip
     assert main([*command, "--limit", "9"]) == 0  # nothing to do
-    assert main(command) == 1  # another collection
+    assert main(command) == 2  # another collection
 
 
 def test_every_picture_that_is_left_out_is_counted(tmp_path: Path) -> None:
@@ -176,6 +176,11 @@ def test_killed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monk
     pixmo.collect(out, repository=str(hub), progress=False)
     assert read == [9, 10, 11, 12, 13]
     assert _colours(out) == [(f"chart_{n}", n) for n in range(13)]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "charts.parquet",
+        "collect_info.json",
+        "images",
+    ]
 
 
 def test_faulty_sources_are_named(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_service_that_is_down_ends_the_run_and_the_next_goes_on(
     more = ["--attempts", "2", "--descriptions", "none"]
     assert main(command(pubchem, ids, out, *more, "--no-images")) == 0
     pubchem.close()
-    assert main(command(pubchem, ids, out, *more)) == 1
+    assert main(command(pubchem, ids, out, *more)) == 5
     assert "does not answer (ConnectError" in capsys.readouterr().err
     assert len(answered(out)) == 31
 
@@ -268,7 +268,7 @@ def test_cid_smiles_file_and_a_source_of_another_kind(
     assert main(["collect", "pubchem", *arguments]) == 0
     assert [row.smiles for row in rows(out).values()] == ["CC", "CCO"]
     assert info(out)["drops"]["line without a CID, a tab and a SMILES"]["count"] == 1
-    assert main(["collect", "chebi", "--sdf", str(file), "--out", str(out)]) == 1
+    assert main(["collect", "chebi", "--sdf", str(file), "--out", str(out)]) == 2
     assert "holds a collection of pubchem" in capsys.readouterr().err
 
 
@@ -311,6 +311,6 @@ def test_two_commands_do_not_share_a_folder(
     from data_preprocess.collect.state import State
 
     with State(tmp_path / "out", "pubchem"):
-        assert main(command(pubchem, ids, tmp_path / "out")) == 1
+        assert main(command(pubchem, ids, tmp_path / "out")) == 2
     assert "another process collects into this folder" in capsys.readouterr().err
     assert pubchem.asked == []

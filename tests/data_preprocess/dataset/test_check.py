@@ -230,7 +230,7 @@ def test_nothing_to_check_is_an_error(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    assert main(["check", str(tmp_path / name)]) == 1
+    assert main(["check", str(tmp_path / name)]) == 2
     assert "expected a dataset folder" in capsys.readouterr().err
 
 

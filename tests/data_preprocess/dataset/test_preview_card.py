@@ -159,7 +159,7 @@ def test_the_card_names_the_terms_of_a_models_words(
 def test_without_a_dataset_there_is_no_card(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["card", str(tmp_path)]) == 1
+    assert main(["card", str(tmp_path)]) == 2
     assert "no dataset_info.json there" in capsys.readouterr().err
-    assert main(["preview", str(tmp_path), "--out", str(tmp_path / "a.gif")]) == 1
+    assert main(["preview", str(tmp_path), "--out", str(tmp_path / "a.gif")]) == 2
     assert "ends in .png or .html" in capsys.readouterr().err

@@ -464,15 +464,20 @@ def test_killed_it_goes_on_and_ends_alike(original: Path, monkeypatch: pytest.Mo
     assert len(read) == 12 + 15  # the first part of the killed run was there
     for name in ("train.json", "valid.json", "test.json", "dataset_info.json"):
         assert (original / "killed" / name).read_bytes() == (original / "whole" / name).read_bytes()
+    left, right = (
+        sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        for folder in (original / "killed", original / "whole")
+    )
+    assert left == right  # the killed run leaves no half file
 
 
 def test_faulty_files_are_named(original: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = original / "out"
     pq.write_table(pa.table({"weight": [1.0], "what": ["a"]}), original / "ids.parquet")
-    assert main(_command(original, out)) == 1
+    assert main(_command(original, out)) == 2
     assert "found the columns weight, what; expected one of ids" in capsys.readouterr().err
     (original / "instruction.json").write_text('[{"id": "1"}, [1]]')
-    assert main(_command(original, out)) == 1
+    assert main(_command(original, out)) == 2
     assert "instruction.json: item 2 is a list" in capsys.readouterr().err
 
 
