@@ -38,7 +38,7 @@ from rdkit import Chem, rdBase
 
 from data_preprocess.build.examples import Drop, Molecule, laid_out, molecule_of
 from data_preprocess.build.rows import _row
-from data_preprocess.catalogue.compounds import CATALOGUE, CatalogueWriter, Compound
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 from data_preprocess.dataset.splits import skeleton, split_of
 from data_preprocess.sources.files import Item
 from data_preprocess.tasks import cot_turn
@@ -135,10 +135,10 @@ def compare_builds(blocks: list[str], options: argparse.Namespace, scratch: Path
 
 def write_catalogue(blocks: list[str], rows: int, folder: Path) -> None:
     """The molfiles over and over, under new ids."""
-    with CatalogueWriter(folder) as writer:
+    with COMPOUNDS.writer(folder) as writer:
         for number, block in zip(range(rows), itertools.cycle(blocks), strict=False):
             writer.add(Compound(f"r{number:07d}", "uspto", "none", image="none.png", molfile=block))
-    assert (folder / CATALOGUE).is_file()
+    assert (folder / COMPOUNDS.name).is_file()
 
 
 _CHILD = """

@@ -1,54 +1,61 @@
-"""Counts by reason, with a few examples of each: what `dataset_info.json` calls drops."""
+"""Counts by reason, with a few examples of each: what an info file calls drops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-__all__ = ["Count", "Tally"]
+from typing_extensions import TypedDict  # typing's own is none for pydantic before Python 3.12
+
+__all__ = ["Dropped", "Tally", "print_drops", "summary"]
 
 _EXAMPLES = 5
 
 
-@dataclass
-class Count:
+class Dropped(TypedDict):
     """How often, and the first few."""
 
-    count: int = 0
-    examples: list[str] = field(default_factory=list)
+    count: int
+    examples: list[str]
 
 
 class Tally:
     """Counts by reason."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, Count] = {}
+        self._counts: dict[str, Dropped] = {}
 
-    def add(self, reason: str, example: str) -> None:
-        """Count `reason` once more, because of `example`."""
-        entry = self._counts.setdefault(reason, Count())
-        entry.count += 1
-        if len(entry.examples) < _EXAMPLES:
-            entry.examples.append(example)
+    def add(self, reason: str, example: str, count: int = 1) -> None:
+        """Count `reason` so many times more, because of `example`."""
+        self._merge(reason, {"count": count, "examples": [example]})
 
     def update(self, other: Tally, prefix: str = "") -> None:
         """Take over the counts of another tally, its reasons with `prefix`."""
         for reason, entry in other.items():
-            own = self._counts.setdefault(prefix + reason, Count())
-            own.count += entry.count
-            own.examples += entry.examples[: _EXAMPLES - len(own.examples)]
+            self._merge(prefix + reason, entry)
 
-    def items(self) -> Iterator[tuple[str, Count]]:
+    def _merge(self, reason: str, entry: Dropped) -> None:
+        own = self._counts.setdefault(reason, {"count": 0, "examples": []})
+        own["count"] += entry["count"]
+        own["examples"] += entry["examples"][: _EXAMPLES - len(own["examples"])]
+
+    def items(self) -> Iterator[tuple[str, Dropped]]:
         """Reasons with their counts, the most frequent first."""
-        return iter(sorted(self._counts.items(), key=lambda item: (-item[1].count, item[0])))
+        return iter(self.to_dict().items())
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: reason -> ``count`` and ``examples``."""
-        return {
-            reason: {"count": entry.count, "examples": entry.examples}
-            for reason, entry in self.items()
-        }
+    def to_dict(self) -> dict[str, Dropped]:
+        """For JSON: reason -> ``count`` and ``examples``, the most frequent first."""
+        return dict(sorted(self._counts.items(), key=lambda item: (-item[1]["count"], item[0])))
 
     def __len__(self) -> int:
         return len(self._counts)
+
+
+def print_drops(drops: Mapping[str, Dropped]) -> None:
+    """A line for each reason."""
+    for reason, entry in drops.items():
+        print(f"  {entry['count']:>9,}  {reason}, such as {entry['examples'][0]}")
+
+
+def summary(drops: Mapping[str, Dropped]) -> str:
+    """All reasons in one line, as errors name them."""
+    return "; ".join(f"{reason}: {entry['count']:,}" for reason, entry in drops.items())

@@ -27,7 +27,7 @@ _STALE = 86_400.0  # seconds: a draft of another machine that nobody touched for
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, sync: bool = True) -> Iterator[Path]:
     """A path to write a file or a folder at, which becomes `path` when the block ends well.
 
     ::
@@ -41,6 +41,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
     Args:
         path: the file or folder to be; its parent exists.
+        sync: wait for the disk. Without, a crash of the machine (not of the process) may leave a
+            file without content: for what is one of very many, and can be made again.
 
     Raises:
         FileNotFoundError: the parent is missing, or the block wrote nothing at the draft.
@@ -51,11 +53,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     draft = _beside(path, "tmp")
     try:
         yield draft
-        _to_disk(draft)
+        if sync:
+            _to_disk(draft)
         _move(draft, path)
     finally:
         _remove(draft)
-    _sync(path.parent)
+    if sync:
+        _sync(path.parent)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

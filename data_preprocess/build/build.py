@@ -8,31 +8,7 @@ The folder holds ``train.json``, ``valid.json``, ``test.json``, ``images/`` and
         {"from": "gpt", "value": "824 133 [OMe]\\n..."}], "source": "drawings", "task": "cot"}
 
 with the image's path relative to the folder, and every place in whole pixels of that image.
-``dataset_info.json`` says what the rows are:
-
-==================  ================================================================================
-``version``         of EyesMol
-``pixel_frame``     the size at which the model sees the pictures: `PixelFrame.from_dict` reads it
-``answer_form``     ``json`` or ``compact``; null for instruction sets
-``prompt_version``  of the chain-of-thought prompt
-``splits``          rows of train, valid and test; a molecule stands in one split only
-``molecules``       the proof, counted from the rows that were written: molecules (by the first
-                    block of the InChIKey) in each split, in more than one (0), and on the exclude
-                    list (0)
-``exclude``         name, digest and size of each list of molecules to keep out
-``tasks``           rows of each task
-``items``           drawings that went in: every one became rows or a drop
-``drops``           reason -> ``count`` and up to five ``examples``
-``reads_back``      chain of thought: how many graphs give the molecule's own SMILES back
-                    (``same``), or have labels that do not expand (``unknown label``)
-``sources``         name, kind, number of items, licence and digest of each source
-``charts``          the folder of charts, as a source; null without one
-``chart_rows``      the rows ``wanted`` by the recipe and ``written``: fewer where there are too
-                    few charts, or broken ones
-``licences``        of all sources
-``seed``            of styles and questions
-``settings``        everything that decided what the rows are, as `Settings` has it
-==================  ================================================================================
+What ``dataset_info.json`` says is `DatasetInfo`.
 
 Placed graphs come from the drawing itself (SMILES) or from a fit onto the ink (molfiles).
 """
@@ -56,12 +32,13 @@ from data_preprocess.build.exclude import Excluded
 from data_preprocess.build.rows import Job, build_part
 from data_preprocess.build.settings import Settings
 from data_preprocess.dataset.folder import Parts, Record, write_lists
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.splits import Ledger
 from data_preprocess.engine import Engine, run
 from data_preprocess.sources.files import Item, Source
+from data_preprocess.tally import summary
 from eyesmol import __version__
 from eyesmol.answer.text import PROMPT_VERSION
-from eyesmol.atomic import write_json
 from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -84,7 +61,7 @@ def build(
     engine: Engine = "processes",
     overwrite: bool = False,
     progress: bool = True,
-) -> dict[str, Any]:
+) -> DatasetInfo:
     """Build a dataset folder, or go on with one that was interrupted.
 
     Byte for byte the same whatever the number of `workers`, the `engine`, and however often it was
@@ -101,7 +78,7 @@ def build(
         progress: show bars.
 
     Returns:
-        The content of `dataset_info.json`; of a dataset that is already finished too.
+        What the dataset is, of one that is already finished too.
 
     Raises:
         InputError: the sources do not go together, the folder holds a dataset of other settings,
@@ -285,7 +262,7 @@ def _finish(
     settings: Settings,
     made_with: dict[str, Any],
     excluded: Excluded,
-) -> dict[str, Any]:
+) -> DatasetInfo:
     """Stream the parts into the lists, then say that it is done."""
     with Ledger(molecules.parts.folder / "molecules.sqlite") as ledger:
         records = molecules.records(ledger)
@@ -296,27 +273,23 @@ def _finish(
     items = sum(about["items"] for about in made_with["sources"])
     rows = sum(counted["splits"].values())
     if not rows:
-        reasons = "; ".join(
-            f"{reason}: {drop['count']}" for reason, drop in counted["drops"].items()
+        raise InputError(
+            f"{out}: of {items} drawings not one became a row ({summary(counted['drops'])})"
         )
-        raise InputError(f"{out}: of {items} drawings not one became a row ({reasons})")
     cot = settings.task == "cot"
-    info = {
+    info = DatasetInfo(
         **made_with,
-        "pixel_frame": settings.frame.to_dict(),
-        "answer_form": settings.form if cot else None,
-        "prompt_version": PROMPT_VERSION if cot else None,
-        "splits": counted["splits"],
-        "molecules": proof,
-        "tasks": counted["tasks"],
-        "chart_rows": _chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_share),
-        "items": items,
-        "drops": counted["drops"],
-        "reads_back": counted["reads_back"],
-        "licences": _licences(made_with),
-        "seed": settings.seed,
-    }
-    write_json(out / "dataset_info.json", info)
+        **counted,
+        pixel_frame=settings.frame,
+        answer_form=settings.form if cot else None,
+        prompt_version=PROMPT_VERSION if cot else None,
+        molecules=proof,
+        chart_rows=_chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_share),
+        items=items,
+        licences=tuple(_licences(made_with)),
+        seed=settings.seed,
+    )
+    info.write(out)
     return info
 
 

@@ -7,28 +7,17 @@ that its rows name. It is written and read in a stream, so its length does not m
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from data_preprocess.catalogue.row_writer import RowWriter, read_batches
+from data_preprocess.catalogue.table import Table
 from eyesmol.exceptions import InputError
 
-__all__ = [
-    "CATALOGUE",
-    "CatalogueWriter",
-    "Compound",
-    "catalogue_file",
-    "has_file",
-    "read_catalogue",
-    "read_file",
-]
+__all__ = ["COMPOUNDS", "Compound", "has_file", "read_file"]
 
-CATALOGUE = "catalogue.parquet"
 _MOST_BYTES = 256 << 20  # of a member of an archive: a few bytes can claim to be any number
 _ARCHIVE_MARK = ".zip!"  # in an image's path: what stands before is the archive, behind its member
 
@@ -70,64 +59,28 @@ class Compound:
     group: str | None = None
 
 
-_SCHEMA = pa.schema([(column.name, pa.string()) for column in fields(Compound)])
 _REQUIRED = ("id", "source", "licence")
 
 
-class CatalogueWriter(RowWriter[Compound]):
-    """Writes ``catalogue.parquet`` under a temporary name; it appears when the block ends well.
-
-    >>> with CatalogueWriter(folder) as catalogue:  # doctest: +SKIP
-    ...     catalogue.add(Compound("CID2244", "pubchem", "public domain", smiles="..."))
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder / CATALOGUE, _SCHEMA)
+def _parsed(values: dict[str, str | None]) -> Compound:
+    if empty := [name for name in _REQUIRED if not values[name]]:
+        raise ValueError(f"{', '.join(empty)} is empty")
+    return Compound(**values)  # type: ignore[arg-type]  # the required ones are there
 
 
-def catalogue_file(path: Path) -> Path:
-    """The Parquet file of a catalogue given as its folder or as the file itself.
+COMPOUNDS: Table[Compound] = Table(
+    name="catalogue.parquet",
+    what="catalogue",
+    made_by="`collect` and `import` write",
+    schema=pa.schema([(column.name, pa.string()) for column in fields(Compound)]),
+    required=_REQUIRED,
+    parse=_parsed,
+)
+"""The catalogue itself.
 
-    Raises:
-        InputError: nothing there.
-    """
-    file = path / CATALOGUE if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(
-            f"{path}: no catalogue there; expected a folder with {CATALOGUE}, as `collect` and "
-            "`import` write it, or a Parquet file of the same columns"
-        )
-    return file
-
-
-def read_catalogue(path: Path) -> Iterator[Compound]:
-    """Every row of a catalogue, in order, a row group in memory at a time.
-
-    Columns are found by name; a file of somebody else may lack all but `id`, `source`, `licence`,
-    and others are passed over.
-
-    Raises:
-        InputError: no Parquet file there, a required column is missing or a required value empty.
-    """
-    file = catalogue_file(path)
-    try:
-        parquet = pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{file}: not a whole Parquet file: {error}") from None
-    with parquet:
-        names = parquet.schema_arrow.names
-        if missing := [name for name in _REQUIRED if name not in names]:
-            raise InputError(
-                f"{file}: found the columns {', '.join(names)}; expected {', '.join(missing)} too"
-            )
-        columns = [name for name in _SCHEMA.names if name in names]
-        number = 0
-        for batch in read_batches(parquet, columns):
-            for row in batch.to_pylist():
-                number += 1
-                if empty := [name for name in _REQUIRED if not row[name]]:
-                    raise InputError(f"{file}, row {number}: {', '.join(empty)} is empty")
-                yield Compound(**row)
+>>> with COMPOUNDS.writer(folder) as catalogue:  # doctest: +SKIP
+...     catalogue.add(Compound("CID2244", "pubchem", "public domain", smiles="..."))
+"""
 
 
 def read_file(folder: Path, reference: str) -> bytes:

@@ -21,9 +21,9 @@ from data_preprocess.collect.files import Progress, Record, sdf_records, table_r
 from data_preprocess.collect.ids import CHEBI, read_ids
 from data_preprocess.collect.stages import FileRows, ask_all, read_files
 from data_preprocess.collect.state import Absent, State
-from data_preprocess.collect.tally import Tally
-from data_preprocess.collect.web import NotFound, Refused, Web, add_manners, manners_of
 from data_preprocess.engine import available_cores
+from data_preprocess.tally import Tally
+from data_preprocess.web import NotFound, Refused, Web, add_rate_limit, rate_limit_of
 from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def add(sources: Any) -> None:
     what.add_argument(
         "--image-size", type=_image_size, default="300x300", metavar="WxH", help="(300x300)"
     )
-    add_manners(parser, BASE_URL)
+    add_rate_limit(parser, BASE_URL)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="catalogue folder")
     parser.add_argument(
         "--workers",
@@ -188,8 +188,8 @@ def _questions(options: argparse.Namespace) -> list[str]:
 
 def _ask(options: argparse.Namespace, state: State, questions: list[str]) -> None:
     """Ask for all that is missing."""
-    manners, say = manners_of(options), partial(tqdm.write, file=sys.stderr)
-    with Web(options.base_url, manners, faults=False, say=say) as web:
+    limit, say = rate_limit_of(options), partial(tqdm.write, file=sys.stderr)
+    with Web(options.base_url, limit, faults=False, say=say) as web:
         _ask_in_turn(web, options, state, questions)
 
 

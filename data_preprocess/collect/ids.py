@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.catalogue.row_writer import read_batches
+from data_preprocess.catalogue.table import read_batches
 from data_preprocess.collect.files import text_lines
-from data_preprocess.collect.tally import Tally
+from data_preprocess.tally import Tally
 from eyesmol.exceptions import InputError
 
 __all__ = ["CHEBI", "PUBCHEM", "IdKind", "IdList", "read_ids"]
@@ -95,7 +95,7 @@ def read_ids(path: Path, kind: IdKind, column: str | None = None) -> IdList:
             found.ids.append(number)
     if not found.ids:
         examples = "; ".join(
-            example for _, drop in found.drops.items() for example in drop.examples
+            example for _, drop in found.drops.items() for example in drop["examples"]
         )
         raise InputError(
             f"{path}: found no {kind.name} in {where} ({examples or 'it is empty'}); expected "

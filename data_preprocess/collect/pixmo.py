@@ -14,9 +14,7 @@ import io
 import json
 import re
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict
 from itertools import count, islice
 from pathlib import Path
@@ -27,9 +25,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from data_preprocess.catalogue.charts import Chart, ChartWriter
+from data_preprocess.catalogue.charts import CHARTS, Chart
 from data_preprocess.collect.info import finished
 from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.dataset.splits import Ledger
+from data_preprocess.tally import Tally, print_drops
 from eyesmol.atomic import write_json
 from eyesmol.exceptions import InputError
 
@@ -39,7 +39,6 @@ _REPOSITORY = "allenai/pixmo-docs"
 _CONFIGS = ("charts", "diagrams", "tables", "other")
 _COLUMNS = ("image", "image_id", "questions")
 _PART = 200  # rows of a part: some tens of megabytes
-_EXAMPLES = 5
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 _FILE_NAME = re.compile(r"[\w-]{1,100}", re.ASCII)
 
@@ -94,8 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         f"{options.out}: {info['rows']:,} pictures with {info['questions']:,} questions, of "
         f"{info['read']:,} pictures"
     )
-    for reason, drop in sorted(info["drops"].items(), key=lambda item: -item[1]["count"]):
-        print(f"  {drop['count']:>9,}  {reason}, such as {drop['examples'][0]}")
+    print_drops(info["drops"])
     return 0
 
 
@@ -308,26 +306,20 @@ def _picture(value: Any) -> tuple[bytes, str]:
 def _written(out: Path, parts: Path) -> dict[str, Any]:
     """Stream the parts into ``charts.parquet``; a second picture of one id is a drop."""
     counts = {"read": 0, "rows": 0, "questions": 0}
-    drops: dict[str, dict[str, Any]] = {}
-    with closing(sqlite3.connect(parts / "ids.sqlite")) as seen, ChartWriter(out) as charts:
-        # On disk, so that memory does not grow; a scratch file, so that nothing waits for the disk.
-        seen.execute("PRAGMA synchronous = OFF")
-        seen.execute("DROP TABLE IF EXISTS ids")
-        seen.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    drops = Tally()
+    with Ledger(parts / "ids.sqlite") as seen, CHARTS.writer(out) as charts:
         for record in (r for path in sorted(parts.glob("*.jsonl")) for r in _records(path)):
             if "rows" in record:
                 counts["read"] += record["rows"]
                 continue
             if "chart" in record:
                 chart = Chart(**record["chart"])
-                if seen.execute("INSERT OR IGNORE INTO ids VALUES (?)", [chart.id]).rowcount:
+                if seen.is_new(chart.id):
                     charts.add(chart)
                     counts["rows"] += 1
                     counts["questions"] += len(chart.questions)
                     continue
                 record = {"drop": "a second picture of this image_id", "name": chart.id}
                 (out / chart.image).unlink(missing_ok=True)
-            drop = drops.setdefault(record["drop"], {"count": 0, "examples": []})
-            drop["count"] += record.get("count", 1)
-            drop["examples"] += [record["name"]] if len(drop["examples"]) < _EXAMPLES else []
-    return {**counts, "drops": dict(sorted(drops.items()))}
+            drops.add(record["drop"], record["name"], record.get("count", 1))
+    return {**counts, "drops": drops.to_dict()}

@@ -23,9 +23,9 @@ from data_preprocess.collect.notes import choose, terms
 from data_preprocess.collect.pug import Pug, record_cid, record_structure
 from data_preprocess.collect.stages import FileRows, ask_all, read_files
 from data_preprocess.collect.state import Absent, State
-from data_preprocess.collect.tally import Tally
-from data_preprocess.collect.web import Unavailable, Web, add_manners, manners_of
 from data_preprocess.engine import available_cores
+from data_preprocess.tally import Tally
+from data_preprocess.web import Unavailable, Web, add_rate_limit, rate_limit_of
 from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def add(sources: Any) -> None:
         action="store_true",
         help="molfiles with the places of the drawing, a hundred a request; --sdf brings them",
     )
-    add_manners(parser, BASE_URL)
+    add_rate_limit(parser, BASE_URL)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="catalogue folder")
     parser.add_argument(
         "--workers",
@@ -202,7 +202,7 @@ def _ask(
     if structures != ["structure"] and not questions:
         return failed
     with Web(
-        options.base_url, manners_of(options), say=partial(tqdm.write, file=sys.stderr)
+        options.base_url, rate_limit_of(options), say=partial(tqdm.write, file=sys.stderr)
     ) as web:
         pug = Pug(web)
         # A question: how to ask it, and for how many compounds at once (answers come within 30 s).

@@ -13,7 +13,7 @@ from typing import Any
 from data_preprocess.collect.files import Record, parse_records
 from data_preprocess.collect.ids import PUBCHEM
 from data_preprocess.collect.state import Absent
-from data_preprocess.collect.web import Listed, NotFound, Refused, Web
+from data_preprocess.web import Listed, NotFound, Refused, Web
 from eyesmol.exceptions import InputError
 
 __all__ = ["Pug", "record_cid", "record_structure"]

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from data_preprocess.collect.files import Progress
 from data_preprocess.collect.state import Absent, State, batches
-from data_preprocess.collect.tally import Tally
-from data_preprocess.collect.web import Unavailable, Web
+from data_preprocess.tally import Tally
+from data_preprocess.web import Unavailable, Web
 from eyesmol.exceptions import InputError
 
 __all__ = ["FileReader", "FileRows", "ask_all", "read_files"]

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
-from data_preprocess.collect.tally import Tally
+from data_preprocess.closing import Closing
+from data_preprocess.tally import Tally
 from eyesmol.exceptions import InputError
 
 __all__ = ["Absent", "State", "batches"]
@@ -65,7 +65,7 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-class State:
+class State(Closing):
     """The state of one collection.
 
     ::
@@ -118,15 +118,8 @@ class State:
                 "another --out"
             )
 
-    def __enter__(self) -> State:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let another process collect into the folder."""
         self._db.close()
 
     # ---- which compounds ----

@@ -16,11 +16,10 @@ import itertools
 import json
 import re
 import shutil
-import sqlite3
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -28,11 +27,12 @@ from typing import IO, Any
 from rdkit import Chem, rdBase
 from tqdm import tqdm
 
-from data_preprocess.catalogue.compounds import CatalogueWriter, Compound, has_file, read_file
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound, has_file, read_file
 from data_preprocess.collect.info import finished
-from data_preprocess.collect.tally import Tally
 from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.dataset.splits import Ledger
 from data_preprocess.engine import available_cores, run
+from data_preprocess.tally import Tally, print_drops
 from eyesmol.atomic import write_json
 from eyesmol.chem.molfile import MolfileError, block_to_mol, decode_molblock
 from eyesmol.chem.smiles import molblock_to_smiles
@@ -96,8 +96,7 @@ def _collect(options: argparse.Namespace) -> int:
         workers=options.workers,
     )
     print(f"{options.out}: {info['rows']:,} drawings of {info['read']:,} rows")
-    for reason, drop in info["drops"].items():
-        print(f"  {drop['count']:>9,}  {reason}, such as {drop['examples'][0]}")
+    print_drops(info["drops"])
     return 0
 
 
@@ -344,15 +343,11 @@ def _written(out: Path, parts: Path, count: int) -> dict[str, Any]:
     """Stream the parts into the catalogue; a second row of one id is a drop."""
     drops = Tally()
     rows = 0
-    with closing(sqlite3.connect(parts / "ids.sqlite")) as seen, CatalogueWriter(out) as catalogue:
-        # On disk, so that memory does not grow; a scratch file, so that nothing waits for the disk.
-        seen.execute("PRAGMA synchronous = OFF")
-        seen.execute("DROP TABLE IF EXISTS ids")
-        seen.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    with Ledger(parts / "ids.sqlite") as seen, COMPOUNDS.writer(out) as catalogue:
         for record in _parts_records(parts, count):
             if "compound" in record:
                 compound = Compound(**record["compound"])
-                if seen.execute("INSERT OR IGNORE INTO ids VALUES (?)", [compound.id]).rowcount:
+                if seen.is_new(compound.id):
                     catalogue.add(compound)
                     rows += 1
                     continue

@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 from data_preprocess.build.build import Settings, build
 from data_preprocess.build.exclude import read_excluded
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.drawing.style import StyleRange
 from data_preprocess.engine import available_cores
 from data_preprocess.recipes import RECIPES, Recipe
 from data_preprocess.sources.files import PairedFolders, SmilesList, Source
+from data_preprocess.tally import print_drops
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
@@ -278,19 +280,17 @@ def _frame(options: argparse.Namespace) -> PixelFrame:
         raise InputError(str(error)) from None
 
 
-def _report(info: dict[str, Any], out: Path) -> None:
-    rows = sum(info["splits"].values())
-    dropped = sum(drop["count"] for drop in info["drops"].values())
-    shares = ", ".join(f"{count:,} {split}" for split, count in info["splits"].items())
-    print(f"{out}: {rows:,} rows ({shares}) of {info['items']:,} drawings, {dropped:,} dropped")
-    for reason, drop in sorted(info["drops"].items(), key=lambda item: -item[1]["count"]):
-        print(f"  {drop['count']:>7,}  {reason}, such as {drop['examples'][0]}")
-    charts = info["chart_rows"]
-    if charts["written"] < charts["wanted"]:
+def _report(info: DatasetInfo, out: Path) -> None:
+    dropped = sum(drop["count"] for drop in info.drops.values())
+    shares = ", ".join(f"{count:,} {split}" for split, count in info.splits.items())
+    print(f"{out}: {info.rows:,} rows ({shares}) of {info.items:,} drawings, {dropped:,} dropped")
+    print_drops(info.drops)
+    charts = info.chart_rows
+    if charts and charts["written"] < charts["wanted"]:
         print(
             f"  too few charts: {charts['written']:,} rows of the {charts['wanted']:,} that the "
             "recipe asks for"
         )
-    for split, count in info["splits"].items():
+    for split, count in info.splits.items():
         if not count:
             print(f"  {split} is empty: too few molecules for its share")

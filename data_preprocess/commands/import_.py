@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.engine import available_cores
 from data_preprocess.original.import_eyesmol import Published, Settings, import_dataset
+from data_preprocess.tally import print_drops
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
@@ -99,16 +101,14 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(info: dict[str, Any], out: Path) -> None:
-    rows = sum(info["splits"].values())
-    print(f"{out}: {rows:,} of {info['items']:,} rows")
-    print("mended:")
-    for repair, count in info["repairs"].items():
+def _report(info: DatasetInfo, out: Path) -> None:
+    print(f"{out}: {info.rows:,} of {info.items:,} rows")
+    print("repaired:")
+    for repair, count in (info.repairs or {}).items():
         print(f"  {count:>9,}  {repair}")
     print("dropped:")
-    for reason, drop in sorted(info["drops"].items(), key=lambda item: -item[1]["count"]):
-        print(f"  {drop['count']:>9,}  {reason}, such as {drop['examples'][0]}")
-    if ids := info["ids"]:
+    print_drops(info.drops)
+    if ids := info.ids:
         print(
             f"ids ({ids['column']}): {ids['listed']:,} listed, {ids['listed_without_a_row']:,} of "
             f"them without a row; {ids['rows_not_listed']:,} rows are not listed"

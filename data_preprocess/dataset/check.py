@@ -23,8 +23,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from data_preprocess.dataset.info import INFO, DatasetInfo
+from data_preprocess.dataset.json_stream import read_list
 from data_preprocess.dataset.lengths import Lengths, TokenCounter
-from data_preprocess.dataset.reading import find_lists, read_info, read_list
+from data_preprocess.dataset.reading import find_lists
 from data_preprocess.dataset.schema import WARNINGS, Row, check_row
 from data_preprocess.engine import run
 from eyesmol.exceptions import InputError
@@ -99,11 +101,11 @@ def check(
     Raises:
         InputError: nothing to check there, or no such tokenizer.
     """
-    lists, info = find_lists(dataset), read_info(dataset)
+    lists, info = find_lists(dataset), DatasetInfo.of(dataset)
     counter = TokenCounter(model)
     counter.text("")  # a tokenizer that cannot be loaded is said before any work
     folder = dataset if dataset.is_dir() else dataset.parent
-    frame = PixelFrame.from_dict(info["pixel_frame"]) if info and "pixel_frame" in info else None
+    frame = info.pixel_frame if info else None
     tally = _Tally()
     with tempfile.TemporaryDirectory(prefix="eyesmol-check-") as scratch:
         marks = _Marks(Path(scratch) / "marks.sqlite")
@@ -315,16 +317,13 @@ def _example(where: _Where, detail: str) -> str:
     return f"{name} row {row}: {detail}" if row else f"{name}: {detail}"
 
 
-def _compare(info: dict[str, Any], tally: _Tally) -> None:
+def _compare(info: DatasetInfo, tally: _Tally) -> None:
     """The counts that `dataset_info.json` states beside those of the rows."""
-    counted = {"splits": tally.rows, "tasks": tally.tasks}
-    for key, found in counted.items():
-        stated = info.get(key)
-        if not isinstance(stated, dict):
+    counts = (("splits", info.splits, tally.rows), ("tasks", info.tasks, tally.tasks))
+    for key, stated, found in counts:
+        if not stated:
             continue
         for name in sorted(stated.keys() | found.keys()):
             if stated.get(name, 0) != found[name]:
                 detail = f"{key}.{name}: stated {stated.get(name, 0)}, counted {found[name]}"
-                tally.found(
-                    "count differs from dataset_info.json", (-1, "dataset_info.json", 0), detail
-                )
+                tally.found(f"count differs from {INFO}", (-1, INFO, 0), detail)

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.lengths import TokenCounter
 from data_preprocess.dataset.schema import images_of
 from eyesmol import BondOrder
@@ -59,7 +60,7 @@ def charts_of(
     tasks: Mapping[str, int],
     rows: Rows,
     folder: Path,
-    info: Mapping[str, Any],
+    info: DatasetInfo,
 ) -> list[Chart]:
     """The distributions of a dataset; one with nothing to show is left out.
 
@@ -67,7 +68,7 @@ def charts_of(
         lists, tasks: rows of each, all of them.
         rows: some at random, for what has to be looked at.
         folder: where their pictures are.
-        info: `dataset_info.json`; empty without one.
+        info: what the dataset says of itself.
     """
     graphs = [
         read_answer(row["conversations"][-1].get("value") or "").graph
@@ -76,7 +77,7 @@ def charts_of(
     ]
     labels = Counter(atom.text for graph in graphs for atom in graph.atoms)
     bonds = Counter(bond.order for graph in graphs for bond in graph.bonds)
-    drops = {reason: drop["count"] for reason, drop in info.get("drops", {}).items()}
+    drops = {reason: drop["count"] for reason, drop in info.drops.items()}
     charts = [
         _bars("Rows of each split", lists, keep_order=True),
         _bars("Rows of each task", tasks),

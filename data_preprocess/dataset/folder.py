@@ -20,13 +20,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from data_preprocess.dataset.info import INFO, DatasetInfo
 from data_preprocess.dataset.splits import SPLITS
+from data_preprocess.tally import Tally
 from eyesmol.atomic import atomic_path, write_json, write_text
 from eyesmol.exceptions import InputError
 
 __all__ = ["SPLITS", "Parts", "Record", "write_lists", "write_part"]
-
-_EXAMPLES = 5  # file names kept for each drop reason
 
 Record = dict[str, Any]
 
@@ -49,8 +49,8 @@ class Parts:
         """Where the parts lie, and scratch files of the build."""
         return self._parts
 
-    def finished(self) -> dict[str, Any] | None:
-        """The `dataset_info.json` of a finished dataset with these settings, None if unfinished.
+    def finished(self) -> DatasetInfo | None:
+        """What a finished dataset with these settings is; None for one that is not finished.
 
         Raises:
             InputError: the folder holds, finished or not, a dataset built with other settings.
@@ -60,7 +60,7 @@ class Parts:
                 continue
             found = json.loads(path.read_text(encoding="utf-8"))
             self._check_same(path, found)
-            return found if path.name == "dataset_info.json" else None
+            return DatasetInfo.parse(path) if path.name == INFO else None
         return None
 
     def _check_same(self, path: Path, found: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ class Parts:
 
     def _marks(self) -> tuple[Path, Path]:
         """The files that show that a build made this folder: finished, and begun."""
-        return self._folder / "dataset_info.json", self._parts / "made_with.json"
+        return self._folder / INFO, self._parts / "made_with.json"
 
     def begin(self) -> None:
         """Make the folders and note the settings.
@@ -100,7 +100,7 @@ class Parts:
         """Remove what an earlier build wrote, and nothing else."""
         if not any(mark.exists() for mark in self._marks()):
             return
-        for name in ("dataset_info.json", *(f"{split}.json" for split in SPLITS)):
+        for name in (INFO, *(f"{split}.json" for split in SPLITS)):
             (self._folder / name).unlink(missing_ok=True)
         for folder in (self._parts, self._folder / "images"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -134,7 +134,7 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     tasks: Counter[str] = Counter()
     reads_back: Counter[str] = Counter()
-    drops: dict[str, dict[str, Any]] = {}
+    drops = Tally()
     with ExitStack() as stack:
         files = {
             split: stack.enter_context(
@@ -146,9 +146,7 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
         }
         for record in records:
             if "drop" in record:
-                drop = drops.setdefault(record["drop"], {"count": 0, "examples": []})
-                drop["count"] += 1
-                drop["examples"] += [record["name"]] if drop["count"] <= _EXAMPLES else []
+                drops.add(record["drop"], record["name"])
             else:
                 if "reads_back" in record:
                     reads_back[record["reads_back"]] += 1
@@ -161,7 +159,7 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
     return {
         "splits": {split: counts[split] for split in SPLITS},
         "tasks": dict(sorted(tasks.items())),
-        "drops": dict(sorted(drops.items())),
+        "drops": drops.to_dict(),
         "reads_back": dict(sorted(reads_back.items())),
     }
 

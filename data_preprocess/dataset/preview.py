@@ -22,7 +22,9 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from data_preprocess.dataset.distributions import Chart, charts_of
-from data_preprocess.dataset.reading import find_lists, read_info, read_list
+from data_preprocess.dataset.info import DatasetInfo
+from data_preprocess.dataset.json_stream import read_list
+from data_preprocess.dataset.reading import find_lists
 from data_preprocess.dataset.schema import images_of
 from eyesmol import BondOrder, MolGraph, __version__
 from eyesmol.answer.text import read_answer
@@ -222,7 +224,7 @@ def _words(card: _Card) -> str:
 
 
 def _page(dataset: Path, chosen: Chosen, cards: list[_Card], seed: int) -> str:
-    info = read_info(dataset) or {}
+    info = DatasetInfo.of(dataset) or DatasetInfo()
     folder = dataset if dataset.is_dir() else dataset.parent
     charts: list[Chart] = charts_of(chosen.lists, chosen.tasks, chosen.measured, folder, info)
     environment = Environment(

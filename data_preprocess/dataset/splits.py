@@ -12,10 +12,11 @@ import hashlib
 import sqlite3
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 from rdkit import Chem, rdBase
+
+from data_preprocess.closing import Closing
 
 __all__ = [
     "SPLITS",
@@ -58,7 +59,7 @@ def number_of(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-class Ledger:
+class Ledger(Closing):
     """What has been seen, on disk, so that memory does not grow with the rows.
 
     A scratch file (SQLite, from nothing each time), used as ``with Ledger(path) as ledger``.
@@ -79,15 +80,8 @@ class Ledger:
             """
         )
 
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove the scratch file."""
         self._database.close()
         self._path.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_preprocess.catalogue.compounds import catalogue_file, read_catalogue
+from data_preprocess.catalogue.compounds import COMPOUNDS
 from data_preprocess.describe.batch import ask_in_batches
 from data_preprocess.describe.budget import Budget, Tokens
 from data_preprocess.describe.gemini import Gemini
@@ -83,8 +83,8 @@ def describe(
     Raises:
         InputError: no catalogue, or another run is at work on it.
     """
-    file = catalogue_file(catalogue)
-    rows = sum(1 for _ in read_catalogue(catalogue))  # names a faulty row before a call is paid
+    file = COMPOUNDS.file(catalogue)
+    rows = sum(1 for _ in COMPOUNDS.read(catalogue))  # names a faulty row before a call is paid
     summary = Summary()
     with Journal(file.parent) as journal:
         summary.lost = journal.lost
@@ -115,7 +115,7 @@ def _ask(
             gemini,
             journal,
             budget,
-            catalogue_file(catalogue).parent,
+            COMPOUNDS.file(catalogue).parent,
             job_size=ways.job_size,
             poll=ways.poll,
             told=note,

@@ -28,6 +28,7 @@ from data_preprocess.describe import journal
 from data_preprocess.describe.budget import Tokens
 from data_preprocess.describe.journal import Reply
 from data_preprocess.describe.question import ANSWER_SCHEMA, PROMPT, PictureDescription
+from data_preprocess.web import retry_after
 from eyesmol.exceptions import InputError
 
 __all__ = ["Fault", "FinishedJob", "Gemini", "Picture"]
@@ -364,11 +365,11 @@ def _details(error: errors.APIError) -> list[dict[str, Any]]:
 
 def _retry_delay(error: errors.APIError, details: list[dict[str, Any]]) -> float | None:
     """Seconds to wait: RetryInfo in the body, or else the header Retry-After."""
-    headers = getattr(error.response, "headers", None) or {}
-    for said in [*(detail.get("retryDelay") for detail in details), headers.get("retry-after")]:
-        if match := re.fullmatch(r"(\d+(?:\.\d+)?)s?", str(said or "")):
+    for detail in details:
+        if match := re.fullmatch(r"(\d+(?:\.\d+)?)s?", str(detail.get("retryDelay") or "")):
             return float(match[1])
-    return None
+    headers = getattr(error.response, "headers", None) or {}
+    return retry_after(str(headers.get("retry-after") or ""))
 
 
 def _dict(value: Any) -> dict[str, Any]:

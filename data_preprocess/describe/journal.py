@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
+from data_preprocess.closing import Closing
 from data_preprocess.describe.budget import Tokens
 from eyesmol.exceptions import InputError
 
@@ -98,7 +98,7 @@ CREATE INDEX IF NOT EXISTS open_calls ON calls (job) WHERE ended IS NULL;
 """
 
 
-class Journal:
+class Journal(Closing):
     """The calls of one catalogue; held by one process at a time.
 
     Attributes:
@@ -287,15 +287,8 @@ class Journal:
 
     # ---- the end ----
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._base.close()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_preprocess.catalogue.compounds import catalogue_file, read_catalogue, read_file
+from data_preprocess.catalogue.compounds import COMPOUNDS, read_file
 from data_preprocess.describe.gemini import Picture
 from data_preprocess.describe.journal import Journal
 from eyesmol.image.pixel_frame import on_white
@@ -39,8 +39,8 @@ def open_pictures(
     Rows that are passed over are counted in `passed`.
     """
     counts = passed.counts
-    folder = catalogue_file(catalogue).parent
-    for compound in read_catalogue(catalogue):
+    folder = COMPOUNDS.file(catalogue).parent
+    for compound in COMPOUNDS.read(catalogue):
         if compound.image is None:
             counts["no picture"] += 1
             continue

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_preprocess.catalogue.row_writer import read_batches
+from data_preprocess.catalogue.table import read_batches
 from data_preprocess.describe.journal import Journal
 from data_preprocess.describe.question import PictureDescription
 from eyesmol.atomic import atomic_path

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import re
 import sqlite3
 from collections import Counter
@@ -24,17 +23,19 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from data_preprocess.build.examples import Drop, Example, Molecule, fitted, opened, pictured, save
-from data_preprocess.catalogue.row_writer import read_batches
+from data_preprocess.catalogue.table import read_batches
 from data_preprocess.dataset.folder import Parts, Record, write_lists, write_part
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.json_stream import json_objects
 from data_preprocess.dataset.splits import Ledger, skeleton, split_of
 from data_preprocess.engine import run
 from data_preprocess.original.legacy_cot import is_renumbered, mend
 from data_preprocess.sources.files import Item, file_digest
+from data_preprocess.tally import summary
 from data_preprocess.tasks import cot_turn
 from eyesmol import __version__
 from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
-from eyesmol.atomic import write_json
+from eyesmol.atomic import atomic_path
 from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.smiles import canonical_smiles
 from eyesmol.exceptions import InputError
@@ -105,13 +106,11 @@ def import_dataset(
     workers: int = 1,
     overwrite: bool = False,
     progress: bool = True,
-) -> dict[str, Any]:
+) -> DatasetInfo:
     """Write a dataset folder, or go on with one that was interrupted.
 
     Returns:
-        The content of `dataset_info.json`. Besides what the builder writes it has ``repairs`` (rows
-        by what was mended), ``prompts`` (rows by the question that the original asked) and ``ids``
-        (how rows and list of ids go together).
+        What the dataset is.
 
     Raises:
         InputError: a file is missing or not what it should be, the folder holds another dataset, or
@@ -132,8 +131,7 @@ def import_dataset(
     with tqdm(total=items, unit=" rows", desc=out.name, disable=not progress) as bar:
         for done in run(jobs, _work, workers):
             bar.update(done)
-    info = {**made_with, **_finish(out, parts, items, listed, settings)}
-    write_json(out / "dataset_info.json", info)
+    info = _finish(out, parts, made_with, items, listed, settings)
     parts.discard()
     return info
 
@@ -485,9 +483,8 @@ def _saved(example: Example, name: str, job: _Job) -> str:
     there = job.out / path
     if not there.exists():
         there.parent.mkdir(parents=True, exist_ok=True)
-        mine = there.with_suffix(f".{os.getpid()}.png")  # another process may save the same one
-        save(example.image, mine)
-        mine.replace(there)
+        with atomic_path(there, sync=False) as draft:  # another process may save the same one
+            save(example.image, draft)
     return path.as_posix()
 
 
@@ -509,9 +506,14 @@ _PROMPT = 120  # characters of each
 
 
 def _finish(
-    out: Path, parts: Parts, items: int, listed: _Listed | None, settings: Settings
-) -> dict[str, Any]:
-    """Stream the parts into the lists; returns the rest of `dataset_info.json`."""
+    out: Path,
+    parts: Parts,
+    made_with: dict[str, Any],
+    items: int,
+    listed: _Listed | None,
+    settings: Settings,
+) -> DatasetInfo:
+    """Stream the parts into the lists, then say that it is done."""
     numbers = itertools.takewhile(lambda number: parts.path(number).exists(), itertools.count())
     counts = _Counts()
     with Ledger(parts.folder / "molecules.sqlite") as ledger:
@@ -519,22 +521,25 @@ def _finish(
         written = write_lists(out, records)
         proof = ledger.proof(frozenset())
     if not sum(written["splits"].values()):
-        reasons = "; ".join(f"{reason}: {d['count']}" for reason, d in written["drops"].items())
+        reasons = summary(written["drops"])
         raise InputError(f"{out}: of {items} rows not one could be kept ({reasons})")
     cot = "cot" in written["tasks"]
-    return {
-        "pixel_frame": settings.frame.to_dict(),
-        "answer_form": settings.form if cot else None,
-        "prompt_version": PROMPT_VERSION if cot else None,
+    info = DatasetInfo(
+        **made_with,
         **written,
-        "molecules": proof,
-        "items": items,
-        "licences": [_LICENCE],
-        "seed": 0,
-        "repairs": dict(counts.repairs.most_common()),
-        "prompts": dict(counts.prompts.most_common(_PROMPTS)),
-        "ids": _id_counts(listed, counts),
-    }
+        pixel_frame=settings.frame,
+        answer_form=settings.form if cot else None,
+        prompt_version=PROMPT_VERSION if cot else None,
+        molecules=proof,
+        items=items,
+        licences=(_LICENCE,),
+        seed=0,
+        repairs=dict(counts.repairs.most_common()),
+        prompts=dict(counts.prompts.most_common(_PROMPTS)),
+        ids=_id_counts(listed, counts),
+    )
+    info.write(out)
+    return info
 
 
 def _counting(

@@ -108,9 +108,9 @@ class Recipe:
         Raises:
             ValueError: RDKit cannot read the SMILES.
         """
-        if self.tasks is None:
-            return instruction_turns(subject.smiles, self.questions, rng)
         facts = Facts(subject)
+        if self.tasks is None:
+            return instruction_turns(facts, self.questions, rng)
         turns: list[Turn] = []
         for task in _drawn(self.tasks, rng):
             if len(turns) == self.questions:

@@ -55,9 +55,9 @@ def folders(folder: Path) -> PairedFolders:
 def test_drawn_rows_are_what_the_trainer_and_the_reader_expect(tmp_path: Path) -> None:
     info = build(SmilesList("small", max_atoms=3), tmp_path, drawn("cot"))
     splits = rows_of(tmp_path)
-    assert info["splits"] == {name: len(rows) for name, rows in splits.items()}
-    assert sum(info["splits"].values()) == info["items"] == 73
-    assert PixelFrame.from_dict(info["pixel_frame"]) == SMALL_FRAME
+    assert info.splits == {name: len(rows) for name, rows in splits.items()}
+    assert sum(info.splits.values()) == info.items == 73
+    assert info.pixel_frame == SMALL_FRAME
     for row in (row for rows in splits.values() for row in rows):
         human, gpt = row["conversations"]
         assert human["value"].startswith("<image>\n")
@@ -121,7 +121,7 @@ def test_every_input_is_a_row_or_a_counted_drop(tmp_path: Path) -> None:
     spare.image.save(tmp_path / "images" / "good0.tif")
 
     info = build(folders(tmp_path), tmp_path / "out", Settings("cot"))
-    found = {reason: drop["examples"] for reason, drop in info["drops"].items()}
+    found = {reason: drop["examples"] for reason, drop in info.drops.items()}
     assert found.pop("no fit on the ink: bonds without ink", None) or found.pop(
         "no fit on the ink: ink without bonds"
     ) == ["other.png"]
@@ -134,10 +134,10 @@ def test_every_input_is_a_row_or_a_counted_drop(tmp_path: Path) -> None:
         "no ink in the picture": ["blank.png"],
         "unreadable image": ["truncated.png"],
     }
-    dropped = sum(drop["count"] for drop in info["drops"].values())
-    assert sum(info["splits"].values()) == len(SMILES)
-    assert len(SMILES) + dropped == info["items"]
-    assert info["reads_back"] == {"same": len(SMILES)}
+    dropped = sum(drop["count"] for drop in info.drops.values())
+    assert sum(info.splits.values()) == len(SMILES)
+    assert len(SMILES) + dropped == info.items
+    assert info.reads_back == {"same": len(SMILES)}
 
 
 def test_a_label_that_stands_for_nothing_is_open_in_the_smiles(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_another_setting_is_refused_and_overwrite_builds_anew(tmp_path: Path) ->
     build(source, tmp_path, drawn("cot"))
     with pytest.raises(InputError, match=r"settings\.seed"):
         build(source, tmp_path, drawn("cot", seed=1))
-    assert build(source, tmp_path, drawn("cot", seed=1), overwrite=True)["seed"] == 1
+    assert build(source, tmp_path, drawn("cot", seed=1), overwrite=True).seed == 1
 
 
 def test_pictures_of_others_are_left_alone(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_instruction_answers_are_right(tmp_path: Path) -> None:
     info = build(
         SmilesList(str(tmp_path / "list.csv")), tmp_path, Settings("instruction", questions=8)
     )
-    assert info["drops"] == {
+    assert info.drops == {
         "RDKit cannot read the SMILES": {"count": 1, "examples": ["list-000001-0 C1CC"]}
     }
     answers = {
@@ -283,7 +283,7 @@ def test_real_patent_drawings_become_rows(shared_data: Path, tmp_path: Path) -> 
         for path in sorted((shared_data / "clef300" / kind).iterdir())[::10]:
             (tmp_path / kind / path.name).symlink_to(path)
     info = build(folders(tmp_path), tmp_path / "out", Settings("cot"))
-    rows = sum(info["splits"].values())
-    assert rows + sum(drop["count"] for drop in info["drops"].values()) == info["items"] == 30
+    rows = sum(info.splits.values())
+    assert rows + sum(drop["count"] for drop in info.drops.values()) == info.items == 30
     assert rows >= 27
-    assert "the molfile contradicts its own labels" not in info["drops"]
+    assert "the molfile contradicts its own labels" not in info.drops

@@ -21,8 +21,9 @@ from PIL import Image
 from data_preprocess.__main__ import main
 from data_preprocess.build.build import Settings, build
 from data_preprocess.build.exclude import read_excluded
-from data_preprocess.catalogue.compounds import CatalogueWriter, Compound
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 from data_preprocess.catalogue.source import CompoundCatalogue
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.drawing.render import Drawing, render
 from data_preprocess.sources.files import PairedFolders, SmilesList
 from eyesmol.answer.text import read_answer
@@ -36,10 +37,10 @@ BLOCK = graph_to_molblock(DRAWING.graph)
 GOOD = Compound("good", "test", "CC0-1.0", image="good.png", molfile=BLOCK)
 
 
-def built(folder: Path, *rows: Compound) -> dict[str, Any]:
+def built(folder: Path, *rows: Compound) -> DatasetInfo:
     """A dataset of a catalogue that has these rows besides a good one."""
     DRAWING.image.save(folder / "good.png")
-    with CatalogueWriter(folder) as writer:
+    with COMPOUNDS.writer(folder) as writer:
         for row in (GOOD, *rows):
             writer.add(row)
     return build(CompoundCatalogue(folder), folder / "out", Settings("cot"), progress=False)
@@ -132,7 +133,7 @@ def test_a_bad_row_is_a_counted_drop(
     folder.mkdir()
     row = spoiled(folder)
     info = built(folder, row)
-    ((found, drop),) = info["drops"].items()
+    ((found, drop),) = info.drops.items()
     assert re.fullmatch(reason, found)
     assert drop == {"count": 1, "examples": [row.id]}
     assert [one["id"] for one in rows_of(folder / "out")] == ["good"]
@@ -141,11 +142,11 @@ def test_a_bad_row_is_a_counted_drop(
 
 def test_an_id_in_two_sources_is_a_drop_of_the_second(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        with CatalogueWriter(tmp_path / name) as writer:
+        with COMPOUNDS.writer(tmp_path / name) as writer:
             writer.add(Compound("a", name, "CC0-1.0", smiles="CCO" if name == "one" else "CCN"))
     sources = [CompoundCatalogue(tmp_path / name) for name in ("one", "two")]
     info = build(sources, tmp_path / "out", Settings("cot", pictures=False))
-    assert info["drops"] == {"duplicate id": {"count": 1, "examples": ["a CCN"]}}
+    assert info.drops == {"duplicate id": {"count": 1, "examples": ["a CCN"]}}
     assert [row["source"] for row in rows_of(tmp_path / "out")] == ["one"]
 
 
@@ -189,7 +190,7 @@ def test_a_molfile_that_is_not_utf8_is_read(tmp_path: Path) -> None:
     DRAWING.image.save(tmp_path / "images/a.png")
     (tmp_path / "molfiles/a.mol").write_bytes("Molek\xfcl".encode("cp1252") + BLOCK.encode())
     source = PairedFolders(tmp_path / "images", tmp_path / "molfiles")
-    assert build(source, tmp_path / "out", Settings("cot"))["splits"]["train"] == 1
+    assert build(source, tmp_path / "out", Settings("cot")).splits["train"] == 1
 
 
 def _sixteen_bits(image: Image.Image) -> Image.Image:
@@ -271,7 +272,7 @@ def test_what_is_drawn_counts_where_rdkit_refuses_what_is_hidden(tmp_path: Path)
     drawing.image.save(tmp_path / "images/a.png")
     source = PairedFolders(tmp_path / "images", tmp_path / "molfiles")
     info = build(source, tmp_path / "out", Settings("cot", pictures=False))
-    assert not info["drops"]
+    assert not info.drops
     (row,) = rows_of(tmp_path / "out")
     assert read_answer(row["conversations"][1]["value"]).smiles == "*c1ccc(C(F)(F)F)cc1"
 
@@ -303,7 +304,7 @@ def test_a_drawing_whose_whole_pixels_are_another_molecule_is_dropped(tmp_path: 
     source = SmilesList(str(tmp_path / "cage.smi"), copies=40)
     frame = PixelFrame(min_pixels=56 * 56)
     info = build(source, tmp_path / "out", Settings("cot", size=(84, 84), frame=frame))
-    assert info["drops"]["in whole pixels it is another molecule"]["count"]
+    assert info.drops["in whole pixels it is another molecule"]["count"]
     for row in rows_of(tmp_path / "out"):
         answer = read_answer(row["conversations"][1]["value"])
         assert graph_to_smiles(answer.graph)[0] == answer.smiles

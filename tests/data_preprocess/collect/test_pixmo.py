@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from data_preprocess.__main__ import main
-from data_preprocess.catalogue.charts import Chart, read_charts
+from data_preprocess.catalogue.charts import CHARTS, Chart
 from data_preprocess.catalogue.compounds import read_file
 from data_preprocess.collect import pixmo
 from eyesmol.exceptions import InputError
@@ -72,7 +72,7 @@ def _hub(folder: Path, shards: list[list[dict[str, Any]]]) -> Path:
 def _colours(folder: Path) -> list[tuple[str, int]]:
     """(id, red of its picture) of each chart."""
     found = []
-    for chart in read_charts(folder):
+    for chart in CHARTS.read(folder):
         with Image.open(io.BytesIO(read_file(folder, chart.image))) as image:
             red = image.convert("RGB").getpixel((0, 0))
         assert isinstance(red, tuple)
@@ -86,7 +86,7 @@ def test_charts_come_in_the_order_of_the_shards(tmp_path: Path) -> None:
     command = ["collect", "pixmo", "--repository", str(hub), "--out", str(out)]
     assert main([*command, "--limit", "9"]) == 0
     assert _colours(out) == [(f"chart_{n}", n) for n in range(9)]
-    assert next(read_charts(out)) == Chart(
+    assert next(CHARTS.read(out)) == Chart(
         "chart_0", "pixmo-docs charts", "ODC-BY-1.0", "images/000000/0000001.png",
         ("How many of 0?", "Why?"), ("0", "Because"),
     )  # fmt: skip
@@ -125,7 +125,7 @@ def test_every_picture_that_is_left_out_is_counted(tmp_path: Path) -> None:
         "question or answer empty": 1,
         "a second picture of this image_id": 1,
     }
-    charts = list(read_charts(out))
+    charts = list(CHARTS.read(out))
     assert charts[1].answers == ("4",)
     # Only pictures of charts lie there, all of them inside, in kinds that the trainer reads.
     files = sorted(p.relative_to(out).as_posix() for p in out.glob("images/**/*.*"))

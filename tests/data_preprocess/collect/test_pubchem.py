@@ -16,7 +16,7 @@ import pytest
 from rdkit import Chem
 
 from data_preprocess.__main__ import main
-from data_preprocess.catalogue.compounds import Compound, read_catalogue, read_file
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound, read_file
 
 ROOT = Path(__file__).resolve().parents[3]
 # No waiting where the service does not ask for it.
@@ -33,11 +33,11 @@ def info(folder: Path) -> dict[str, Any]:
 
 
 def rows(folder: Path) -> dict[str, Compound]:
-    return {row.id: row for row in read_catalogue(folder)}
+    return {row.id: row for row in COMPOUNDS.read(folder)}
 
 
 def pictures(folder: Path) -> list[bytes]:
-    return [read_file(folder, row.image or "") for row in read_catalogue(folder)]
+    return [read_file(folder, row.image or "") for row in COMPOUNDS.read(folder)]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_every_fault_passes_and_nothing_is_asked_twice(
     assert "30 rows of 31 compounds" in capsys.readouterr().out
     pubchem.faults = []
     assert main(command(pubchem, ids, plain, "--molfiles")) == 0
-    assert list(read_catalogue(out)) == list(read_catalogue(plain))
+    assert list(COMPOUNDS.read(out)) == list(COMPOUNDS.read(plain))
     assert pictures(out) == pictures(plain)
 
     first, second = rows(out)["CID101"], rows(out)["CID102"]
@@ -125,7 +125,7 @@ def test_kill_at_any_moment_loses_nothing_and_asks_nothing_twice(
     assert main(command(pubchem, ids, out)) == 0
     assert pubchem.asked
     assert not known & set(pubchem.asked)
-    assert list(read_catalogue(out)) == list(read_catalogue(whole))
+    assert list(COMPOUNDS.read(out)) == list(COMPOUNDS.read(whole))
     assert pictures(out) == pictures(whole)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from data_preprocess.catalogue.compounds import CATALOGUE, read_catalogue, read_file
+from data_preprocess.catalogue.compounds import COMPOUNDS, read_file
 from data_preprocess.collect.uspto import collect
 from eyesmol.chem.molfile import graph_to_molblock, parse_molblock
 from eyesmol.chem.smiles import graph_from_smiles
@@ -91,7 +91,7 @@ def test_every_row_is_a_drawing_or_a_drop_with_its_reason(tmp_path: Path) -> Non
         "no such picture": 2,  # ../../secret.TIF is just a name that the archive does not have
     }
     assert {reason: drop["count"] for reason, drop in info["drops"].items()} == expected
-    rows = list(read_catalogue(tmp_path / "out"))
+    rows = list(COMPOUNDS.read(tmp_path / "out"))
     assert info["rows"] == len(rows) == len(GOOD)
     assert info["read"] == info["rows"] + sum(expected.values())
     for row in rows:
@@ -111,10 +111,10 @@ def test_every_row_is_a_drawing_or_a_drop_with_its_reason(tmp_path: Path) -> Non
 def test_the_unpacked_release_gives_the_same(tmp_path: Path, inner: str) -> None:
     folder = write_release(tmp_path / "release")
     info = collect(folder / inner, tmp_path / "out", fragments=True, progress=False)
-    assert [row.id for row in read_catalogue(tmp_path / "out")] == [*GOOD, "salt", "damaged"]
+    assert [row.id for row in COMPOUNDS.read(tmp_path / "out")] == [*GOOD, "salt", "damaged"]
     assert "several molecules" not in info["drops"]
     assert info["drops"]["path that leaves the folder"]["count"] == 1
-    for row in read_catalogue(tmp_path / "out"):
+    for row in COMPOUNDS.read(tmp_path / "out"):
         assert row.image is not None
         assert read_file(tmp_path / "out", row.image)
 
@@ -160,10 +160,10 @@ def test_killed_it_goes_on_and_ends_alike(tmp_path: Path) -> None:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "out" / CATALOGUE).exists()
+    assert not (tmp_path / "out" / COMPOUNDS.name).exists()
     subprocess.run(command, check=True, capture_output=True)
     collect(archive, tmp_path / "whole", workers=2, progress=False)
-    found = (tmp_path / "out" / CATALOGUE).read_bytes()
-    assert found == (tmp_path / "whole" / CATALOGUE).read_bytes()
-    assert [row.id for row in read_catalogue(tmp_path / "out")] == names
+    found = (tmp_path / "out" / COMPOUNDS.name).read_bytes()
+    assert found == (tmp_path / "whole" / COMPOUNDS.name).read_bytes()
+    assert [row.id for row in COMPOUNDS.read(tmp_path / "out")] == names
     assert not list((tmp_path / "out").glob("parts-*"))

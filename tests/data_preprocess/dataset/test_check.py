@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import data_preprocess.dataset.check as checker
-import data_preprocess.dataset.reading as lists
+import data_preprocess.dataset.json_stream as lists
 from data_preprocess.__main__ import main
 from data_preprocess.build.build import Settings, build
 from data_preprocess.dataset.check import Report, check
+from data_preprocess.dataset.json_stream import json_objects, read_list
 from data_preprocess.dataset.lengths import TokenCounter
-from data_preprocess.dataset.reading import read_list
 from data_preprocess.sources.files import SmilesList
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
@@ -269,3 +269,12 @@ def test_a_real_tokenizer_counts(dataset: Path, tmp_path: Path) -> None:
     answers = [row["conversations"][1]["value"] for row in rows_of(dataset)]
     assert max(report.lengths.answer) >= max(len(answer.split()) for answer in answers)
     assert report.lengths.picture == {4 * 4 + 2: ROWS}
+
+
+def test_json_lines_and_a_list_that_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('\ufeff{"id": "a"}\n{"id": "b"}{"id": "c"}\n', "utf-8")
+    assert [row["id"] for row in json_objects(path)] == ["a", "b", "c"]
+    path.write_text('[{"id": "a"}')
+    with pytest.raises(InputError, match="'the end' behind row 1"):
+        list(json_objects(path))

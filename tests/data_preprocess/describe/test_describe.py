@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_preprocess.catalogue.compounds import CATALOGUE, CatalogueWriter, Compound, read_catalogue
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 from data_preprocess.describe import BUDGET_SPENT, Summary, Ways, describe, one_by_one
 from data_preprocess.describe.budget import Budget, Tokens
 from data_preprocess.describe.gemini import Gemini, Picture
@@ -299,7 +299,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _catalogue(folder: Path, count: int, suffix: str = "png") -> Path:
     (folder / "images").mkdir(parents=True)
-    with CatalogueWriter(folder) as catalogue:
+    with COMPOUNDS.writer(folder) as catalogue:
         catalogue.add(Compound("none", "test", "CC0-1.0"))
         for number in range(count):
             image = f"images/{number}.{suffix}"
@@ -316,7 +316,7 @@ def _run(catalogue: Path, service: Service, budget: Budget | None = None, **ways
 
 def _described(catalogue: Path) -> dict[str, str]:
     """Id and first line of each description; checks the model that goes with it."""
-    rows = [row for row in read_catalogue(catalogue) if row.visual_description]
+    rows = [row for row in COMPOUNDS.read(catalogue) if row.visual_description]
     assert {row.visual_model for row in rows} <= {f"{MODEL}-001"}
     return {row.id: str(row.visual_description).split("\n")[0] for row in rows}
 
@@ -375,12 +375,12 @@ def test_each_failure_ends_as_it_should(
     assert summary.outcomes == Counter(failures)
     assert "NEWER_THAN_THE_SDK" in str(_details(catalogue))
     # What was final is final, what was answered is answered, and the file stays as it is.
-    asked, before = len(service.asked), (catalogue / CATALOGUE).stat().st_mtime_ns
+    asked, before = len(service.asked), (catalogue / COMPOUNDS.name).stat().st_mtime_ns
     again = _run(catalogue, service)
     assert len(service.asked) == asked
     assert again.passed.counts["failed"] == 6
     assert again.described == 7
-    assert (catalogue / CATALOGUE).stat().st_mtime_ns == before
+    assert (catalogue / COMPOUNDS.name).stat().st_mtime_ns == before
     # Unless it is wished.
     _run(catalogue, service, retry_failed=True)
     assert _described(catalogue) == _said(*(n for n in range(14) if n != 9))
@@ -394,7 +394,7 @@ def _details(catalogue: Path) -> list[str]:
 
 def test_the_answer_is_kept_whole_and_other_columns_stay(service: Service, tmp_path: Path) -> None:
     catalogue = _catalogue(tmp_path / "c", 3, "tif")
-    file = catalogue / CATALOGUE
+    file = catalogue / COMPOUNDS.name
     table = pq.read_table(file).drop_columns(["visual_model"])
     pq.write_table(table.append_column("mine", pa.array([[n, None] for n in range(4)])), file)
     _run(catalogue, service)
@@ -489,7 +489,7 @@ def test_batch_replies_are_matched_by_their_keys(service: Service, tmp_path: Pat
     _run(catalogue, service, batch=True)
     assert len(service.jobs[3]["requests"]) == 2
     assert _described(catalogue) == _said(*(n for n in range(10) if n != 2))
-    assert sorted(path.name for path in catalogue.iterdir()) == [CATALOGUE, JOURNAL, "images"]
+    assert sorted(path.name for path in catalogue.iterdir()) == [COMPOUNDS.name, JOURNAL, "images"]
 
 
 def test_a_failed_job_is_not_sent_again_at_once(service: Service, tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_a_list_is_read_in_any_chunks(
         whole = path.read_text(encoding="utf-8")
         if rows and not indent:
             path.write_text(whole[:-2], encoding="utf-8")
-            with pytest.raises(InputError, match=f"after object {len(rows) - 1}"):
+            with pytest.raises(InputError, match=f"row {len(rows)} is not JSON"):
                 list(json_objects(path))
 
 
@@ -478,7 +478,7 @@ def test_faulty_files_are_named(original: Path, capsys: pytest.CaptureFixture[st
     assert "found the columns weight, what; expected one of ids" in capsys.readouterr().err
     (original / "instruction.json").write_text('[{"id": "1"}, [1]]')
     assert main(_command(original, out)) == 2
-    assert "instruction.json: item 2 is a list" in capsys.readouterr().err
+    assert "instruction.json: row 2 is a list" in capsys.readouterr().err
 
 
 def test_real_pictures_get_their_places(shared_data: Path, tmp_path: Path) -> None:
@@ -496,7 +496,7 @@ def test_real_pictures_get_their_places(shared_data: Path, tmp_path: Path) -> No
     settings = import_eyesmol.Settings()
     info = import_eyesmol.import_dataset(published, tmp_path / "out", settings, progress=False)
     kept = json.loads((tmp_path / "out/train.json").read_text())
-    assert len(kept) >= len(rows) / 2, info["drops"]
+    assert len(kept) >= len(rows) / 2, info.drops
     for row in kept:
         item = truth[row["id"].split("~")[0]]
         example = pictured(item, molecule_of(item, draw=False), task="cot", draw=False,
