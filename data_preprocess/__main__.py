@@ -1,4 +1,4 @@
-"""The one door to the data: ``python -m data_preprocess COMMAND ...``."""
+"""The one entry point to the data: ``python -m data_preprocess COMMAND ...``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, EyesMolError) else EyesMolError.exit_code
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print("\nstopped; the same command resumes from here", file=sys.stderr)
         return 130
 
 

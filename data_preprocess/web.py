@@ -233,11 +233,11 @@ class Refused(Unavailable):
 
 
 class Listed(Unavailable):
-    """The answer will lie under this list key later; asking again would begin anew."""
+    """The answer will lie under this list key later; asking again would begin again."""
 
 
 class ServiceError(ServerError):
-    """One question after the other finds no answer: there is no point in going on now."""
+    """One question after the other finds no answer: there is no point in asking more now."""
 
 
 class _Passing(Exception):
@@ -438,7 +438,7 @@ class Web(Closing):
                     raise ServiceError(
                         f"{self.base_url} does not answer ({answer}, {in_vain} requests of "
                         f"{self.limit.attempts} attempts in a row); what came is kept, and the "
-                        "same command goes on from there. Is --base-url right?"
+                        "same command resumes from there. Is --base-url right?"
                     )
         except BaseException:
             self.close()  # wakes what waits, so that the pool can end

@@ -277,7 +277,7 @@ def widen(folder: Path, options: argparse.Namespace) -> None:
 def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
     """Random weights, and a tokenizer that knows SMILES and the words of the questions."""
     import data_preprocess.tasks as tasks
-    from data_preprocess.sources.random_molecules import invent
+    from data_preprocess.sources.random_molecules import random_molecule
     from nano.model import create_nano
 
     wordings = Path(tasks.__file__).with_name("wordings.yaml").read_text("utf-8")
@@ -289,7 +289,7 @@ def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
         layers=options.layers or plan.layers,
         frame=square(side),
         texts=[
-            *(invent(options.seed, number) for number in range(_TEXTS)),
+            *(random_molecule(options.seed, number) for number in range(_TEXTS)),
             *[wordings] * _WORDINGS,
         ],
     )

@@ -188,15 +188,15 @@ def invent_molecules(file: Path, options: argparse.Namespace) -> None:
 
     Both go by the hash that splits datasets, so that `build` puts the latter into valid and test.
     """
-    from data_preprocess.dataset.splits import skeleton, split_of
-    from data_preprocess.sources.random_molecules import Sizes, invented
+    from data_preprocess.dataset.splits import connectivity_key, split_of
+    from data_preprocess.sources.random_molecules import Sizes, random_molecules
 
     sizes = Sizes(mean=0.75 * options.max_atoms, spread=3.0, least=2, most=options.max_atoms)
     wanted = {"train": options.molecules, "valid": options.read * 5 // 4}
     found: dict[str, dict[str, str]] = {part: {} for part in wanted}
     tries = max(_TRIES * wanted["valid"], 20 * options.molecules)
-    for smiles in itertools.islice(invented(7, sizes), tries):
-        key = skeleton(smiles) or smiles
+    for smiles in itertools.islice(random_molecules(7, sizes), tries):
+        key = connectivity_key(smiles) or smiles
         part = found[split_of(key, 0.01, 0.0)]
         if len(part) < wanted[split_of(key, 0.01, 0.0)]:
             part[key] = smiles

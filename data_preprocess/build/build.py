@@ -1,4 +1,4 @@
-"""Build a dataset folder: drawings in, LLaVA JSON with pictures on the model's grid out.
+"""Build a dataset folder: drawings in, LLaVA JSON with images on the model's grid out.
 
 The folder holds ``train.json``, ``valid.json``, ``test.json``, ``images/`` and
 ``dataset_info.json``. A row is ::
@@ -7,7 +7,7 @@ The folder holds ``train.json``, ``valid.json``, ``test.json``, ``images/`` and
         {"from": "human", "value": "<image>\\nRead the molecule ..."},
         {"from": "gpt", "value": "824 133 [OMe]\\n..."}], "source": "drawings", "task": "cot"}
 
-with the image's path relative to the folder, and every place in whole pixels of that image.
+with the image's path relative to the folder, and every position in whole pixels of that image.
 What ``dataset_info.json`` says is `DatasetInfo`.
 
 Placed graphs come from the drawing itself (SMILES) or from a fit onto the ink (molfiles).
@@ -62,7 +62,7 @@ def build(
     overwrite: bool = False,
     progress: bool = True,
 ) -> DatasetInfo:
-    """Build a dataset folder, or go on with one that was interrupted.
+    """Build a dataset folder, or resume one that was interrupted.
 
     Byte for byte the same whatever the number of `workers`, the `engine`, and however often it was
     stopped.
@@ -71,10 +71,10 @@ def build(
         sources: one or several; the rows stand in their order.
         out: the dataset folder.
         settings: what the rows are.
-        charts: mixed in at the share that the recipe says.
+        charts: mixed in at the fraction that the recipe says.
         excluded: molecules that become no row.
         workers, engine: see `data_preprocess.engine.run`.
-        overwrite: build anew what `out` holds.
+        overwrite: build again what `out` holds.
         progress: show bars.
 
     Returns:
@@ -130,10 +130,10 @@ def _made_with(
             "--split-by group: no row of the sources has a group; expected a catalogue with a "
             "column group, such as patent numbers; leave the option out to split by molecule"
         )
-    if charts and not settings.chart_share:
+    if charts and not settings.chart_fraction:
         raise InputError(
             "--charts: the recipe asks for no charts; expected build instruction with --recipe v2, "
-            "or with a recipe that has a share of charts"
+            "or with a recipe that has a fraction of charts"
         )
     made_with = {
         "version": __version__,
@@ -154,7 +154,7 @@ def _explained(error: OSError | sqlite3.OperationalError, out: Path) -> Exceptio
     # All that SQLite can fail in here is writing its scratch file.
     return OSError(
         f"{out}: no room to write ({error}); what is done stays: make room, and the same command "
-        "goes on"
+        "resumes"
     )
 
 
@@ -194,7 +194,7 @@ class _Maker:
 
 
 def _checked(item: Item | ChartItem, ledger: Ledger) -> Item | ChartItem:
-    """The item, with its problem where its name cannot be that of its rows and picture."""
+    """The item, with its problem where its name cannot be that of its rows and image."""
     if _UNFIT.search(item.name):
         return replace(item, problem="an id that cannot be a file's name")
     return item if ledger.is_new(item.name) else replace(item, problem="duplicate id")
@@ -229,7 +229,7 @@ class _Molecules:
             elif same_side:
                 ledger.wrote(key, split)
                 yield record
-            elif dropped != (dropped := (key, row.get("image"))):  # once for a picture's rows
+            elif dropped != (dropped := (key, row.get("image"))):  # once for an image's rows
                 yield {"drop": "its molecule stands in another split already", "name": row["id"]}
                 if "image" in row:
                     (self._out / row["image"]).unlink(missing_ok=True)
@@ -250,7 +250,7 @@ def _make_charts(charts: ChartFolder, molecules: _Molecules, maker: _Maker) -> N
     from data_preprocess.build.chart_mixing import charts_wanted
 
     settings = maker.settings
-    wanted = charts_wanted(molecules.rows(), settings.chart_share)
+    wanted = charts_wanted(molecules.rows(), settings.chart_fraction)
     count = int(charts.describe()["items"])
     items = charts.items(wanted, count, settings.seed)
     maker.make(items, first=molecules.count, count=min(wanted, count), unit="charts")
@@ -284,7 +284,7 @@ def _finish(
         answer_form=settings.form if cot else None,
         prompt_version=PROMPT_VERSION if cot else None,
         molecules=proof,
-        chart_rows=_chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_share),
+        chart_rows=_chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_fraction),
         items=items,
         licences=tuple(_licences(made_with)),
         seed=settings.seed,
@@ -300,8 +300,8 @@ def _with_charts(records: Iterator[Record], molecules: _Molecules, seed: int) ->
     return shuffled_in(records, molecules.charts(), counts, seed)
 
 
-def _chart_rows(rows: int, written: int, share: float) -> dict[str, int]:
-    return {"wanted": round((rows - written) * share / (1 - share)), "written": written}
+def _chart_rows(rows: int, written: int, fraction: float) -> dict[str, int]:
+    return {"wanted": round((rows - written) * fraction / (1 - fraction)), "written": written}
 
 
 def _licences(made_with: dict[str, Any]) -> list[str]:

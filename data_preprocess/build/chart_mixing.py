@@ -1,7 +1,7 @@
 """Charts among the molecules: how many, which questions of which chart, and where they stand.
 
-The share of chart rows is the recipe's. All three choices are rules that look at one chart or one
-row at a time, so that neither list is ever in memory.
+The fraction of chart rows is the recipe's. All three choices are rules that look at one chart or
+one row at a time, so that neither list is ever in memory.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from data_preprocess.catalogue.charts import CHARTS
 from data_preprocess.dataset.folder import Record
-from data_preprocess.sources.files import Filed, file_digest
 from data_preprocess.dataset.splits import number_of
+from data_preprocess.sources.files import Filed, file_digest
 
 __all__ = ["ChartFolder", "ChartItem", "charts_wanted", "shuffled_in"]
 
@@ -40,7 +40,8 @@ class ChartFolder:
 
     def __init__(self, folder: Path) -> None:
         self._file = CHARTS.file(folder).absolute()
-        next(CHARTS.read(self._file), None)  # what is wrong with its columns is said before any work
+        # What is wrong with its columns is said before any work.
+        next(CHARTS.read(self._file), None)
 
     def describe(self) -> dict[str, Any]:
         """For `dataset_info.json`, as a source's."""
@@ -61,18 +62,18 @@ class ChartFolder:
         many as it takes and has.
         """
         for number, chart in enumerate(CHARTS.read(self._file)):
-            share = (number + 1) * wanted // count - number * wanted // count
+            fraction = (number + 1) * wanted // count - number * wanted // count
             rng = random.Random(number_of(f"{seed} chart {chart.id}"))
             pairs = list(zip(chart.questions, chart.answers, strict=True))
-            chosen = rng.sample(pairs, min(share, len(pairs)))
+            chosen = rng.sample(pairs, min(fraction, len(pairs)))
             if chosen:
                 image = Filed(self._file.parent, chart.image)
                 yield ChartItem(chart.id, chart.source, image, tuple(chosen))
 
 
-def charts_wanted(molecule_rows: int, share: float) -> int:
-    """Chart rows that make up `share` of all rows."""
-    return round(molecule_rows * share / (1 - share))
+def charts_wanted(molecule_rows: int, fraction: float) -> int:
+    """Chart rows that make up `fraction` of all rows."""
+    return round(molecule_rows * fraction / (1 - fraction))
 
 
 def shuffled_in(

@@ -1,6 +1,6 @@
 """Charts with questions about them: what ``collect pixmo`` writes and the builders mix in.
 
-A folder with ``charts.parquet``, a row a picture with all its questions, and the pictures that its
+A folder with ``charts.parquet``, a row an image with all its questions, and the images that its
 rows name. It is written and read in a stream, so its length does not matter.
 """
 
@@ -18,13 +18,13 @@ __all__ = ["CHARTS", "Chart"]
 
 @dataclass(frozen=True)
 class Chart:
-    """One picture and what is asked about it.
+    """One image and what is asked about it.
 
     Attributes:
         id: unique in its folder and fit for a file name.
         source: such as ``pixmo-docs charts``.
-        licence: of picture and questions, as the source states it.
-        image: path of the picture relative to the folder, ``/`` between its parts; read it with
+        licence: of image and questions, as the source states it.
+        image: path of the image relative to the folder, ``/`` between its parts; read it with
             `data_preprocess.catalogue.compounds.read_file`.
         questions: at least one, none empty.
         answers: one for each question, none empty.

@@ -1,6 +1,6 @@
 """The compound catalogue: what the collectors write and the builders read.
 
-A catalogue is a folder with ``catalogue.parquet``, a row a compound or drawing, and the pictures
+A catalogue is a folder with ``catalogue.parquet``, a row a compound or drawing, and the images
 that its rows name. It is written and read in a stream, so its length does not matter.
 """
 
@@ -36,10 +36,10 @@ class Compound:
         name: for people.
         description: of the compound, plain text.
         description_source: who wrote it.
-        visual_description: of the picture, by a model.
+        visual_description: of the image, by a model.
         visual_model: the version of the model that answered.
-        image: path of the picture relative to the catalogue's folder, ``/`` between its parts;
-            ``archive.zip!member`` names a picture inside an archive.
+        image: path of the image relative to the catalogue's folder, ``/`` between its parts;
+            ``archive.zip!member`` names an image inside an archive.
         molfile: the molblock itself.
         group: what must not be torn apart by a split besides the molecule, such as a patent number.
     """
@@ -84,11 +84,11 @@ COMPOUNDS: Table[Compound] = Table(
 
 
 def read_file(folder: Path, reference: str) -> bytes:
-    """The bytes of a picture that a row of a catalogue in `folder` names.
+    """The bytes of an image that a row of a catalogue in `folder` names.
 
     Raises:
         InputError: the path leads out of the folder.
-        OSError: no such file, no such member of the archive, or one too large to be a picture.
+        OSError: no such file, no such member of the archive, or one too large to be an image.
         zipfile.BadZipFile: a broken archive.
     """
     path, member = _located(folder, reference)

@@ -50,7 +50,7 @@ class Pug:
         return self._batch(cids, f"property/{_PROPERTIES}/JSON", _read_properties)
 
     def molblocks(self, cids: list[int]) -> Answers:
-        """The molblock of each compound, with the places of PubChem's drawing."""
+        """The molblock of each compound, with the positions of PubChem's drawing."""
         return self._batch(cids, "SDF?record_type=2d", _read_molblocks)
 
     def descriptions(self, cid: int) -> Any:
@@ -61,7 +61,7 @@ class Pug:
         except NotFound as error:
             return Absent(str(error))
 
-    def picture(self, cid: int, size: str) -> bytes | Absent:
+    def image(self, cid: int, size: str) -> bytes | Absent:
         """The drawing as PNG."""
         path = f"/pug/compound/cid/{cid}/PNG?image_size={size}"
         try:

@@ -37,7 +37,7 @@ def read_files(
     wanted: Iterable[int] | None,
     drops: Tally,
 ) -> dict[str, list[str]]:
-    """Read files into the state, each once, going on where an earlier run was stopped.
+    """Read files into the state, each once, resuming where an earlier run was stopped.
 
     Each file has a kind of answers of its own, so that a catalogue holds what the files of its
     command say, and nothing of files that were read before.

@@ -2,7 +2,7 @@
 
 An answer is on disk before the next one is looked at, and belongs to a kind of question
 (``properties``, ``png 300x300``) and a compound. Nothing depends on the options of the command that
-asked: a later command with more compounds, or with pictures too, asks for what is missing. The
+asked: a later command with more compounds, or with images too, asks for what is missing. The
 catalogue is written from here, in a stream.
 """
 
@@ -259,7 +259,7 @@ class State(Closing):
     def read_once(
         self, name: str, kind: str, rows: Iterable[tuple[int, Any] | Absent | None]
     ) -> int:
-        """Save the rows of a file, going on after those that an earlier run has saved.
+        """Save the rows of a file, resuming after those that an earlier run has saved.
 
         Args:
             name: of the file and of all that decides which rows it gives.

@@ -109,11 +109,11 @@ def collect(
     workers: int = 1,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Write the catalogue of a release, or go on with one that was interrupted.
+    """Write the catalogue of a release, or resume one that was interrupted.
 
     Args:
         release: ``uspto_mol.zip``, or the folder that it unpacks to.
-        out: catalogue folder; it gets a link to the release, since pictures are read from there.
+        out: catalogue folder; it gets a link to the release, since images are read from there.
         table: the CSV; a file, or a name inside the release.
         fragments: keep drawings of several molecules.
         workers: processes.
@@ -159,7 +159,7 @@ def _linked(release: Path, out: Path) -> str:
     if release.is_file() and not zipfile.is_zipfile(release):
         raise InputError(
             f"{release}: not a whole zip archive (truncated downloads lack the directory at the "
-            "end); fetch it anew"
+            "end); fetch it again"
         )
     if release.is_dir() and (release / _FOLDER).is_dir():
         release = release / _FOLDER
@@ -174,7 +174,7 @@ def _linked(release: Path, out: Path) -> str:
     return f"{link.name}!" if release.is_file() else ""
 
 
-_Row = tuple[int, str, str]  # number in the table, path of the picture, path of the molfile
+_Row = tuple[int, str, str]  # number in the table, path of the image, path of the molfile
 
 
 @contextmanager
@@ -200,7 +200,7 @@ def _read_rows(file: io.TextIOWrapper, name: str) -> Iterator[_Row]:
     except (csv.Error, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(
             f"{name}, after row {number}: the table breaks off or is no CSV in UTF-8: {error}; "
-            "fetch it anew"
+            "fetch it again"
         ) from None
 
 
@@ -284,7 +284,7 @@ def _compound(row: _Row, job: _Job) -> Compound:
     block = _block(job, molfile)
     try:
         if not has_file(job.folder, job.linked + image):
-            raise _Drop("no such picture")
+            raise _Drop("no such image")
     except InputError:
         raise _Drop("path that leaves the folder") from None
     smiles = _smiles(block, job.fragments)
@@ -331,7 +331,7 @@ def _smiles(block: str, fragments: bool) -> str:
 
 
 def _inchikey(smiles: str) -> str | None:
-    """None for a molecule with open places: InChI has no word for them."""
+    """None for a molecule with open positions: InChI has no word for them."""
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
         if mol is None or any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms()):

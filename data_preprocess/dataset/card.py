@@ -52,7 +52,7 @@ def write_card(
 
     Args:
         dataset: a dataset folder with ``dataset_info.json``.
-        out: the file; ``README.md`` in the folder by default, where the pictures are found.
+        out: the file; ``README.md`` in the folder by default, where the images are found.
         rows: examples, each of another task where there are as many.
         seed: chooses them.
         overwrite: replace a file that is there.
@@ -66,7 +66,7 @@ def write_card(
     """
     out = out or dataset / "README.md"
     if out.exists() and not overwrite:
-        raise InputError(f"{out}: is there already; give --overwrite to write it anew")
+        raise InputError(f"{out}: is there already; give --overwrite to write it again")
     info = DatasetInfo.of(dataset) if dataset.is_dir() else None
     if info is None:
         raise InputError(
@@ -151,15 +151,15 @@ def _options(info: DatasetInfo) -> str:
             words += [f"--{name.replace('_', '-')}", str(settings[name])]
     if settings.get("draw"):
         words.append("--draw")
-    if settings.get("pictures") is False:
-        words.append("--no-pictures")
+    if settings.get("images") is False:
+        words.append("--no-images")
     if frame := info.pixel_frame:
         words += ["--min-pixels", str(frame.min_pixels), "--max-pixels", str(frame.max_pixels)]
     return " ".join(words)
 
 
 def _example(row: dict[str, Any], dataset: Path, out: Path) -> dict[str, Any]:
-    """A row as the card shows it; pictures only where the card lies beside them."""
+    """A row as the card shows it; images only where the card lies beside them."""
     beside = out.resolve().parent == dataset.resolve()
     turns = []
     for turn in row["conversations"]:

@@ -2,7 +2,7 @@
 
 Rows are looked at in parts, by several processes; what must be compared across rows goes as 16-byte
 digests into a scratch database on disk, so memory stays flat however long the lists are. (A set in
-memory would take about 100 bytes for each row, picture and molecule: 200 MB for the 660,000 rows of
+memory would take about 100 bytes for each row, image and molecule: 200 MB for the 660,000 rows of
 the original, and no bound.) Two digests of 128 bits are alike by chance once in 10^26 for a million
 rows.
 """
@@ -91,11 +91,11 @@ def check(
     """Check a dataset folder, any folder of LLaVA JSON, or one such file.
 
     Args:
-        dataset: folder or file; picture paths start at the folder.
+        dataset: folder or file; image paths start at the folder.
         workers: processes.
         model: folder or name of a model whose tokenizer counts the tokens; without one the number
             is estimated.
-        max_tokens: rows of more tokens, picture included, are errors.
+        max_tokens: rows of more tokens, image included, are errors.
         progress: show a bar.
 
     Raises:
@@ -212,7 +212,7 @@ def _marks_of(found: Row, where: _Where) -> Iterator[_Mark]:
         yield (_ID, _digest(found.identifier), found.identifier, *where)
     if found.content:
         yield (_CONTENT, found.content, found.identifier, *where)
-    for path, pixels in found.pictures:
+    for path, pixels in found.images:
         yield (_PICTURE, pixels, path, *where)
     if found.molecule:
         yield (_MOLECULE, _digest(found.molecule), found.molecule, *where)
@@ -246,11 +246,11 @@ class _Marks:
         yield from self._repeated(_CONTENT, "row stands twice", "")
         yield from self._repeated(
             _PICTURE,
-            "picture stands twice under two names",
+            "image stands twice under two names",
             "AND mark.number = first.number AND mark.name != first.name",
         )
         yield from self._repeated(
-            _PICTURE, "picture stands in two splits", "AND mark.number != first.number"
+            _PICTURE, "image stands in two splits", "AND mark.number != first.number"
         )
         yield from self._repeated(
             _MOLECULE, "molecule stands in two splits", "AND mark.number != first.number"
@@ -260,9 +260,9 @@ class _Marks:
         query = f"""
             WITH firsts AS (
                 SELECT digest, number, list, row, name FROM (
-                    SELECT *, row_number() OVER (PARTITION BY digest ORDER BY number, row) AS place
+                    SELECT *, row_number() OVER (PARTITION BY digest ORDER BY number, row) AS turn
                     FROM marks WHERE what = {what})
-                WHERE place = 1)
+                WHERE turn = 1)
             SELECT mark.number, mark.list, mark.row, mark.name, first.list, first.row, first.name
             FROM firsts AS first JOIN marks AS mark
                 ON mark.what = {what} AND mark.digest = first.digest

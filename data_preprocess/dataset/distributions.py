@@ -26,11 +26,11 @@ Rows = Sequence[tuple[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its name, how many, and its length as a share of the longest."""
+    """One bar: its name, how many, and its length as a fraction of the longest."""
 
     name: str
     count: int
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def charts_of(
     Args:
         lists, tasks: rows of each, all of them.
         rows: some at random, for what has to be looked at.
-        folder: where their pictures are.
+        folder: where their images are.
         info: what the dataset says of itself.
     """
     graphs = [
@@ -85,7 +85,7 @@ def charts_of(
         _histogram("Atoms and labels of a molecule", [len(graph.atoms) for graph in graphs]),
         _bars("Elements and labels", labels),
         _bars("Bonds by order", {_order_name(order): count for order, count in bonds.items()}),
-        _bars("Picture sizes, pixels", _sizes(rows, folder)),
+        _bars("Image sizes, pixels", _sizes(rows, folder)),
         _bars("Dropped drawings, by reason", drops),
     ]
     return [chart for chart in charts if chart.bars]

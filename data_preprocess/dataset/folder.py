@@ -1,13 +1,13 @@
 """The dataset folder: parts while it is being built, one JSON list a split when it is done.
 
 A build is cut into parts. A part is one JSON Lines file under ``parts/``, moved into place only
-when its pictures are written, so a build that was killed goes on after the last whole part. When
+when its images are written, so a build that was killed resumes after the last whole part. When
 all parts are there they are streamed into the lists; ``dataset_info.json`` comes last and means:
 finished.
 
 A record of a part is ``{"split": ..., "row": {...}}`` or ``{"drop": reason, "name": file}``. Where
-they are known, the molecule's skeleton stands under ``key``, and how a row's graph reads back under
-``reads_back``.
+they are known, the molecule's connectivity key stands under ``key``, and how a row's graph reads
+back under ``reads_back``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Parts:
         if other:
             raise InputError(
                 f"{path}: begun with other values of {', '.join(other)}; choose another --out, or "
-                "give --overwrite to build it anew"
+                "give --overwrite to build it again"
             )
 
     def _marks(self) -> tuple[Path, Path]:
@@ -84,7 +84,7 @@ class Parts:
         """Make the folders and note the settings.
 
         Raises:
-            InputError: the folder is a file, or has pictures that no build put there.
+            InputError: the folder is a file, or has images that no build put there.
         """
         if self._folder.exists() and not self._folder.is_dir():
             raise InputError(f"{self._folder}: found a file; expected a folder, or nothing yet")

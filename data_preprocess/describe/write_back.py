@@ -56,7 +56,7 @@ def _described(file: pq.ParquetFile, journal: Journal) -> tuple[int, bool]:
 
 
 def _filled(table: pa.Table, journal: Journal) -> pa.Table:
-    """The table with both columns at their places, or at its end where it had none."""
+    """The table with both columns at their positions, or at its end where it had none."""
     pairs = list(zip(*(_column(table, name) for name in _COLUMNS), strict=True))
     for row, image in enumerate(_column(table, "image")):
         if image and (found := journal.answer(image)):

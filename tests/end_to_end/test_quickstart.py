@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.dataset.splits import connectivity_key, split_of
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.evaluation.gold import load_gold
 from eyesmol.reader.embedded import NANO, model_folder
@@ -96,7 +96,7 @@ def test_a_finished_run_says_so_and_another_one_is_not_mixed_in(
 
 def test_what_is_read_in_the_end_is_new_to_nano_and_to_every_lesson(small_run: Path) -> None:
     def part(smiles: str) -> str:  # as in nano's own training
-        return split_of(skeleton(smiles) or smiles, 0.01, 0.0)
+        return split_of(connectivity_key(smiles) or smiles, 0.01, 0.0)
 
     gold = load_gold(small_run / "held_out/gold.json").rows
     molecules = (small_run / "data/molecules.smi").read_text("utf-8").split()

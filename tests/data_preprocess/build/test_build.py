@@ -73,7 +73,7 @@ def test_no_molecule_stands_on_two_sides(tmp_path: Path) -> None:
     build(source, tmp_path / "cot", drawn("cot"))
     build(source, tmp_path / "ask", drawn("instruction"))
     cot, ask = rows_of(tmp_path / "cot"), rows_of(tmp_path / "ask")
-    skeletons = {
+    keys = {
         split: {
             Chem.MolToInchiKey(Chem.MolFromSmiles(smiles))[:14]
             for row in rows
@@ -81,8 +81,8 @@ def test_no_molecule_stands_on_two_sides(tmp_path: Path) -> None:
         }
         for split, rows in cot.items()
     }
-    assert not skeletons["train"] & (skeletons["valid"] | skeletons["test"])
-    assert not skeletons["valid"] & skeletons["test"]
+    assert not keys["train"] & (keys["valid"] | keys["test"])
+    assert not keys["valid"] & keys["test"]
     for split in cot:
         assert {row["image"] for row in cot[split]} == {row["image"] for row in ask[split]}
         assert cot[split], f"{split} is empty"
@@ -131,7 +131,7 @@ def test_every_input_is_a_row_or_a_counted_drop(tmp_path: Path) -> None:
         "empty molfile": ["empty.png"],
         "missing image": ["only_molfile.MOL"],
         "missing molfile": ["good0.tif", "only_image.png"],
-        "no ink in the picture": ["blank.png"],
+        "no ink in the image": ["blank.png"],
         "unreadable image": ["truncated.png"],
     }
     dropped = sum(drop["count"] for drop in info.drops.values())
@@ -232,13 +232,13 @@ def test_instruction_answers_are_right(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--images", "nowhere", "--molfiles", "nowhere"], "expected a folder"),
-        (["--images", "pictures", "--molfiles", "texts"], "shares its name with a molfile"),
+        (["--images", "images", "--molfiles", "texts"], "shares its name with a molfile"),
         (["--smiles", "nowhere.txt"], "no such file"),
         (["--smiles", "texts/prose.txt"], "none of its first 2 entries is a SMILES"),
         (["--smiles", "texts/table.csv"], "found the columns name, mass"),
         (["--smiles", "texts/empty.txt"], "the file is empty"),
-        (["--smiles", "pictures/a.png"], "not a text file"),
-        (["--images", "pictures"], "together"),
+        (["--smiles", "images/a.png"], "not a text file"),
+        (["--images", "images"], "together"),
         ([], "give either"),
         (["--smiles", "small", "--test", "1"], "leave something for training"),
         (["--smiles", "small", "--max-pixels", "5"], "max_pixels"),
@@ -253,9 +253,9 @@ def test_bad_input_is_one_clear_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("pictures").mkdir()
+    Path("images").mkdir()
     Path("texts").mkdir()
-    Image.new("L", (9, 9)).save("pictures/a.png")
+    Image.new("L", (9, 9)).save("images/a.png")
     Path("texts/prose.txt").write_text("Some prose\nabout molecules\n")
     Path("texts/table.csv").write_text("name,mass\nx,1\n")
     Path("texts/empty.txt").write_text("\n")

@@ -13,7 +13,7 @@ from PIL import Image
 import data_preprocess.build.rows as rows
 from data_preprocess.build.build import Settings, build
 from data_preprocess.build.chart_mixing import ChartFolder
-from data_preprocess.catalogue.charts import Chart, CHARTS
+from data_preprocess.catalogue.charts import CHARTS, Chart
 from data_preprocess.recipes import Recipe
 from data_preprocess.sources.files import SmilesList
 from eyesmol.exceptions import InputError

@@ -70,7 +70,7 @@ def _hub(folder: Path, shards: list[list[dict[str, Any]]]) -> Path:
 
 
 def _colours(folder: Path) -> list[tuple[str, int]]:
-    """(id, red of its picture) of each chart."""
+    """(id, red of its image) of each chart."""
     found = []
     for chart in CHARTS.read(folder):
         with Image.open(io.BytesIO(read_file(folder, chart.image))) as image:
@@ -90,7 +90,7 @@ def test_charts_come_in_the_order_of_the_shards(tmp_path: Path) -> None:
         "chart_0", "pixmo-docs charts", "ODC-BY-1.0", "images/000000/0000001.png",
         ("How many of 0?", "Why?"), ("0", "Because"),
     )  # fmt: skip
-    assert read_file(out, "images/000000/0000001.png") == _png(0)  # not written anew
+    assert read_file(out, "images/000000/0000001.png") == _png(0)  # not written again
     info = json.loads((out / "collect_info.json").read_text())
     assert (info["read"], info["rows"], info["questions"], info["drops"]) == (9, 9, 18, {})
     assert sorted(p.name for p in out.iterdir()) == ["charts.parquet", "collect_info.json",
@@ -120,14 +120,14 @@ def test_every_picture_that_is_left_out_is_counted(tmp_path: Path) -> None:
     assert info["questions"] == 7
     assert {reason: drop["count"] for reason, drop in info["drops"].items()} == {
         "no question with an answer": 2,
-        "corrupt picture": 1,
-        "no picture": 1,
+        "corrupt image": 1,
+        "no image": 1,
         "question or answer empty": 1,
-        "a second picture of this image_id": 1,
+        "a second image of this image_id": 1,
     }
     charts = list(CHARTS.read(out))
     assert charts[1].answers == ("4",)
-    # Only pictures of charts lie there, all of them inside, in kinds that the trainer reads.
+    # Only images of charts lie there, all of them inside, in kinds that the trainer reads.
     files = sorted(p.relative_to(out).as_posix() for p in out.glob("images/**/*.*"))
     assert files == sorted(chart.image for chart in charts)
     assert read_file(out, charts[0].image)[:4] == b"\x89PNG"

@@ -36,7 +36,7 @@ def rows(folder: Path) -> dict[str, Compound]:
     return {row.id: row for row in COMPOUNDS.read(folder)}
 
 
-def pictures(folder: Path) -> list[bytes]:
+def images(folder: Path) -> list[bytes]:
     return [read_file(folder, row.image or "") for row in COMPOUNDS.read(folder)]
 
 
@@ -64,7 +64,7 @@ def test_every_fault_passes_and_nothing_is_asked_twice(
     pubchem.faults = []
     assert main(command(pubchem, ids, plain, "--molfiles")) == 0
     assert list(COMPOUNDS.read(out)) == list(COMPOUNDS.read(plain))
-    assert pictures(out) == pictures(plain)
+    assert images(out) == images(plain)
 
     first, second = rows(out)["CID101"], rows(out)["CID102"]
     assert (first.smiles, first.name, first.inchikey) == (
@@ -126,7 +126,7 @@ def test_kill_at_any_moment_loses_nothing_and_asks_nothing_twice(
     assert pubchem.asked
     assert not known & set(pubchem.asked)
     assert list(COMPOUNDS.read(out)) == list(COMPOUNDS.read(whole))
-    assert pictures(out) == pictures(whole)
+    assert images(out) == images(whole)
 
 
 def answered(folder: Path) -> set[tuple[str, int]]:
@@ -299,7 +299,7 @@ def test_reading_goes_on_in_the_middle_of_a_file(tmp_path: Path) -> None:
         assert state.read_once("file", "sdf", stopped_at(0)) == 5_000
         state.want_all(["sdf"])
         assert [id for id, _ in state.rows(["sdf"])] == list(range(2, 5_001, 2))
-        assert [count.count for _, count in state.rejects("file", "").items()] == [2_500]
+        assert [count["count"] for _, count in state.rejects("file", "").items()] == [2_500]
         read.clear()
         state.read_once("file", "sdf", stopped_at(0))
         assert not read

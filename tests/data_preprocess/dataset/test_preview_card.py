@@ -120,9 +120,9 @@ def test_the_card_says_what_the_dataset_says(dataset: Path) -> None:
     assert f"{info['pixel_frame']['max_pixels']:,} pixels" in text
     assert ("prompt is version" in text) == (info["prompt_version"] is not None)
     assert "0 molecules stand in more than one split" in text
-    pictures = re.findall(r"^!\[.*\]\((.*)\)$", text, re.MULTILINE)
-    assert len(pictures) == 3
-    assert all((dataset / picture).is_file() for picture in pictures)
+    images = re.findall(r"^!\[.*\]\((.*)\)$", text, re.MULTILINE)
+    assert len(images) == 3
+    assert all((dataset / image).is_file() for image in images)
     settings = re.search(r"```json\n(.*?)```", text, re.DOTALL)
     assert settings is not None
     assert json.loads(settings[1]) == info["settings"]

@@ -1,4 +1,4 @@
-"""The pictures of a catalogue that still need a description, ready to be sent."""
+"""The images of a catalogue that still need a description, ready to be sent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from PIL import Image
 
 from data_preprocess.catalogue.compounds import COMPOUNDS, read_file
-from data_preprocess.describe.gemini import Picture
+from data_preprocess.describe.gemini import SentImage
 from data_preprocess.describe.journal import Journal
 from eyesmol.image.pixel_frame import on_white
 
-__all__ = ["Passed", "open_pictures"]
+__all__ = ["Passed", "open_images"]
 
 _SENT_AS_THEY_ARE = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _LONGEST = 3_072  # pixels a side; the models shrink what is larger
@@ -25,16 +25,16 @@ _EXAMPLES = 5
 
 @dataclass
 class Passed:
-    """Rows that were not asked about, by reason, and the first pictures that could not be read."""
+    """Rows that were not asked about, by reason, and the first images that could not be read."""
 
     counts: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
 
 
-def open_pictures(
+def open_images(
     catalogue: Path, journal: Journal, passed: Passed, *, retry_failed: bool = False
-) -> Iterator[Picture]:
-    """Each picture that no call has answered, once, read as it is needed.
+) -> Iterator[SentImage]:
+    """Each image that no call has answered, once, read as it is needed.
 
     Rows that are passed over are counted in `passed`.
     """
@@ -42,7 +42,7 @@ def open_pictures(
     folder = COMPOUNDS.file(catalogue).parent
     for compound in COMPOUNDS.read(catalogue):
         if compound.image is None:
-            counts["no picture"] += 1
+            counts["no image"] += 1
             continue
         verdict = journal.verdict(compound.image, retry_failed=retry_failed)
         if verdict == "open" and compound.visual_description:
@@ -50,32 +50,32 @@ def open_pictures(
         if verdict != "open":
             counts[verdict] += 1
             continue
-        picture = _read(folder, compound.image)
-        if picture is None:
-            counts["unreadable picture"] += 1
+        image = _read(folder, compound.image)
+        if image is None:
+            counts["unreadable image"] += 1
             if len(passed.unreadable) < _EXAMPLES:
                 passed.unreadable.append(compound.image)
             continue
-        yield picture
+        yield image
 
 
-def _read(folder: Path, name: str) -> Picture | None:
-    """None for a picture that is not there or cannot be decoded."""
+def _read(folder: Path, name: str) -> SentImage | None:
+    """None for an image that is not there or cannot be decoded."""
     try:
         data = read_file(folder, name)
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             mime_type = _SENT_AS_THEY_ARE.get(image.format or "")
             if mime_type and max(image.size) <= _LONGEST:
-                return Picture(name, data, mime_type, image.size)
+                return SentImage(name, data, mime_type, image.size)
             return _as_png(name, image)
     except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, Image.DecompressionBombError):
         return None
 
 
-def _as_png(name: str, image: Image.Image) -> Picture:
+def _as_png(name: str, image: Image.Image) -> SentImage:
     image = on_white(image)
     image.thumbnail((_LONGEST, _LONGEST))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
-    return Picture(name, buffer.getvalue(), "image/png", image.size)
+    return SentImage(name, buffer.getvalue(), "image/png", image.size)
