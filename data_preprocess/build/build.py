@@ -286,7 +286,7 @@ def _finish(
         molecules=proof,
         chart_rows=_chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_fraction),
         items=items,
-        licences=tuple(_licences(made_with)),
+        licences=_licences(made_with),
         seed=settings.seed,
     )
     info.write(out)

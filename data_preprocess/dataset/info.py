@@ -59,8 +59,8 @@ class DatasetInfo:
 
     version: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    sources: tuple[dict[str, Any], ...] = ()
-    exclude: tuple[dict[str, Any], ...] = ()
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    exclude: list[dict[str, Any]] = field(default_factory=list)
     charts: dict[str, Any] | None = None
     pixel_frame: PixelFrame | None = None
     answer_form: AnswerForm | None = None
@@ -72,7 +72,7 @@ class DatasetInfo:
     items: int | None = None
     drops: dict[str, Dropped] = field(default_factory=dict)
     reads_back: dict[str, int] = field(default_factory=dict)
-    licences: tuple[str, ...] = ()
+    licences: list[str] = field(default_factory=list)
     seed: int | None = None
     made_by: str | None = None
     ids_file: dict[str, Any] | None = None

@@ -540,7 +540,7 @@ def _finish(
         prompt_version=PROMPT_VERSION if cot else None,
         molecules=proof,
         items=items,
-        licences=(_LICENCE,),
+        licences=[_LICENCE],
         seed=0,
         repairs=dict(counts.repairs.most_common()),
         prompts=dict(counts.prompts.most_common(_PROMPTS)),

@@ -183,6 +183,25 @@ def test_workers_and_kills_change_nothing(
     assert one == contents(tmp_path / "two") == contents(tmp_path / "three")
 
 
+def test_an_image_that_a_kill_cut_off_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, settings = SmilesList("small", max_atoms=2), drawn("cot")
+    build(source, tmp_path / "whole", settings)
+
+    def half(image: Image.Image, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(builder, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        build(source, tmp_path / "cut", settings)
+    assert b"half" in contents(tmp_path / "cut").values()
+    monkeypatch.undo()
+    build(source, tmp_path / "cut", settings)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
 def test_another_setting_is_refused_and_overwrite_builds_anew(tmp_path: Path) -> None:
     source = SmilesList("small", max_atoms=2)
     build(source, tmp_path, drawn("cot"))

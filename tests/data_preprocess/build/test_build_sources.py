@@ -92,7 +92,7 @@ def test_each_row_of_a_catalogue_becomes_what_it_can(tmp_path: Path) -> None:
     assert {row["source"] for row in all_rows(tmp_path / "cot")} == {"patents", "chebi"}
     assert [drop["examples"] for drop in info.drops.values()] == [["named"]]
     assert info.reads_back == {"same": 2}
-    assert info.licences == ("CC-BY-4.0", "CC0-1.0", "public domain")
+    assert info.licences == ["CC-BY-4.0", "CC0-1.0", "public domain"]
 
     build(source, tmp_path / "drawn", Settings("cot", draw=True))
     assert {row["id"] for row in all_rows(tmp_path / "drawn")} == {"placed", "named", "alone"}

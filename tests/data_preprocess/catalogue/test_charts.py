@@ -42,6 +42,10 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), file)
     with pytest.raises(InputError, match="expected questions, answers too"):
         list(CHARTS.read(file))
+    texts = {"questions": ["How many?", "Why?"], "answers": ["3", "4"]}
+    pq.write_table(pa.table({**columns, **texts}), file)
+    with pytest.raises(InputError, match="string in the column questions; expected lists of text"):
+        list(CHARTS.read(file))
     lists = {"questions": [["How many?"], ["How many?", "Why?"]], "answers": [["3"], ["3"]]}
     pq.write_table(pa.table({**columns, **lists}), file)
     with pytest.raises(InputError, match="row 2: 2 questions and 1 answers"):

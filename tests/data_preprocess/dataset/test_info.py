@@ -15,7 +15,7 @@ from eyesmol.image.pixel_frame import PixelFrame
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     info = DatasetInfo(
         version="1",
-        sources=({"name": "a", "items": 2},),
+        sources=[{"name": "a", "items": 2}],
         pixel_frame=PixelFrame(28 * 28, 4 * 28 * 28),
         answer_form="json",
         splits={"train": 1, "valid": 0, "test": 0},
