@@ -240,6 +240,7 @@ def beginning(options: argparse.Namespace, plan: Plan) -> Path:
     """The model folder that the piece trains."""
     folder: Path = options.out / "start"
     if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder) as draft:
             if options.start is None:
                 create(draft, options, plan)

@@ -202,13 +202,13 @@ def _drawn(
     return Example(drawing.image, drawing.graph, drawing.smiles)
 
 
-def opened(picture: Path | Filed) -> Image.Image:
+def opened(file: Path | Filed) -> Image.Image:
     """An image of any mode, upright, and no larger than a fit can take.
 
     Raises:
         Drop: it is missing, broken or larger than anything that is scanned.
     """
-    data = _bytes_of(picture)
+    data = _bytes_of(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

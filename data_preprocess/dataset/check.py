@@ -23,6 +23,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from data_preprocess.closing import Closing
 from data_preprocess.dataset.info import INFO, DatasetInfo
 from data_preprocess.dataset.json_stream import read_list
 from data_preprocess.dataset.lengths import Lengths, TokenCounter
@@ -107,8 +108,10 @@ def check(
     folder = dataset if dataset.is_dir() else dataset.parent
     frame = info.pixel_frame if info else None
     tally = _Tally()
-    with tempfile.TemporaryDirectory(prefix="eyesmol-check-") as scratch:
-        marks = _Marks(Path(scratch) / "marks.sqlite")
+    with (
+        tempfile.TemporaryDirectory(prefix="eyesmol-check-") as scratch,
+        _Marks(Path(scratch) / "marks.sqlite") as marks,
+    ):
         jobs = _jobs(lists, tally, _Settings(folder, frame, counter, max_tokens))
         with tqdm(unit=" rows", desc=dataset.name, disable=not progress) as bar:
             for part in run(jobs, _check_part, workers):
@@ -117,7 +120,6 @@ def check(
                 bar.update(part.rows)
         for kind, where, detail in marks.findings():
             tally.found(kind, where, detail)
-        marks.close()
     skipped = []
     if info is None:
         skipped = ["no dataset_info.json: counts, splits and the pixel frame are not checked"]
@@ -222,7 +224,7 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-class _Marks:
+class _Marks(Closing):
     """What rows may not share, on disk."""
 
     def __init__(self, path: Path) -> None:
