@@ -38,6 +38,14 @@ class Tally:
         own["count"] += entry["count"]
         own["examples"] += entry["examples"][: _EXAMPLES - len(own["examples"])]
 
+    def count(self, reason: str) -> int:
+        """How often; 0 for a reason that never was."""
+        return self._counts[reason]["count"] if reason in self._counts else 0
+
+    def total(self) -> int:
+        """Of all reasons."""
+        return sum(entry["count"] for entry in self._counts.values())
+
     def items(self) -> Iterator[tuple[str, Dropped]]:
         """Reasons with their counts, the most frequent first."""
         return iter(self.to_dict().items())

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_preprocess.tally import print_drops
 from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -118,25 +119,23 @@ def _describe(options: argparse.Namespace) -> int:
 def _report(summary: Summary, budget: Budget, options: argparse.Namespace) -> int:
     from data_preprocess.describe import BUDGET_SPENT
 
-    outcomes, passed = dict(summary.outcomes), summary.passed.counts
-    answered = outcomes.pop("answered", 0)
+    outcomes, passed = summary.outcomes, summary.passed
+    answered = outcomes.count("answered")
     print(f"{options.catalogue}: {summary.described:,} rows described, {answered:,} in this run")
-    for outcome, count in sorted(outcomes.items(), key=lambda item: -item[1]):
-        print(f"  {count:>7,}  {outcome}, such as {summary.examples[outcome]}")
-    for reason, words in (
-        ("no image", "no image"),
-        ("failed", "failed before, not asked again (see --retry-failed)"),
-        ("unreadable image", f"unreadable, such as {', '.join(summary.passed.unreadable)}"),
-    ):
-        if passed[reason]:
-            print(f"  {passed[reason]:>7,}  {words}")
-    if summary.waiting:
-        print(f"  {summary.waiting:>7,}  in batch jobs (--batch fetches their answers)")
-    if summary.lost:
-        print(
-            f"  {summary.lost:>7,}  calls were in flight when an earlier run was stopped: they may "
-            "have been paid, and count at their dearest"
-        )
+    print_drops({outcome: entry for outcome, entry in outcomes.items() if outcome != "answered"})
+    unreadable = passed.to_dict().get("unreadable image")
+    for count, words in (
+        (passed.count("no image"), "no image"),
+        (passed.count("failed"), "failed before, not asked again (see --retry-failed)"),
+        (passed.count("unreadable image"),
+         f"unreadable, such as {', '.join(unreadable['examples'] if unreadable else ())}"),
+        (summary.waiting, "in batch jobs (--batch fetches their answers)"),
+        (summary.lost,
+         "calls were in flight when an earlier run was stopped: they may have been paid, and count "
+         "at their dearest"),
+    ):  # fmt: skip
+        if count:
+            print(f"  {count:>9,}  {words}")
     spent = summary.spent
     cost = "" if budget.unit == "tokens" else f", {budget.cost(spent):.2f} {budget.unit}"
     print(f"all runs: {spent.prompt:,} tokens of prompts, {spent.answer:,} of answers{cost}")

@@ -6,7 +6,6 @@ set that holds them should say so.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from data_preprocess.catalogue.compounds import COMPOUNDS
 from data_preprocess.describe.batch import ask_in_batches
 from data_preprocess.describe.budget import Budget, Tokens
 from data_preprocess.describe.gemini import Gemini
-from data_preprocess.describe.images import Passed, open_images
+from data_preprocess.describe.images import open_images
 from data_preprocess.describe.journal import ANSWERED, Journal, Reply
 from data_preprocess.describe.one_by_one import BUDGET_SPENT, ask_one_by_one
 from data_preprocess.describe.write_back import write_back
+from data_preprocess.tally import Tally
 
 __all__ = ["BUDGET_SPENT", "RequestOptions", "Summary", "describe"]
 
@@ -55,8 +55,8 @@ class Summary:
     """What a run did.
 
     Attributes:
-        outcomes: replies of this run, by their kind; one for each image, one by one.
-        examples: the first image and what was said about it, for each kind of failure.
+        outcomes: replies of this run, by their kind; one for each image, one by one. The examples
+            are images and what was said about them.
         passed: rows that were not asked about.
         described: rows of the catalogue that have a description now.
         spent: tokens of all runs so far.
@@ -65,9 +65,8 @@ class Summary:
         stopped: why it ended early, None where it did not.
     """
 
-    outcomes: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    passed: Passed = field(default_factory=Passed)
+    outcomes: Tally = field(default_factory=Tally)
+    passed: Tally = field(default_factory=Tally)
     described: int = 0
     spent: Tokens = field(default_factory=Tokens)
     waiting: int = 0
@@ -140,12 +139,10 @@ def _ask(
 
 def _noting(summary: Summary, journal: Journal, bar: tqdm) -> Callable[[str, Reply], None]:
     def note(image: str, reply: Reply) -> None:
-        summary.outcomes[reply.outcome] += 1
-        if reply.outcome != ANSWERED and reply.outcome not in summary.examples:
-            said = f": {reply.detail}" if reply.detail else ""
-            summary.examples[reply.outcome] = f"{image}{said}"
-        bar.n = summary.outcomes.total() + summary.passed.counts.total()
-        answered = summary.outcomes[ANSWERED]
+        said = f": {reply.detail}" if reply.detail else ""
+        summary.outcomes.add(reply.outcome, f"{image}{said}")
+        bar.n = summary.outcomes.total() + summary.passed.total()
+        answered = summary.outcomes.count(ANSWERED)
         spent = journal.spent
         bar.set_postfix(answered=answered, tokens=spent.prompt + spent.answer)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -14,47 +12,36 @@ from PIL import Image
 from data_preprocess.catalogue.compounds import COMPOUNDS, read_file
 from data_preprocess.describe.gemini import SentImage
 from data_preprocess.describe.journal import Journal
+from data_preprocess.tally import Tally
 from eyesmol.image.pixel_frame import on_white
 
-__all__ = ["Passed", "open_images"]
+__all__ = ["open_images"]
 
 _SENT_AS_THEY_ARE = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _LONGEST = 3_072  # pixels a side; the models shrink what is larger
-_EXAMPLES = 5
-
-
-@dataclass
-class Passed:
-    """Rows that were not asked about, by reason, and the first images that could not be read."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    unreadable: list[str] = field(default_factory=list)
 
 
 def open_images(
-    catalogue: Path, journal: Journal, passed: Passed, *, retry_failed: bool = False
+    catalogue: Path, journal: Journal, passed: Tally, *, retry_failed: bool = False
 ) -> Iterator[SentImage]:
     """Each image that no call has answered, once, read as it is needed.
 
     Rows that are passed over are counted in `passed`.
     """
-    counts = passed.counts
     folder = COMPOUNDS.file(catalogue).parent
     for compound in COMPOUNDS.read(catalogue):
         if compound.image is None:
-            counts["no image"] += 1
+            passed.add("no image", compound.id)
             continue
         verdict = journal.verdict(compound.image, retry_failed=retry_failed)
         if verdict == "open" and compound.visual_description:
             verdict = "answered"  # by somebody else
         if verdict != "open":
-            counts[verdict] += 1
+            passed.add(verdict, compound.image)
             continue
         image = _read(folder, compound.image)
         if image is None:
-            counts["unreadable image"] += 1
-            if len(passed.unreadable) < _EXAMPLES:
-                passed.unreadable.append(compound.image)
+            passed.add("unreadable image", compound.image)
             continue
         yield image
 

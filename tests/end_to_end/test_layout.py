@@ -53,7 +53,7 @@ MAY_IMPORT_INSIDE: dict[str, dict[str, set[str]]] = {
         "catalogue": {"sources"},
         "dataset": {"engine", "tally", "closing", "sources"},
         "collect": {"engine", "tally", "closing", "web", "catalogue", "dataset"},
-        "describe": {"closing", "web", "catalogue"},
+        "describe": {"tally", "closing", "web", "catalogue"},
         "build": {*_MAKING, "drawing", "recipes"},
         "original": {*_MAKING, "build"},
         "commands": {*_MAKING, "drawing", "recipes", "build", "original", "collect", "describe"},
