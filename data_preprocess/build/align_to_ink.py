@@ -22,7 +22,7 @@ from scipy import fft, ndimage, optimize
 
 from eyesmol.chem.graph import MolGraph
 from eyesmol.exceptions import InputError
-from eyesmol.image.pixel_frame import on_white
+from eyesmol.image.ink import Pieces, ink_of
 
 __all__ = ["AlignmentError", "Fit", "align", "ink_mask", "settle_labels"]
 
@@ -132,24 +132,9 @@ def _place_without_bonds(ink: NDArray[np.bool_], graph: MolGraph) -> Fit:
 
 
 def ink_mask(image: Image.Image) -> NDArray[np.bool_]:
-    """Where the ink is, (height, width): the rarer side of Otsu's threshold, without specks."""
-    grey = np.asarray(on_white(image).convert("L"))
-    histogram = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
-    below = np.cumsum(histogram)[:-1]
-    above = histogram.sum() - below
-    sum_below = np.cumsum(histogram * np.arange(256))[:-1]
-    sum_above = (histogram * np.arange(256)).sum() - sum_below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sum_below / below - sum_above / above) ** 2
-    if not np.nan_to_num(between).any():
-        return np.zeros(grey.shape, dtype=bool)  # one grey all over
-    dark = grey <= int(np.nanargmax(between))
-    mask = dark if dark.mean() <= 0.5 else ~dark
-    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-    large = np.bincount(labels.ravel()) >= _SPECK
-    large[0] = False
-    cleaned: NDArray[np.bool_] = large[labels]
-    return cleaned
+    """Where the ink is, (height, width), without specks."""
+    pieces = Pieces.of(ink_of(image))
+    return pieces.mask(pieces.area >= _SPECK)
 
 
 def _candidates(ink: NDArray[np.bool_], segments: FloatArray) -> list[_Placement]:

@@ -160,8 +160,8 @@ class Table(Generic[Row]):
                 yield parquet
         except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
             raise InputError(
-                f"{file}: cannot be read: {error}; expected a {self.what} as {self.made_by} it; "
-                "copy it or make it again"
+                f"{file}: cannot be read: {error}; expected UTF-8 text in every column, as "
+                f"{self.made_by} it; copy it or make it again"
             ) from None
 
     def _check_types(self, file: Path, found: pa.Schema) -> None:

@@ -120,6 +120,16 @@ def test_white_on_black_is_ink_too() -> None:
     assert (ink_mask(inverted) == ink_mask(drawing.image)).mean() > 0.99
 
 
+def test_the_shadow_of_a_photographed_page_is_no_ink() -> None:
+    drawing = render("CC(=O)Nc1ccc(O)cc1", (430, 300))
+    grey = np.asarray(drawing.image.convert("L"), dtype=np.float64)
+    shadow = np.linspace(1.0, 0.35, grey.shape[1])[None]
+    mask = ink_mask(Image.fromarray((grey * shadow).astype(np.uint8)))
+    assert mask.mean() < 1.5 * ink_mask(drawing.image).mean()
+    graph = as_molfile(drawing.graph, scale=40.0, dx=10.0, dy=20.0)
+    assert align(Image.fromarray((grey * shadow).astype(np.uint8)), graph).problem is None
+
+
 def test_real_patent_drawings_fit(shared_data: Path) -> None:
     """95 % of the drawings fit, with 95 % of their bond midpoints on ink; every third is tried."""
     folder = shared_data / "clef300"

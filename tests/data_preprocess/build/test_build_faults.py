@@ -156,7 +156,7 @@ def test_an_id_in_two_sources_is_a_drop_of_the_second(tmp_path: Path) -> None:
         ({"id": ["a"], "smiles": ["C"]}, "expected source, licence too"),
         ({"id": [1], "source": ["s"], "licence": ["l"]}, "found int64 in the column id"),
         ({"id": ["a"], "source": [""], "licence": ["l"]}, "row 1: source is empty"),
-        (None, "cannot be read: Parquet magic bytes not found"),
+        (None, "not a whole Parquet file: Parquet magic bytes not found"),
     ],
 )
 def test_a_table_of_another_kind_is_one_clear_error(
