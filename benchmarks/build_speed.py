@@ -36,10 +36,10 @@ from typing import Any
 import pandas as pd
 from rdkit import Chem, rdBase
 
-from data_preprocess.build.examples import Drop, Molecule, laid_out, molecule_of
+from data_preprocess.build.examples import Drop, Molecule, layout_only, molecule_of
 from data_preprocess.build.rows import _row
-from data_preprocess.catalogue.compounds import CATALOGUE, CatalogueWriter, Compound
-from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
+from data_preprocess.dataset.splits import connectivity_key, split_of
 from data_preprocess.sources.files import Item
 from data_preprocess.tasks import cot_turn
 from eyesmol import MolGraph
@@ -135,10 +135,10 @@ def compare_builds(blocks: list[str], options: argparse.Namespace, scratch: Path
 
 def write_catalogue(blocks: list[str], rows: int, folder: Path) -> None:
     """The molfiles over and over, under new ids."""
-    with CatalogueWriter(folder) as writer:
+    with COMPOUNDS.writer(folder) as writer:
         for number, block in zip(range(rows), itertools.cycle(blocks), strict=False):
             writer.add(Compound(f"r{number:07d}", "uspto", "none", image="none.png", molfile=block))
-    assert (folder / CATALOGUE).is_file()
+    assert (folder / COMPOUNDS.name).is_file()
 
 
 _CHILD = """
@@ -271,7 +271,7 @@ def timed() -> Iterator[list[float]]:
 
 def laid_out_graph(graph: MolGraph) -> MolGraph:
     """On the frame, as the builder lays it out without a picture."""
-    placed = laid_out(Molecule("", graph), _FRAME).graph
+    placed = layout_only(Molecule("", graph), _FRAME).graph
     assert placed is not None
     return placed
 
@@ -285,8 +285,8 @@ def answer_of(block: str) -> str:
 def whole_row(block: str) -> str:
     """What the builder makes of it: SMILES and InChIKey too, the reading back, the split, JSON."""
     molecule = molecule_of(item_of(block), draw=False)
-    split = split_of(skeleton(molecule.smiles) or "", 0.1, 0.1)
-    placed = laid_out(molecule, _FRAME)
+    split = split_of(connectivity_key(molecule.smiles) or "", 0.1, 0.1)
+    placed = layout_only(molecule, _FRAME)
     assert placed.graph is not None
     graph_to_smiles(placed.graph.rounded())
     row = _row("a", None, cot_turn(placed.graph, placed.smiles, "json"), "uspto")
@@ -382,7 +382,7 @@ def show_profile(blocks: list[str]) -> None:
         mol = step("RDKit parses the molfile", partial(block_to_mol, block, sanitize=False))
         graph = step("graph of what is drawn", partial(mol_to_graph, mol))
         smiles = step("canonical SMILES", partial(molblock_to_smiles, block, mol=mol))
-        step("InChIKey", partial(skeleton, smiles))
+        step("InChIKey", partial(connectivity_key, smiles))
         placed = step("places in the frame", partial(laid_out_graph, graph))
         step("reads back", lambda: graph_to_smiles(placed.rounded()))  # noqa: B023
         turn = step("walk and answer", partial(cot_turn, placed, smiles, "compact"))

@@ -82,18 +82,18 @@ def main() -> int:
     options = parser.parse_args()
     listed = tuple(options.smiles.read_text().split()) if options.smiles else DRUGS
     smiles = [listed[number % len(listed)] for number in range(options.most)]
-    ways: list[tuple[str, Engine, int]] = [
+    request_options: list[tuple[str, Engine, int]] = [
         (look, engine, side) for side in options.sizes for look, engine in _WAYS
     ]
-    found = {way: Measured() for way in ways}
-    for way in ways:  # fonts and tables are loaded once
+    found = {way: Measured() for way in request_options}
+    for way in request_options:  # fonts and tables are loaded once
         draw(smiles[:3], *way, Measured())
     for _ in range(options.rounds):
-        for way in ways:
+        for way in request_options:
             draw(smiles, *way, found[way])
     print("| style | engine | pixels | pictures/s a core | on ink | refused |")
     print("|---|---|---|---|---|---|")
-    for way in ways:
+    for way in request_options:
         check(smiles, *way, found[way])
         print(row(way, found[way]))
     return 0

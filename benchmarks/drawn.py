@@ -42,7 +42,7 @@ from scipy.spatial.distance import cdist
 from data_preprocess.drawing.pen import draw
 from data_preprocess.drawing.pen_style import PenStyle
 from data_preprocess.drawing.render import RenderError, Style, render
-from data_preprocess.sources.random_molecules import Sizes, invent
+from data_preprocess.sources.random_molecules import Sizes, random_molecule
 from detector_training.subjects import subject
 from eyesmol.answer.confidence import Calibration
 from eyesmol.atomic import atomic_path, write_text
@@ -177,7 +177,7 @@ class _Drawer:
             if drawing is None or not least <= len(drawing.graph.atoms) <= most:
                 return None
             return Image.fromarray(drawing.image), drawing.graph
-        return self._rendered(invent(series, number, sizes, stereo=0.5), rng)
+        return self._rendered(random_molecule(series, number, sizes, stereo=0.5), rng)
 
     def _rendered(self, smiles: str, rng: random.Random) -> tuple[Image.Image, MolGraph] | None:
         # Room for bonds of about 20 to 60 pixels, oblong as often as not.

@@ -21,7 +21,7 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from data_preprocess.build.align_to_ink import TOLERANCE, PlaceError, ink_mask, place
+from data_preprocess.build.align_to_ink import TOLERANCE, AlignmentError, align, ink_mask
 from data_preprocess.sources.files import PairedFolders
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.molfile import MolfileError, parse_molblock, read_molblock
@@ -89,8 +89,8 @@ def measured(images: Path, molfiles: Path) -> tuple[dict[str, Count], list[str],
         with Image.open(item.image) as image:
             ink = ink_mask(image)
             try:
-                fit = place(image, graph)
-            except PlaceError:
+                fit = align(image, graph)
+            except AlignmentError:
                 unreadable.append(item.name)
                 continue
         if not graph.bonds:

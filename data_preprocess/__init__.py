@@ -1,1 +1,1 @@
-"""Drawings of molecules become LLaVA JSON with pictures: see `python -m data_preprocess --help`."""
+"""Drawings of molecules become LLaVA JSON with images: see `python -m data_preprocess --help`."""

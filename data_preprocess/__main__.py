@@ -1,4 +1,4 @@
-"""The one door to the data: ``python -m data_preprocess COMMAND ...``."""
+"""The one entry point to the data: ``python -m data_preprocess COMMAND ...``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import sys
 
 from data_preprocess.commands import COMMANDS
-from eyesmol.exceptions import InputError
+from eyesmol.exceptions import EyesMolError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,11 +15,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (InputError, OSError) as error:
+    except (EyesMolError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code if isinstance(error, EyesMolError) else EyesMolError.exit_code
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print("\nstopped; the same command resumes from here", file=sys.stderr)
         return 130
 
 

@@ -1,7 +1,7 @@
 """Where the parts of a long piece of work are done: in this process, in several, or on a cluster.
 
 A job is small and picklable, writes its own part, and passes over a part that is already there; so
-a run that was killed goes on, and little more than a count travels back.
+a run that was killed resumes, and little more than a count travels back.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from data_preprocess.drawing.abbreviate import BACKWARD, FORWARD
-from data_preprocess.drawing.sketch import Sketch
+from data_preprocess.drawing.depiction import Depiction
 from data_preprocess.drawing.subject import CUT_LINE, HYDROGENS_RIGHT, Subject
 from detector_training.words import Word
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
@@ -97,12 +97,12 @@ class Draft:
     cut_lines: dict[tuple[int, int], str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, sketch: Sketch) -> Draft:
-        """What a sketch says, its bonds scaled to 1."""
-        unit = sketch.graph.median_bond_length() or 1.5
+    def of(cls, depiction: Depiction) -> Draft:
+        """What a depiction says, its bonds scaled to 1."""
+        unit = depiction.graph.median_bond_length() or 1.5
         nodes = []
         for index, (atom, chem) in enumerate(
-            zip(sketch.graph.atoms, sketch.mol.GetAtoms(), strict=True)
+            zip(depiction.graph.atoms, depiction.mol.GetAtoms(), strict=True)
         ):
             word = None
             if chem.HasProp("molFileAlias"):
@@ -117,10 +117,10 @@ class Draft:
                     atom.y / unit,
                     chem.GetTotalNumHs(),
                     word,
-                    index in sketch.carbons,
+                    index in depiction.carbons,
                 )
             )
-        return cls(nodes, list(sketch.graph.bonds), sketch.circles)
+        return cls(nodes, list(depiction.graph.bonds), depiction.circles)
 
     def join(self, other: Draft, dx: float, dy: float) -> None:
         """Set another draft, of nodes and bonds alone, beside what is here."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from rdkit import Chem, rdBase
 
-from data_preprocess.drawing.sketch import RenderError, sketch
+from data_preprocess.drawing.depiction import RenderError, depict
 from data_preprocess.drawing.style import Style
 from data_preprocess.drawing.subject import Subject
-from data_preprocess.sources.random_molecules import Sizes, invent
+from data_preprocess.sources.random_molecules import Sizes, random_molecule
 from detector_training import changes
 from detector_training.draft import Draft
 from detector_training.letter_rows import letter_rows
@@ -80,7 +80,7 @@ def subject(
     mol = _molecule(seed, number, sizes, shares or Shares(), rng)
     try:
         with rdBase.BlockLogs():
-            draft = Draft.of(sketch(mol, _style(rng), rng))
+            draft = Draft.of(depict(mol, _style(rng), rng))
     except RenderError:
         return None
     for change, share in _CHANGES:
@@ -100,7 +100,7 @@ def _molecule(
                 (_SMALL, _LARGE, None),
                 (shares.small, shares.large, 1 - shares.small - shares.large),
             )[0]
-        mol = Chem.MolFromSmiles(invent(seed, number, sizes, stereo=_STEREO))
+        mol = Chem.MolFromSmiles(random_molecule(seed, number, sizes, stereo=_STEREO))
         if rng.random() < shares.enriched:
             mol = enriched(mol, rng)
     if rng.random() < shares.companions:

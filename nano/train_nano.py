@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from eyesmol.atomic import atomic_path, write_json
 from scripts.stages import ROOT, TRAINER, StageError, run
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ def main() -> int:
         train(options)
     except StageError as error:
         print(f"\ntrain_nano: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
-        print("\ntrain_nano: stopped; the same command goes on from here", file=sys.stderr)
+        print("\ntrain_nano: stopped; the same command resumes", file=sys.stderr)
         return 130
     return 0
 
@@ -239,17 +240,16 @@ def beginning(options: argparse.Namespace, plan: Plan) -> Path:
     """The model folder that the piece trains."""
     folder: Path = options.out / "start"
     if not folder.exists():
-        draft = folder.with_name("start.tmp")
-        shutil.rmtree(draft, ignore_errors=True)
-        if options.start is None:
-            create(draft, options, plan)
-        elif (options.start / "config.json").exists():
-            shutil.copytree(options.start, draft)
-        else:
-            unpack(options.start, draft)
-        if options.start:
-            widen(draft, options)
-        draft.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder) as draft:
+            if options.start is None:
+                create(draft, options, plan)
+            elif (options.start / "config.json").exists():
+                shutil.copytree(options.start, draft)
+            else:
+                unpack(options.start, draft)
+            if options.start:
+                widen(draft, options)
     return folder
 
 
@@ -278,7 +278,7 @@ def widen(folder: Path, options: argparse.Namespace) -> None:
 def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
     """Random weights, and a tokenizer that knows SMILES and the words of the questions."""
     import data_preprocess.tasks as tasks
-    from data_preprocess.sources.random_molecules import invent
+    from data_preprocess.sources.random_molecules import random_molecule
     from nano.model import create_nano
 
     wordings = Path(tasks.__file__).with_name("wordings.yaml").read_text("utf-8")
@@ -290,7 +290,7 @@ def create(folder: Path, options: argparse.Namespace, plan: Plan) -> None:
         layers=options.layers or plan.layers,
         frame=square(side),
         texts=[
-            *(invent(options.seed, number) for number in range(_TEXTS)),
+            *(random_molecule(options.seed, number) for number in range(_TEXTS)),
             *[wordings] * _WORDINGS,
         ],
     )
@@ -359,7 +359,6 @@ def latest(output: Path) -> Path:
     """The newest weights of a run: the run folder's own, or its last whole checkpoint's."""
     if (output / "model.safetensors").exists():
         return output
-    sys.path.insert(0, str(ROOT / TRAINER))
     from qwen_vl_finetune.run_record import last_whole_checkpoint
 
     checkpoint = last_whole_checkpoint(output)
@@ -372,23 +371,21 @@ def assemble(output: Path, base: Path, folder: Path, pieces: list[dict[str, Any]
     """A model folder that needs nothing else: what the piece began with, its weights, its frame."""
     from eyesmol.answer.text import PROMPT_VERSION
 
-    draft = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(base, draft, ignore=shutil.ignore_patterns(*_REMADE))
     weights = latest(output)
-    for name in ("model.safetensors", "preprocessor_config.json"):
-        shutil.copyfile(weights / name, draft / name)
     info = {
         "pixel_frame": square(pieces[-1]["rows"]["side"]).to_dict(),
         "answer_form": "compact",
         "prompt_version": PROMPT_VERSION,
         "looks": _LOOKS,
     }
-    write_json(draft / "dataset_info.json", info)
-    write_json(draft / "training.json", pieces)
-    write_checksums(draft)
-    shutil.rmtree(folder, ignore_errors=True)
-    return draft.rename(folder)
+    with atomic_path(folder) as draft:
+        shutil.copytree(base, draft, ignore=shutil.ignore_patterns(*_REMADE))
+        for name in ("model.safetensors", "preprocessor_config.json"):
+            shutil.copyfile(weights / name, draft / name)
+        write_json(draft / "dataset_info.json", info, indent=1)
+        write_json(draft / "training.json", pieces, indent=1)
+        write_checksums(draft)
+    return folder
 
 
 def calibrate(folder: Path, valid: Path) -> None:
@@ -414,7 +411,7 @@ def ship(folder: Path, shipped: Path) -> None:
         halves = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(weights).items()}
         save_file(halves, shipped / weights.name, metadata={"format": "pt"})
         config = json.loads((shipped / "config.json").read_text("utf-8"))
-        write_json(shipped / "config.json", {**config, "dtype": "bfloat16"})
+        write_json(shipped / "config.json", {**config, "dtype": "bfloat16"}, indent=1)
         write_checksums(shipped)
 
 
@@ -423,11 +420,6 @@ def write_checksums(folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files]
     (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Indented, with a line's end."""
-    path.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
 
 
 def pack(folder: Path, keep: Path) -> None:

@@ -31,7 +31,7 @@ from scripts.quickstart import (
     settings_of,
     train,
 )
-from scripts.stages import ROOT, TRAINER, Road, StageError, run
+from scripts.stages import ROOT, TRAINER, StageError, StageRunner, run
 
 BASE, INSTRUCTION, ONE, TWO = "base", "instruction only", "one-step CoT", "two-step CoT"
 FOLDERS = {BASE: "base", INSTRUCTION: "instruction", ONE: "one_step", TWO: "two_step"}
@@ -41,14 +41,13 @@ def main() -> int:
     """Train, read and compare; returns the exit status."""
     options = parse_options()
     os.chdir(ROOT)
-    road = Road(options.out, settings_of(options))
     try:
-        walk(road, options)
+        run_stages(StageRunner(options.out, settings_of(options)), options)
     except StageError as error:
         print(f"\ncompare: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
-        print("\ncompare: stopped; the same command goes on from here", file=sys.stderr)
+        print("\ncompare: stopped; the same command resumes", file=sys.stderr)
         return 130
     return 0
 
@@ -82,9 +81,9 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def walk(road: Road, options: argparse.Namespace) -> None:
+def run_stages(runner: StageRunner, options: argparse.Namespace) -> None:
     """All stages in order."""
-    folder = road.folder
+    folder = runner.folder
     cot, questions, held_out = folder / "data/cot", folder / "data/instruction", folder / "held_out"
     lessons = nano_lessons(options)
 
@@ -93,35 +92,40 @@ def walk(road: Road, options: argparse.Namespace) -> None:
         build_data(options, questions, "instruction")
         hold_out(cot, held_out, options.read)
 
-    road.stage("data", build)
+    runner.stage("data", build)
     systems = {FOLDERS[BASE]: str(options.base)}
     for seed in range(options.seeds):
-        systems |= one_seed(road, options.base, cot, questions, lessons, seed)
+        systems |= one_seed(runner, options.base, cot, questions, lessons, seed)
     pictures, found, longest = held_out / "images", folder / "predictions", longest_answer(options)
-    road.stage("read", lambda: read(systems, pictures, found, longest))
+    runner.stage("read", lambda: read(systems, pictures, found, longest))
     report(folder, list(systems), held_out / "gold.json")
-    minutes = sum(road.seconds.values()) / 60
+    minutes = sum(runner.seconds.values()) / 60
     print(f"\nall done: {minutes:.1f} minutes of work. Look at {folder / 'comparison.svg'}")
 
 
 def one_seed(
-    road: Road, base: Path, cot: Path, questions: Path, lessons: dict[str, Lesson], seed: int
+    runner: StageRunner,
+    base: Path,
+    cot: Path,
+    questions: Path,
+    lessons: dict[str, Lesson],
+    seed: int,
 ) -> dict[str, str]:
     """Train and merge the three kinds from one seed; the merged folders by name."""
-    folder = road.folder / f"seed_{seed}"
+    folder = runner.folder / f"seed_{seed}"
     first, second = lessons["instruction"], lessons["cot"]
     total = first.samples + second.samples  # what each of the three sees
     chosen = ("--seed", str(seed))
     below = folder / "two_step_first"
 
     def stage(name: str, *words: Any) -> None:
-        road.stage(f"seed {seed}: {name}", lambda: train(*words, *chosen))
+        runner.stage(f"seed {seed}: {name}", lambda: train(*words, *chosen))
 
     stage(INSTRUCTION, base, questions, folder / "instruction", replace(first, samples=total))
     stage(ONE, base, cot, folder / "one_step", replace(second, samples=total))
     stage(f"{TWO}, first", base, questions, below, first)
     stage(f"{TWO}, second", base, cot, folder / "two_step", second, "--first_lora_path", below)
-    road.stage(f"seed {seed}: merge", lambda: merge(base, folder, below))
+    runner.stage(f"seed {seed}: merge", lambda: merge(base, folder, below))
     names = [name for kind, name in FOLDERS.items() if kind != BASE]
     return {f"{name}_{seed}": str(folder / f"merged_{name}") for name in names}
 

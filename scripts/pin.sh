@@ -3,7 +3,7 @@
 # Needs uv (pip install uv). CUDA packages are left out: a CUDA build of torch asks for its own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-torch="torch==2.13.0"  # the newest that we have seen the whole road run on
+torch="torch==2.13.0"  # the newest that all stages have been run on
 
 draft=$(mktemp)
 trap 'rm -f "$draft"' EXIT

@@ -1,7 +1,7 @@
-"""The whole road in one run: data, training, stacking, merging, reading, scores, a report.
+"""All stages in one run: data, training, stacking, merging, reading, scores, a report.
 
-Each stage calls the same doors that a real run uses, and prints the command before it runs it. A
-finished stage is remembered in `stages.json`, and an unfinished one goes on from its own parts or
+Each stage calls the entry points that a real run uses, and prints the command before it runs it. A
+finished stage is remembered in `stages.json`, and an unfinished one resumes from its own parts or
 checkpoints, so the same command can be stopped and given again at any time.
 """
 
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.stages import ROOT, TRAINER, Road, StageError, run
+from scripts.stages import ROOT, TRAINER, StageError, StageRunner, run
 
 NANO_FOLDER = ROOT / "eyesmol/weights/nano"
-_TRIES = 150  # molecules invented for each that is to be read: one in a hundred was held out
+_TRIES = 150  # random molecules for each that is to be read: one in a hundred was held out
 _STEP = 32  # rows that every training step sees, however many processes share them
 # LoRA on language and vision over frozen weights; the merger between the two in full.
 _LORA = (
@@ -46,17 +46,16 @@ class Lesson:
 
 
 def main() -> int:
-    """Walk the road; returns the exit status."""
+    """Run all stages; returns the exit status."""
     options = parse_options()
     os.chdir(ROOT)
-    road = Road(options.out, settings_of(options))
     try:
-        walk(road, options)
+        run_stages(StageRunner(options.out, settings_of(options)), options)
     except StageError as error:
         print(f"\nquickstart: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
-        print("\nquickstart: stopped; the same command goes on from here", file=sys.stderr)
+        print("\nquickstart: stopped; the same command resumes", file=sys.stderr)
         return 130
     return 0
 
@@ -65,7 +64,7 @@ def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="bash scripts/quickstart.sh",
-        description="Walk the whole road: build data, train a Qwen2.5-VL in two stacked LoRA "
+        description="All stages in one run: build data, train a Qwen2.5-VL in two stacked LoRA "
         "steps, merge it, read held-out pictures, score them, write a report.",
         epilog="Without options it teaches nano, the small reader that comes with EyesMol and "
         "knows clean drawings only, to read drawings from a scanner; it needs ten to fifteen "
@@ -120,9 +119,9 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def walk(road: Road, options: argparse.Namespace) -> None:
+def run_stages(runner: StageRunner, options: argparse.Namespace) -> None:
     """All stages in order."""
-    folder = road.folder
+    folder = runner.folder
     cot, questions = folder / "data/cot", folder / "data/instruction"
     base = options.model or str(NANO_FOLDER)
     lessons = real_lessons(options.scale) if options.model else nano_lessons(options)
@@ -134,20 +133,20 @@ def walk(road: Road, options: argparse.Namespace) -> None:
         build_data(options, questions, "instruction")
         hold_out(cot, held_out, options.read)
 
-    road.stage("data", build)
-    road.stage("instruction LoRA", lambda: train(base, questions, first, lessons["instruction"]))
-    road.stage(
+    runner.stage("data", build)
+    runner.stage("instruction LoRA", lambda: train(base, questions, first, lessons["instruction"]))
+    runner.stage(
         "chain-of-thought LoRA, stacked",
         lambda: train(base, cot, second, lessons["cot"], "--first_lora_path", first),
     )
-    road.stage("merge", lambda: merge(base, first, second, folder))
+    runner.stage("merge", lambda: merge(base, first, second, folder))
     systems = {"base" if options.model else "nano": base}
     systems |= {"instruction": str(folder / "merged_instruction"), "stack": str(folder / "merged")}
     pictures, found, longest = held_out / "images", folder / "predictions", longest_answer(options)
     # Whoever reads looks as often as nano's folder asks, so that all are compared alike.
     looks = 1 if options.model else nano_info()["looks"]
-    road.stage("read", lambda: read(systems, pictures, found, longest, looks))
-    report(road, list(systems), held_out / "gold.json")
+    runner.stage("read", lambda: read(systems, pictures, found, longest, looks))
+    report(runner, list(systems), held_out / "gold.json")
 
 
 # --- data -----------------------------------------------------------------------------------------
@@ -189,15 +188,15 @@ def invent_molecules(file: Path, options: argparse.Namespace) -> None:
 
     Both go by the hash that splits datasets, so that `build` puts the latter into valid and test.
     """
-    from data_preprocess.dataset.splits import skeleton, split_of
-    from data_preprocess.sources.random_molecules import Sizes, invented
+    from data_preprocess.dataset.splits import connectivity_key, split_of
+    from data_preprocess.sources.random_molecules import Sizes, random_molecules
 
     sizes = Sizes(mean=0.75 * options.max_atoms, spread=3.0, least=2, most=options.max_atoms)
     wanted = {"train": options.molecules, "valid": options.read * 5 // 4}
     found: dict[str, dict[str, str]] = {part: {} for part in wanted}
     tries = max(_TRIES * wanted["valid"], 20 * options.molecules)
-    for smiles in itertools.islice(invented(7, sizes), tries):
-        key = skeleton(smiles) or smiles
+    for smiles in itertools.islice(random_molecules(7, sizes), tries):
+        key = connectivity_key(smiles) or smiles
         part = found[split_of(key, 0.01, 0.0)]
         if len(part) < wanted[split_of(key, 0.01, 0.0)]:
             part[key] = smiles
@@ -311,7 +310,7 @@ def read(systems: dict[str, str], pictures: Path, out: Path, longest: int, looks
             "--allow-errors", "--overwrite", "--out", out / f"{name}.jsonl")  # fmt: skip
 
 
-def report(road: Road, systems: list[str], gold_file: Path) -> None:
+def report(runner: StageRunner, systems: list[str], gold_file: Path) -> None:
     """Scores on the screen, and all that there is to look at on one page."""
     from eyesmol.evaluation.gold import load_gold
     from eyesmol.evaluation.metrics import evaluate, load_predictions
@@ -319,7 +318,7 @@ def report(road: Road, systems: list[str], gold_file: Path) -> None:
 
     gold = load_gold(gold_file)
     evaluations = [
-        evaluate(gold, load_predictions(road.folder / f"predictions/{name}.jsonl"), name=name)
+        evaluate(gold, load_predictions(runner.folder / f"predictions/{name}.jsonl"), name=name)
         for name in systems
     ]
     print(f"\nscores on {len(gold.rows)} pictures of molecules that no stage has trained on")
@@ -330,29 +329,29 @@ def report(road: Road, systems: list[str], gold_file: Path) -> None:
         print("nothing was read right: a model with random weights needs many more drawings than "
               "these, or longer (--scale); to adapt one that can see, give --model")  # fmt: skip
     losses = {
-        name: json.loads((road.folder / run_folder / "trainer_state.json").read_text("utf-8"))[
+        name: json.loads((runner.folder / run_folder / "trainer_state.json").read_text("utf-8"))[
             "log_history"
         ]
         for name, run_folder in {
             "instruction LoRA": "instruction",
             "chain-of-thought LoRA, stacked": "cot_stack",
         }.items()
-        if (road.folder / run_folder / "trainer_state.json").exists()
+        if (runner.folder / run_folder / "trainer_state.json").exists()
     }
-    merged = json.loads((road.folder / "merged/merge.json").read_text("utf-8"))
+    merged = json.loads((runner.folder / "merged/merge.json").read_text("utf-8"))
     difference = merged["verified"]["max_abs_difference"]
     page = write_report(
-        road.folder / "report.html",
+        runner.folder / "report.html",
         title="EyesMol quickstart",
         subtitle=f"From drawings to molecules: {systems[0]} as it was, a LoRA on instructions, a "
         "second LoRA stacked on it, merged, and read from held-out drawings.",
         evaluations=evaluations,
         pictures=pictures_of(evaluations[-1], before=evaluations[0]),
         losses=losses,
-        seconds=road.seconds,
+        seconds=runner.seconds,
         facts={"Merged against stacked": f"logits differ by at most {difference:.1e}"},
     )
-    minutes = sum(road.seconds.values()) / 60
+    minutes = sum(runner.seconds.values()) / 60
     print(f"\nall done: {minutes:.1f} minutes of work. Look at {page}")
 
 

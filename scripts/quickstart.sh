@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole road in one command: pictures -> data -> training -> merging -> reading -> report.
+# All stages in one command: pictures -> data -> training -> merging -> reading -> report.
 #   bash scripts/quickstart.sh                                    new drawing styles for nano
 #   bash scripts/quickstart.sh --images DIR --molfiles DIR        your own drawings
 #   bash scripts/quickstart.sh --model PATH_OR_NAME               a real checkpoint

@@ -12,16 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eyesmol.atomic import write_json
+from eyesmol.exceptions import EyesMolError
+
 ROOT = Path(__file__).resolve().parents[1]
 TRAINER = "Qwen2-VL-Finetune/src"
 
 
-class StageError(Exception):
+class StageError(EyesMolError):
     """A stage failed, or the folder holds another run."""
 
 
-class Road:
-    """The run folder and its finished stages."""
+class StageRunner:
+    """Runs the stages of a run folder, and remembers which are done."""
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder = folder
@@ -31,8 +34,8 @@ class Road:
         self.seconds: dict[str, float] = state.get("seconds", {})
         self.settings = settings
         if state and state["settings"] != settings:
-            raise SystemExit(
-                f"{Path(sys.argv[0]).stem}: {folder} holds a run with other options "
+            raise StageError(
+                f"{folder} holds a run with other options "
                 f"({state['settings']}); give --out another folder, or remove that one"
             )
 
@@ -45,12 +48,7 @@ class Road:
         start = time.monotonic()
         work()
         self.seconds[name] = round(time.monotonic() - start, 1)
-        draft = self.record.with_suffix(".tmp")
-        draft.write_text(
-            json.dumps({"settings": self.settings, "seconds": self.seconds}, indent=2) + "\n",
-            "utf-8",
-        )
-        draft.replace(self.record)
+        write_json(self.record, {"settings": self.settings, "seconds": self.seconds})
 
 
 def run(*words: str | Path | int | float) -> None:

@@ -1,6 +1,6 @@
-"""A molfile's coordinates fitted onto the ink of its picture: one scale and two offsets.
+"""A molfile's coordinates fitted onto the ink of its image: one scale and two offsets.
 
-A molfile of a patent drawing holds the very coordinates that the picture was printed from, in a
+A molfile of a patent drawing holds the very coordinates that the image was printed from, in a
 unit of its own and with y up. What is unknown is how large it was printed and where it was cut out.
 The fit finds both from the ink alone, in two steps: a search over all scales and offsets at low
 resolution (Dice overlap of the drawn bonds with the ink, by FFT), then a refinement of the best few
@@ -21,9 +21,10 @@ from PIL import Image, ImageDraw
 from scipy import fft, ndimage, optimize
 
 from eyesmol.chem.graph import MolGraph
-from eyesmol.image.pixel_frame import on_white
+from eyesmol.exceptions import InputError
+from eyesmol.image.ink import Pieces, ink_of
 
-__all__ = ["Fit", "PlaceError", "ink_mask", "place", "settle_labels"]
+__all__ = ["AlignmentError", "Fit", "align", "ink_mask", "settle_labels"]
 
 # Measured on 300 CLEF drawings. With its own molfile a drawing has all midpoints of bonds on ink
 # (median; nine in ten in 98.7 % of the drawings) and 94 % of its ink explained (median; 73 % at
@@ -32,10 +33,10 @@ __all__ = ["Fit", "PlaceError", "ink_mask", "place", "settle_labels"]
 # molecule, which find ink for every bond and leave most of the ink over.
 MIN_ON_INK = 0.9
 MIN_EXPLAINED = 0.4
-TOLERANCE = 3.0  # pixels of the original picture
+TOLERANCE = 3.0  # pixels of the original image
 
 _COARSE_SIDE = 96  # pixels of the longer side in the search
-_SCALE_STEP = 1.05  # 2.5 % off is 1 pixel at the rim of the coarse picture: the blur covers it
+_SCALE_STEP = 1.05  # 2.5 % off is 1 pixel at the rim of the coarse image: the blur covers it
 _CANDIDATES = 4
 _BLUR = 1.0  # standard deviation, in coarse pixels
 _OVERHANG = 1.15  # a crop may cut labels off, and with them atoms
@@ -49,8 +50,8 @@ FloatArray = NDArray[np.float64]
 _Placement = FloatArray  # scale, dx, dy
 
 
-class PlaceError(ValueError):
-    """The graph cannot be placed on the picture; `reason` is one of a few fixed phrases."""
+class AlignmentError(InputError):
+    """The graph cannot be placed on the image; `reason` is one of a few fixed phrases."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -59,13 +60,13 @@ class PlaceError(ValueError):
 
 @dataclass(frozen=True)
 class Fit:
-    """Where a molfile's coordinates lie in the picture.
+    """Where a molfile's coordinates lie in the image.
 
     Attributes:
         scale: pixels per molfile unit.
-        dx, dy: pixel place of the molfile's origin.
-        on_ink: share of the bond midpoints within `TOLERANCE` pixels of ink; 1 without bonds.
-        explained: share of the ink that lies along the bonds; 1 without bonds.
+        dx, dy: pixel position of the molfile's origin.
+        on_ink: fraction of the bond midpoints within `TOLERANCE` pixels of ink; 1 without bonds.
+        explained: fraction of the ink that lies along the bonds; 1 without bonds.
     """
 
     scale: float
@@ -84,12 +85,12 @@ class Fit:
         return None
 
     def apply(self, graph: MolGraph) -> MolGraph:
-        """The graph in the picture's pixels, y down."""
+        """The graph in the image's pixels, y down."""
         return graph.transformed(self.scale, self.dx, self.dy, flip=True)
 
 
-def place(image: Image.Image, graph: MolGraph) -> Fit:
-    """Fit a graph in molfile coordinates (y up) onto the ink of its picture.
+def align(image: Image.Image, graph: MolGraph) -> Fit:
+    """Fit a graph in molfile coordinates (y up) onto the ink of its image.
 
     Args:
         image: any mode, dark ink on light paper (or the reverse).
@@ -99,16 +100,16 @@ def place(image: Image.Image, graph: MolGraph) -> Fit:
         The best fit, however bad: see `Fit.problem`.
 
     Raises:
-        PlaceError: nothing to fit: no ink, no bond, or all atoms at one place.
+        AlignmentError: nothing to fit: no ink, no bond, or all atoms at one position.
     """
     ink = ink_mask(image)
     if not ink.any():
-        raise PlaceError("no ink in the picture")
+        raise AlignmentError("no ink in the image")
     if not graph.bonds:
         return _place_without_bonds(ink, graph)
     points = np.array([(atom.x, -atom.y) for atom in graph.atoms], dtype=np.float64)
     if not np.isfinite(points).all() or np.ptp(points, axis=0).max() <= 0:
-        raise PlaceError("no usable coordinates in the molfile")
+        raise AlignmentError("no usable coordinates in the molfile")
     ends = np.array([(bond.begin, bond.end) for bond in graph.bonds])
     segments = points[ends]
     labelled = np.array([atom.text != "C" for atom in graph.atoms])
@@ -123,7 +124,7 @@ def place(image: Image.Image, graph: MolGraph) -> Fit:
 def _place_without_bonds(ink: NDArray[np.bool_], graph: MolGraph) -> Fit:
     """A single atom stands in the middle of its ink; several, with no bond, give no scale."""
     if len(graph.atoms) != 1:
-        raise PlaceError("no bond to fit by")
+        raise AlignmentError("no bond to fit by")
     rows, columns = np.nonzero(ink)
     x, y = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2
     atom = graph.atoms[0]
@@ -131,24 +132,9 @@ def _place_without_bonds(ink: NDArray[np.bool_], graph: MolGraph) -> Fit:
 
 
 def ink_mask(image: Image.Image) -> NDArray[np.bool_]:
-    """Where the ink is, (height, width): the rarer side of Otsu's threshold, without specks."""
-    grey = np.asarray(on_white(image).convert("L"))
-    histogram = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
-    below = np.cumsum(histogram)[:-1]
-    above = histogram.sum() - below
-    sum_below = np.cumsum(histogram * np.arange(256))[:-1]
-    sum_above = (histogram * np.arange(256)).sum() - sum_below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sum_below / below - sum_above / above) ** 2
-    if not np.nan_to_num(between).any():
-        return np.zeros(grey.shape, dtype=bool)  # one grey all over
-    dark = grey <= int(np.nanargmax(between))
-    mask = dark if dark.mean() <= 0.5 else ~dark
-    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-    large = np.bincount(labels.ravel()) >= _SPECK
-    large[0] = False
-    cleaned: NDArray[np.bool_] = large[labels]
-    return cleaned
+    """Where the ink is, (height, width), without specks."""
+    pieces = Pieces.of(ink_of(image))
+    return pieces.mask(pieces.area >= _SPECK)
 
 
 def _candidates(ink: NDArray[np.bool_], segments: FloatArray) -> list[_Placement]:
@@ -173,7 +159,7 @@ def _candidates(ink: NDArray[np.bool_], segments: FloatArray) -> list[_Placement
         energy = float((fft.irfft2(template, room) ** 2).sum())
         dice = 2 * fft.irfft2(ink_spectrum * np.conj(template), room) / (ink_energy + energy)
         row, column = np.unravel_index(int(np.argmax(dice)), dice.shape)
-        # Offsets past the picture are negative ones, wrapped.
+        # Offsets past the image are negative ones, wrapped.
         y, x = (int(at) - full if at >= side else int(at)
                 for at, side, full in zip((row, column), size, room, strict=True))  # fmt: skip
         found.append((float(dice[row, column]), scale, x - low[0] * scale, y - low[1] * scale))
@@ -204,7 +190,7 @@ def _gaussian_spectrum(size: tuple[int, ...]) -> FloatArray:
 
 
 def _scales(extent: FloatArray, size: tuple[int, ...]) -> FloatArray:
-    """Scales at which the molecule fills the picture, a little more, or down to a quarter of it."""
+    """Scales at which the molecule fills the image, a little more, or down to a quarter of it."""
     with np.errstate(divide="ignore"):
         largest = float(np.min(np.array([size[1], size[0]]) / extent)) * _OVERHANG
     steps = math.ceil(math.log(4 * _OVERHANG) / math.log(_SCALE_STEP))
@@ -284,14 +270,14 @@ class _Match:
         return kept[:: max(1, len(kept) // _INK_SAMPLE)]
 
     def residuals(self, placement: _Placement, line_ink: FloatArray) -> FloatArray:
-        """Distances both ways, in pixels of the picture; each way weighs the same."""
+        """Distances both ways, in pixels of the image; each way weighs the same."""
         to_ink = _looked_up(self._to_ink, self._along * placement[0] + placement[1:])
         to_bond = self._to_bonds(line_ink, placement)
         balance = math.sqrt(len(to_ink) / max(len(to_bond), 1))
         return np.concatenate([to_ink, to_bond * balance])
 
     def _to_bonds(self, pixels: FloatArray, placement: _Placement) -> FloatArray:
-        """Distance from pixels (n, 2) to the nearest bond, in pixels of the picture."""
+        """Distance from pixels (n, 2) to the nearest bond, in pixels of the image."""
         in_map = ((pixels - placement[1:]) / placement[0] - self._low) * self._zoom
         return _looked_up(self._to_bond, in_map + 0.5) * (placement[0] / self._zoom)
 
@@ -321,7 +307,7 @@ class _Match:
 def _looked_up(distance: FloatArray, points: FloatArray) -> FloatArray:
     """A distance map read at points (n, 2) as x, y; outside the map, the way back is added."""
     height, width = distance.shape
-    # A pixel's centre lies half a pixel from its corner, where the picture's coordinates begin.
+    # A pixel's centre lies half a pixel from its corner, where the image's coordinates begin.
     inside = np.clip(points, 0.5, (width - 0.5, height - 0.5))
     at = ndimage.map_coordinates(distance, inside[:, ::-1].T - 0.5, order=1, mode="nearest")
     return at + np.linalg.norm(points - inside, axis=1)
@@ -330,17 +316,17 @@ def _looked_up(distance: FloatArray, points: FloatArray) -> FloatArray:
 def settle_labels(image: Image.Image, graph: MolGraph) -> MolGraph:
     """Move abbreviations whose bond has no ink to where the bond is drawn.
 
-    An abbreviation S-group stands at the place of the hidden atom that it is bonded by, and where
-    that atom lies in the expanded drawing is not always where the label is printed (about one label
-    in a hundred of the CLEF drawings). Such a label is turned about its neighbour until a bond of
-    the usual length lies on ink. Labels with several bonds, and labels on labels, stay.
+    An abbreviation S-group stands at the position of the hidden atom that it is bonded by, and
+    where that atom lies in the expanded drawing is not always where the label is printed (about one
+    label in a hundred of the CLEF drawings). Such a label is turned about its neighbour until a
+    bond of the usual length lies on ink. Labels with several bonds, and labels on labels, stay.
 
     Args:
-        image: the picture.
+        image: the image.
         graph: placed in its pixels.
 
     Raises:
-        PlaceError: a label's bond is nowhere to be found.
+        AlignmentError: a label's bond is nowhere to be found.
     """
     neighbours = graph.neighbours()
     to_ink: FloatArray | None = None
@@ -354,25 +340,25 @@ def settle_labels(image: Image.Image, graph: MolGraph) -> MolGraph:
         if to_ink is None:
             to_ink = ndimage.distance_transform_edt(~ink_mask(image))
         others = [other for other, _ in neighbours[anchor] if other != index]
-        place = _with_ink_to(
+        position = _with_ink_to(
             points[index], points[anchor], points[others], graph.median_bond_length(), to_ink
         )
-        if place is None:
-            raise PlaceError("a label is not where the molfile says")
-        points[index] = place
+        if position is None:
+            raise AlignmentError("a label is not where the molfile says")
+        points[index] = position
     return graph.placed((float(x), float(y)) for x, y in points)
 
 
 def _with_ink_to(
     label: FloatArray, anchor: FloatArray, others: FloatArray, length: float, to_ink: FloatArray
 ) -> FloatArray | None:
-    """The place for a label, as near as possible to the given one, whose bond is on ink."""
+    """The position for a label, as near as possible to the given one, whose bond is on ink."""
     along = np.linspace(0.2, 0.6, 9)[:, None]  # the rest may be under letters
 
     def distances(end: FloatArray) -> FloatArray:
         return _looked_up(to_ink, anchor + (end - anchor) * along)
 
-    # Half of a bond is enough for the given place; a new one has to show more.
+    # Half of a bond is enough for the given position; a new one has to show more.
     if np.median(distances(label)) <= TOLERANCE:
         return label
     angles = np.arange(0, 2 * np.pi, np.pi / 60)

@@ -1,4 +1,4 @@
-"""Build a dataset folder: drawings in, LLaVA JSON with pictures on the model's grid out.
+"""Build a dataset folder: drawings in, LLaVA JSON with images on the model's grid out.
 
 The folder holds ``train.json``, ``valid.json``, ``test.json``, ``images/`` and
 ``dataset_info.json``. A row is ::
@@ -7,32 +7,8 @@ The folder holds ``train.json``, ``valid.json``, ``test.json``, ``images/`` and
         {"from": "human", "value": "<image>\\nRead the molecule ..."},
         {"from": "gpt", "value": "824 133 [OMe]\\n..."}], "source": "drawings", "task": "cot"}
 
-with the image's path relative to the folder, and every place in whole pixels of that image.
-``dataset_info.json`` says what the rows are:
-
-==================  ================================================================================
-``version``         of EyesMol
-``pixel_frame``     the size at which the model sees the pictures: `PixelFrame.from_dict` reads it
-``answer_form``     ``json`` or ``compact``; null for instruction sets
-``prompt_version``  of the chain-of-thought prompt
-``splits``          rows of train, valid and test; a molecule stands in one split only
-``molecules``       the proof, counted from the rows that were written: molecules (by the first
-                    block of the InChIKey) in each split, in more than one (0), and on the exclude
-                    list (0)
-``exclude``         name, digest and size of each list of molecules to keep out
-``tasks``           rows of each task
-``items``           drawings that went in: every one became rows or a drop
-``drops``           reason -> ``count`` and up to five ``examples``
-``reads_back``      chain of thought: how many graphs give the molecule's own SMILES back
-                    (``same``), or have labels that do not expand (``unknown label``)
-``sources``         name, kind, number of items, licence and digest of each source
-``charts``          the folder of charts, as a source; null without one
-``chart_rows``      the rows ``wanted`` by the recipe and ``written``: fewer where there are too
-                    few charts, or broken ones
-``licences``        of all sources
-``seed``            of styles and questions
-``settings``        everything that decided what the rows are, as `Settings` has it
-==================  ================================================================================
+with the image's path relative to the folder, and every position in whole pixels of that image.
+What ``dataset_info.json`` says is `DatasetInfo`.
 
 Placed graphs come from the drawing itself (SMILES) or from a fit onto the ink (molfiles).
 """
@@ -52,16 +28,18 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from data_preprocess.dataset.folder import Parts, Record, write_json, write_lists
-from data_preprocess.engine import Engine, run
 from data_preprocess.build.exclude import Excluded
 from data_preprocess.build.rows import Job, build_part
 from data_preprocess.build.settings import Settings
-from eyesmol.exceptions import InputError
-from data_preprocess.sources.files import Item, Source
+from data_preprocess.dataset.folder import Parts, Record, write_lists
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.splits import Ledger
+from data_preprocess.engine import Engine, run
+from data_preprocess.sources.files import Item, Source
+from data_preprocess.tally import summary
 from eyesmol import __version__
 from eyesmol.answer.text import PROMPT_VERSION
+from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
     from data_preprocess.build.chart_mixing import ChartFolder, ChartItem
@@ -83,8 +61,8 @@ def build(
     engine: Engine = "processes",
     overwrite: bool = False,
     progress: bool = True,
-) -> dict[str, Any]:
-    """Build a dataset folder, or go on with one that was interrupted.
+) -> DatasetInfo:
+    """Build a dataset folder, or resume one that was interrupted.
 
     Byte for byte the same whatever the number of `workers`, the `engine`, and however often it was
     stopped.
@@ -93,14 +71,14 @@ def build(
         sources: one or several; the rows stand in their order.
         out: the dataset folder.
         settings: what the rows are.
-        charts: mixed in at the share that the recipe says.
+        charts: mixed in at the fraction that the recipe says.
         excluded: molecules that become no row.
         workers, engine: see `data_preprocess.engine.run`.
-        overwrite: build anew what `out` holds.
+        overwrite: build again what `out` holds.
         progress: show bars.
 
     Returns:
-        The content of `dataset_info.json`; of a dataset that is already finished too.
+        What the dataset is, of one that is already finished too.
 
     Raises:
         InputError: the sources do not go together, the folder holds a dataset of other settings,
@@ -152,10 +130,10 @@ def _made_with(
             "--split-by group: no row of the sources has a group; expected a catalogue with a "
             "column group, such as patent numbers; leave the option out to split by molecule"
         )
-    if charts and not settings.chart_share:
+    if charts and not settings.chart_fraction:
         raise InputError(
             "--charts: the recipe asks for no charts; expected build instruction with --recipe v2, "
-            "or with a recipe that has a share of charts"
+            "or with a recipe that has a fraction of charts"
         )
     made_with = {
         "version": __version__,
@@ -176,7 +154,7 @@ def _explained(error: OSError | sqlite3.OperationalError, out: Path) -> Exceptio
     # All that SQLite can fail in here is writing its scratch file.
     return OSError(
         f"{out}: no room to write ({error}); what is done stays: make room, and the same command "
-        "goes on"
+        "resumes"
     )
 
 
@@ -216,7 +194,7 @@ class _Maker:
 
 
 def _checked(item: Item | ChartItem, ledger: Ledger) -> Item | ChartItem:
-    """The item, with its problem where its name cannot be that of its rows and picture."""
+    """The item, with its problem where its name cannot be that of its rows and image."""
     if _UNFIT.search(item.name):
         return replace(item, problem="an id that cannot be a file's name")
     return item if ledger.is_new(item.name) else replace(item, problem="duplicate id")
@@ -251,7 +229,7 @@ class _Molecules:
             elif same_side:
                 ledger.wrote(key, split)
                 yield record
-            elif dropped != (dropped := (key, row.get("image"))):  # once for a picture's rows
+            elif dropped != (dropped := (key, row.get("image"))):  # once for an image's rows
                 yield {"drop": "its molecule stands in another split already", "name": row["id"]}
                 if "image" in row:
                     (self._out / row["image"]).unlink(missing_ok=True)
@@ -272,7 +250,7 @@ def _make_charts(charts: ChartFolder, molecules: _Molecules, maker: _Maker) -> N
     from data_preprocess.build.chart_mixing import charts_wanted
 
     settings = maker.settings
-    wanted = charts_wanted(molecules.rows(), settings.chart_share)
+    wanted = charts_wanted(molecules.rows(), settings.chart_fraction)
     count = int(charts.describe()["items"])
     items = charts.items(wanted, count, settings.seed)
     maker.make(items, first=molecules.count, count=min(wanted, count), unit="charts")
@@ -284,7 +262,7 @@ def _finish(
     settings: Settings,
     made_with: dict[str, Any],
     excluded: Excluded,
-) -> dict[str, Any]:
+) -> DatasetInfo:
     """Stream the parts into the lists, then say that it is done."""
     with Ledger(molecules.parts.folder / "molecules.sqlite") as ledger:
         records = molecules.records(ledger)
@@ -295,27 +273,23 @@ def _finish(
     items = sum(about["items"] for about in made_with["sources"])
     rows = sum(counted["splits"].values())
     if not rows:
-        reasons = "; ".join(
-            f"{reason}: {drop['count']}" for reason, drop in counted["drops"].items()
+        raise InputError(
+            f"{out}: of {items} drawings not one became a row ({summary(counted['drops'])})"
         )
-        raise InputError(f"{out}: of {items} drawings not one became a row ({reasons})")
     cot = settings.task == "cot"
-    info = {
+    info = DatasetInfo(
         **made_with,
-        "pixel_frame": settings.frame.to_dict(),
-        "answer_form": settings.form if cot else None,
-        "prompt_version": PROMPT_VERSION if cot else None,
-        "splits": counted["splits"],
-        "molecules": proof,
-        "tasks": counted["tasks"],
-        "chart_rows": _chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_share),
-        "items": items,
-        "drops": counted["drops"],
-        "reads_back": counted["reads_back"],
-        "licences": _licences(made_with),
-        "seed": settings.seed,
-    }
-    write_json(out / "dataset_info.json", info)
+        **counted,
+        pixel_frame=settings.frame,
+        answer_form=settings.form if cot else None,
+        prompt_version=PROMPT_VERSION if cot else None,
+        molecules=proof,
+        chart_rows=_chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_fraction),
+        items=items,
+        licences=_licences(made_with),
+        seed=settings.seed,
+    )
+    info.write(out)
     return info
 
 
@@ -326,8 +300,8 @@ def _with_charts(records: Iterator[Record], molecules: _Molecules, seed: int) ->
     return shuffled_in(records, molecules.charts(), counts, seed)
 
 
-def _chart_rows(rows: int, written: int, share: float) -> dict[str, int]:
-    return {"wanted": round((rows - written) * share / (1 - share)), "written": written}
+def _chart_rows(rows: int, written: int, fraction: float) -> dict[str, int]:
+    return {"wanted": round((rows - written) * fraction / (1 - fraction)), "written": written}
 
 
 def _licences(made_with: dict[str, Any]) -> list[str]:

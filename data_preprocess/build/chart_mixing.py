@@ -1,7 +1,7 @@
 """Charts among the molecules: how many, which questions of which chart, and where they stand.
 
-The share of chart rows is the recipe's. All three choices are rules that look at one chart or one
-row at a time, so that neither list is ever in memory.
+The fraction of chart rows is the recipe's. All three choices are rules that look at one chart or
+one row at a time, so that neither list is ever in memory.
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from data_preprocess.catalogue.charts import Chart, charts_file, read_charts
+from data_preprocess.catalogue.charts import CHARTS
 from data_preprocess.dataset.folder import Record
-from data_preprocess.catalogue.row_writer import read_batches
-from eyesmol.exceptions import InputError
-from data_preprocess.sources.files import Filed, file_digest
 from data_preprocess.dataset.splits import number_of
+from data_preprocess.sources.files import Filed, file_digest
 
 __all__ = ["ChartFolder", "ChartItem", "charts_wanted", "shuffled_in"]
 
@@ -44,21 +39,19 @@ class ChartFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = charts_file(folder).absolute()
-        next(self._charts(), None)  # what is wrong with its columns is said before any work
+        self._file = CHARTS.file(folder).absolute()
+        # What is wrong with its columns is said before any work.
+        next(CHARTS.read(self._file), None)
 
     def describe(self) -> dict[str, Any]:
         """For `dataset_info.json`, as a source's."""
-        licences: set[str] = set()
-        with pq.ParquetFile(self._file) as parquet:
-            for batch in read_batches(parquet, ["licence"]):
-                licences.update(batch.column(0).to_pylist())
+        licences = sorted(set(CHARTS.column(self._file, "licence")))
         return {
             "name": self._file.parent.name,
             "kind": "charts with questions",
-            "items": pq.read_metadata(self._file).num_rows,
-            "licence": "; ".join(sorted(licences)),
-            "licences": sorted(licences),
+            "items": CHARTS.count(self._file),
+            "licence": "; ".join(licences),
+            "licences": licences,
             "sha256": file_digest(self._file),
         }
 
@@ -68,27 +61,19 @@ class ChartFolder:
         With more charts than questions every n-th chart is asked one; with fewer, each is asked as
         many as it takes and has.
         """
-        for number, chart in enumerate(self._charts()):
-            share = (number + 1) * wanted // count - number * wanted // count
+        for number, chart in enumerate(CHARTS.read(self._file)):
+            fraction = (number + 1) * wanted // count - number * wanted // count
             rng = random.Random(number_of(f"{seed} chart {chart.id}"))
             pairs = list(zip(chart.questions, chart.answers, strict=True))
-            chosen = rng.sample(pairs, min(share, len(pairs)))
+            chosen = rng.sample(pairs, min(fraction, len(pairs)))
             if chosen:
                 image = Filed(self._file.parent, chart.image)
                 yield ChartItem(chart.id, chart.source, image, tuple(chosen))
 
-    def _charts(self) -> Iterator[Chart]:
-        try:
-            yield from read_charts(self._file)
-        except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-            raise InputError(
-                f"{self._file}: cannot be read: {error}; expected what `collect pixmo` writes"
-            ) from None
 
-
-def charts_wanted(molecule_rows: int, share: float) -> int:
-    """Chart rows that make up `share` of all rows."""
-    return round(molecule_rows * share / (1 - share))
+def charts_wanted(molecule_rows: int, fraction: float) -> int:
+    """Chart rows that make up `fraction` of all rows."""
+    return round(molecule_rows * fraction / (1 - fraction))
 
 
 def shuffled_in(

@@ -1,4 +1,4 @@
-"""From one item of a source to a picture on the model's grid with its molecule, or to a drop.
+"""From one item of a source to an image on the model's grid with its molecule, or to a drop.
 
 Whatever is wrong with one item harms that item alone: the reason is one of a few fixed phrases,
 which the builder counts.
@@ -18,11 +18,10 @@ from typing import Literal
 from PIL import Image, ImageChops
 from rdkit import Chem
 
-from data_preprocess.build.align_to_ink import PlaceError, place, settle_labels
-from data_preprocess.drawing.render import RenderError, StyleRange, render
-from eyesmol.exceptions import InputError
-from data_preprocess.sources.files import Filed, Item
+from data_preprocess.build.align_to_ink import AlignmentError, align, settle_labels
 from data_preprocess.dataset.splits import number_of
+from data_preprocess.drawing.render import RenderError, StyleRange, render
+from data_preprocess.sources.files import Filed, Item
 from eyesmol import MolGraph
 from eyesmol.chem.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
 from eyesmol.chem.smiles import (
@@ -31,6 +30,7 @@ from eyesmol.chem.smiles import (
     graph_to_smiles,
     molblock_to_smiles,
 )
+from eyesmol.exceptions import InputError
 from eyesmol.image.loading import load_picture
 from eyesmol.image.pixel_frame import PixelFrame, on_white
 
@@ -38,17 +38,19 @@ __all__ = [
     "Drop",
     "Example",
     "Molecule",
-    "fitted",
+    "fit_to_frame",
     "is_drawn",
-    "laid_out",
+    "layout_only",
     "molecule_in",
     "molecule_of",
     "opened",
-    "pictured",
+    "render_or_load",
     "save",
 ]
 
-_EDGE = 0.02  # an atom this share of the picture's side outside is at a cropped edge, not misplaced
+_EDGE = (
+    0.02  # an atom this fraction of the image's side outside is at a cropped edge, not misplaced
+)
 _MOST_PIXELS = 60_000_000  # A4 at 600 dots an inch has 35 million
 _PLACED_PIXELS = 4_000_000  # what the fit needs grows with them, and finds nothing more there
 
@@ -70,9 +72,9 @@ class Molecule:
 
 @dataclass(frozen=True)
 class Example:
-    """A picture with its molecule; the graph, where there is one, is in the picture's pixels.
+    """An image with its molecule; the graph, where there is one, is in the image's pixels.
 
-    The image is None in a dataset without pictures.
+    The image is None in a dataset without images.
     """
 
     image: Image.Image | None
@@ -81,12 +83,12 @@ class Example:
 
 
 def is_drawn(item: Item, *, draw: bool) -> bool:
-    """Whether an item's picture is drawn from its SMILES: it has none, or `draw` says so."""
+    """Whether an item's image is drawn from its SMILES: it has none, or `draw` says so."""
     return item.smiles is not None and (draw or item.image is None)
 
 
 def molecule_of(item: Item, *, draw: bool) -> Molecule:
-    """The molecule of an item; its picture is not opened.
+    """The molecule of an item; its image is not opened.
 
     Raises:
         Drop: there is none, or RDKit refuses it.
@@ -135,7 +137,7 @@ def _open_smiles(mol: Chem.Mol, graph: MolGraph) -> str | None:
     """The SMILES with ``*`` for labels such as X, Q or NHR7; None where there are none.
 
     A molfile holds such a label as an alias of a carbon atom, so RDKit's own SMILES would say
-    methyl where the picture says X: one in twelve of the CLEF molfiles. (The hidden atoms of an
+    methyl where the image says X: one in twelve of the CLEF molfiles. (The hidden atoms of an
     abbreviation S-group are right; only an alias has nothing behind it.)
     """
     atoms = map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))
@@ -145,7 +147,7 @@ def _open_smiles(mol: Chem.Mol, graph: MolGraph) -> str | None:
     return smiles if problems else None
 
 
-def pictured(
+def render_or_load(
     item: Item,
     molecule: Molecule,
     *,
@@ -155,34 +157,34 @@ def pictured(
     seed: int,
     style: StyleRange = "clean",
 ) -> Example:
-    """The picture of an item, with the molecule placed on it where `task` asks for places.
+    """The image of an item, with the molecule placed on it where `task` asks for positions.
 
     Args:
         item, molecule: the second as `molecule_of` gave it.
         task: only the chain of thought says where an atom is.
         draw: see `is_drawn`.
-        size: of drawn pictures, in pixels.
+        size: of drawn images, in pixels.
         seed: of drawing styles.
-        style: of drawn pictures.
+        style: of drawn images.
 
     Raises:
-        Drop: the picture cannot be opened or drawn, or the molecule cannot be placed on it.
+        Drop: the image cannot be opened or drawn, or the molecule cannot be placed on it.
     """
     if is_drawn(item, draw=draw):
         # What a source says of its molecule is not true of one with R groups.
         return _drawn(item, size, seed, style, r_groups=task == "cot")
     assert item.image is not None, "molecule_of lets no item through that has nothing to show"
     if task == "cot" and molecule.graph is None:
-        raise Drop("a picture without a molfile, so no places (--draw draws it anew)")
+        raise Drop("an image without a molfile, so no positions (--draw draws it again)")
     image = opened(item.image)
     if task == "instruction" or molecule.graph is None:
         return Example(image, None, molecule.smiles)
     try:
-        fit = place(image, molecule.graph)
+        fit = align(image, molecule.graph)
         if fit.problem:
             raise Drop(fit.problem)
         placed = settle_labels(image, fit.apply(molecule.graph))
-    except PlaceError as error:
+    except AlignmentError as error:
         raise Drop(error.reason) from None
     return Example(image, placed, molecule.smiles)
 
@@ -191,7 +193,7 @@ def _drawn(
     item: Item, size: tuple[int, int], seed: int, style: StyleRange, *, r_groups: bool
 ) -> Example:
     assert item.smiles is not None
-    # By seed and name alone: cot and instruction sets of one seed show the same pictures.
+    # By seed and name alone: cot and instruction sets of one seed show the same images.
     try:
         number = number_of(f"{seed} style {item.name}")
         drawing = render(item.smiles, size, seed=number, look=style, r_groups=r_groups)
@@ -200,25 +202,25 @@ def _drawn(
     return Example(drawing.image, drawing.graph, drawing.smiles)
 
 
-def opened(picture: Path | Filed) -> Image.Image:
-    """A picture of any mode, upright, and no larger than a fit can take.
+def opened(file: Path | Filed) -> Image.Image:
+    """An image of any mode, upright, and no larger than a fit can take.
 
     Raises:
         Drop: it is missing, broken or larger than anything that is scanned.
     """
-    data = _bytes_of(picture)
+    data = _bytes_of(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as header:
                 if header.width * header.height > _MOST_PIXELS:
-                    raise Drop("picture of too many pixels")
+                    raise Drop("image of too many pixels")
             image = load_picture(data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Drop("picture of too many pixels") from None
+        raise Drop("image of too many pixels") from None
     except (Drop, MemoryError):
         raise
-    except Exception:  # a broken picture makes Pillow raise many kinds
+    except Exception:  # a broken image makes Pillow raise many kinds
         raise Drop("unreadable image") from None
     pixels = image.width * image.height
     if pixels <= _PLACED_PIXELS:
@@ -226,15 +228,16 @@ def opened(picture: Path | Filed) -> Image.Image:
     return on_white(image).reduce(math.ceil(math.sqrt(pixels / _PLACED_PIXELS)))
 
 
-def _bytes_of(picture: Path | Filed) -> bytes:
+def _bytes_of(image: Path | Filed) -> bytes:
     try:
-        if isinstance(picture, Path):
-            return picture.read_bytes()
-        from data_preprocess.catalogue.compounds import read_file  # needs pyarrow, and folders do not
+        if isinstance(image, Path):
+            return image.read_bytes()
+        # Needs pyarrow, and folders do not.
+        from data_preprocess.catalogue.compounds import read_file
 
-        return read_file(picture.folder, picture.reference)
+        return read_file(image.folder, image.reference)
     except InputError:
-        raise Drop("picture outside the catalogue's folder") from None
+        raise Drop("image outside the catalogue's folder") from None
     except zipfile.BadZipFile:
         raise Drop("broken archive") from None
     except FileNotFoundError:
@@ -244,18 +247,18 @@ def _bytes_of(picture: Path | Filed) -> bytes:
         raise Drop("unreadable image") from None
 
 
-def fitted(example: Example, frame: PixelFrame) -> Example:
-    """The picture at the model's size, the graph in its pixels.
+def fit_to_frame(example: Example, frame: PixelFrame) -> Example:
+    """The image at the model's size, the graph in its pixels.
 
     Raises:
-        Drop: the picture has no place in the frame, or an atom none in the picture.
+        Drop: the image has no position in the frame, or an atom none in the image.
     """
     assert example.image is not None
     width, height = example.image.size
     try:
         image = frame.fit(example.image)
     except ValueError:
-        raise Drop("picture too long and thin for the frame") from None
+        raise Drop("image too long and thin for the frame") from None
     if example.graph is None:
         return Example(image, None, example.smiles)
     # The grid rounds both sides on their own, so the two scales differ a little.
@@ -266,11 +269,11 @@ def fitted(example: Example, frame: PixelFrame) -> Example:
     return Example(image, graph, example.smiles)
 
 
-def laid_out(molecule: Molecule, frame: PixelFrame) -> Example:
-    """The molecule without a picture, stretched over the largest square that the frame holds.
+def layout_only(molecule: Molecule, frame: PixelFrame) -> Example:
+    """The molecule without an image, stretched over the largest square that the frame holds.
 
     For rows of text alone: the counts, the drops and the lengths of the answers are known in
-    minutes, before the pictures are fitted and written.
+    minutes, before the images are fitted and written.
     """
     graph = molecule.graph or graph_from_smiles(molecule.smiles)
     side = math.isqrt(frame.max_pixels)
@@ -283,20 +286,22 @@ def laid_out(molecule: Molecule, frame: PixelFrame) -> Example:
     )  # fmt: skip
 
 
-def _inside(share: float, side: int) -> float:
-    if not -_EDGE <= share <= 1 + _EDGE:
-        raise Drop("atom outside the picture")
-    return min(max(share * side, 0.0), side - 1.0)
+def _inside(fraction: float, side: int) -> float:
+    if not -_EDGE <= fraction <= 1 + _EDGE:
+        raise Drop("atom outside the image")
+    return min(max(fraction * side, 0.0), side - 1.0)
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """As a PNG, under a temporary name first; grey where it is grey."""
+    """As a PNG; grey where it is grey.
+
+    In place: an image counts once its part's records are there, and a part without them is built
+    again, images and all.
+    """
     red, green, blue = image.split()
     if not ImageChops.difference(red, green).getbbox() and not (
         ImageChops.difference(red, blue).getbbox()
     ):
         image = red
-    temporary = path.with_suffix(".tmp")
     # Level 9 makes a drawing 6 % smaller and takes six times as long.
-    image.save(temporary, format="PNG", compress_level=6)
-    temporary.replace(path)
+    image.save(path, format="PNG", compress_level=6)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.build.examples import Drop, molecule_in
-from eyesmol.exceptions import InputError
+from data_preprocess.dataset.splits import connectivity_key
 from data_preprocess.sources.files import MOLFILE_SUFFIXES, file_digest
-from data_preprocess.dataset.splits import skeleton
+from eyesmol.atomic import write_text
+from eyesmol.exceptions import InputError
 
 __all__ = ["Excluded", "excluded_in", "read_excluded"]
 
@@ -27,23 +28,21 @@ class Excluded:
     """The molecules to keep out.
 
     Attributes:
-        keys: their skeletons.
-        about: for `dataset_info.json`: name, digest, number of entries and of skeletons of each
-            list, and what could not be read of it.
+        keys: their connectivity keys.
+        about: for `dataset_info.json`: name, digest, number of entries and of connectivity keys of
+            each list, and what could not be read of it.
     """
 
     keys: frozenset[str] = frozenset()
     about: tuple[dict[str, Any], ...] = ()
 
     def write(self, folder: Path) -> Path | None:
-        """One skeleton a line, for the workers; the name changes with the content."""
+        """One connectivity key a line, for the workers; the name changes with the content."""
         if not self.keys:
             return None
         text = "".join(f"{key}\n" for key in sorted(self.keys))
         path = folder / f"exclude-{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, text)
         return path
 
 
@@ -101,7 +100,7 @@ _EXPECTED = (
 
 
 def _entries(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Name and skeleton of every entry; None for one that cannot be read."""
+    """Name and connectivity key of every entry; None for one that cannot be read."""
     if path.is_dir():
         files = (file for file in path.iterdir() if file.suffix.lower() in MOLFILE_SUFFIXES)
         yield from ((file.name, _key_in(file)) for file in sorted(files))
@@ -118,9 +117,9 @@ def _entries(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def _key_in(molfile: Path) -> str | None:
-    """As the builder reads molfiles, so that a row of the same file has the same skeleton."""
+    """As the builder reads molfiles, so that a row of the same file has the same key."""
     try:
-        return skeleton(molecule_in(molfile, molfile.name).smiles)
+        return connectivity_key(molecule_in(molfile, molfile.name).smiles)
     except Drop:
         return None
 
@@ -132,7 +131,7 @@ def _gold_entries(path: Path) -> Iterator[tuple[str, str | None]]:
         gold = load_gold(path)
     except ScoreError as error:
         raise InputError(f"--exclude {error}") from None
-    yield from ((row.image, skeleton(row.smiles)) for row in gold.rows)
+    yield from ((row.image, connectivity_key(row.smiles)) for row in gold.rows)
     yield from ((name, None) for name, _ in gold.unscorable)
 
 
@@ -153,7 +152,7 @@ def _texts(path: Path) -> Iterator[str]:
 
 
 def _key_of(text: str) -> str | None:
-    return text[:14] if _INCHIKEY.fullmatch(text) else skeleton(text)
+    return text[:14] if _INCHIKEY.fullmatch(text) else connectivity_key(text)
 
 
 def _digest(path: Path) -> str:

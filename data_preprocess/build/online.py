@@ -1,14 +1,14 @@
-"""Training rows made when they are asked for: invented molecules, drawn on the spot, none stored.
+"""Training rows made when they are asked for: random molecules, drawn on the spot, none stored.
 
-The trainer takes them through ``--data_path data_preprocess.build.online:Drawings`` with the arguments of
-`Drawings` as ``--data_options``. A row depends on the seed and its number alone, so any
-worker makes any row, and a run that was stopped goes on with the very rows that it would have seen.
+The trainer takes them through ``--data_path data_preprocess.build.online:Drawings`` with the
+arguments of `Drawings` as ``--data_options``. A row depends on the seed and its number alone, so
+any worker makes any row, and a run that was stopped resumes with the very rows that it would have
+seen.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,15 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from data_preprocess.build.examples import Drop, Example, fitted
+from data_preprocess.build.examples import Drop, Example, fit_to_frame
 from data_preprocess.build.exclude import read_excluded
-from data_preprocess.sources.random_molecules import STEREO, Sizes, invent
+from data_preprocess.dataset.splits import connectivity_key, number_of, split_of
 from data_preprocess.drawing.render import RenderError, Style, StyleRange, render
-from eyesmol.exceptions import InputError
-from data_preprocess.dataset.splits import number_of, skeleton, split_of
+from data_preprocess.sources.random_molecules import STEREO, Sizes, random_molecule
 from data_preprocess.tasks import cot_turn
 from eyesmol.answer.text import AnswerForm
+from eyesmol.atomic import write_json
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Drawings", "store"]
@@ -35,24 +36,25 @@ _OBLONG = 2.0  # width to height, or height to width
 
 
 class Drawings:
-    """Rows of LLaVA JSON whose `image` is the picture itself.
+    """Rows of LLaVA JSON whose `image` is the image itself.
 
     Args:
         count: how many rows there are.
         seed: another one gives other molecules and other styles.
-        side: width and height of the pictures, in pixels; the pixel frame is just this size.
-        varied: share of the pictures in varied styles; the rest is clean.
-        shrunk: share of the pictures that are drawn larger, or a little smaller, as they come from
+        side: width and height of the images, in pixels; the pixel frame is just this size.
+        varied: fraction of the images in varied styles; the rest is clean.
+        shrunk: fraction of the images that are drawn larger, or a little smaller, as they come from
             other programs, and brought to their size by the pixel frame.
         largest: how much larger; drawing takes longer with the square of it.
-        oblong: share of the pictures that are drawn up to twice as wide as high, or as high as
+        oblong: fraction of the images that are drawn up to twice as wide as high, or as high as
             wide; the model sees them stretched, as it will see those of others.
-        coloured: share of the clean pictures whose letters have the usual colours.
+        coloured: fraction of the clean images whose letters have the usual colours.
         least, most: heavy atoms.
         mean, spread: of their normal distribution; USPTO's by default.
-        stereo: share of the molecules whose stereo centres are drawn as such; USPTO's by default.
-        grow: share of the rows in which `most` rises from `start` to its full value, so that small
-            molecules come first; 0 for all sizes from the first row on.
+        stereo: fraction of the molecules whose stereo centres are drawn as such; USPTO's by
+            default.
+        grow: fraction of the rows in which `most` rises from `start` to its full value, so that
+            small molecules come first; 0 for all sizes from the first row on.
         start: heavy atoms of the largest molecules at the beginning, with `grow`.
         times: how often each drawing is shown; making them is then less of the time, but a model
             learns less from what it has seen a moment ago.
@@ -62,8 +64,8 @@ class Drawings:
         alike: so many neighbouring rows have the same number of heavy atoms. With the batch size,
             answers of a batch are about equally long, and little of it is padding.
         form: of the answers.
-        held_out: share of all molecules that are kept for scoring, the same for every seed: those
-            that `build` puts into valid and test with shares of this sum.
+        held_out: fraction of all molecules that are kept for scoring, the same for every seed:
+            those that `build` puts into valid and test with fractions of this sum.
         part: the molecules that rows show: all but those, or those alone (many are made to find
             one, so that rows come some ten times as slowly).
         exclude: molecules that no row shows, in files as for ``build --exclude``.
@@ -143,8 +145,8 @@ class Drawings:
 
     def number(self, index: int) -> int:
         """Of the drawing that row `index` shows: `apart` drawings in order, `times` times over."""
-        turn, place = divmod(index, self.times * self.apart)
-        return turn * self.apart + place % self.apart
+        turn, position = divmod(index, self.times * self.apart)
+        return turn * self.apart + position % self.apart
 
     def drawings(self, rows: int) -> int:
         """How many drawings the first `rows` rows show: those numbered from 0 on."""
@@ -187,8 +189,8 @@ class Drawings:
         sizes = self.sizes(number)
         for attempt in itertools.count():
             name = f"{self.seed}-{number}-{attempt}"
-            smiles = invent(self.seed, number_of(name), sizes, stereo=self.stereo)
-            key = skeleton(smiles) or smiles
+            smiles = random_molecule(self.seed, number_of(name), sizes, stereo=self.stereo)
+            key = connectivity_key(smiles) or smiles
             part = "train" if split_of(key, self.held_out, 0.0) == "train" else "held_out"
             if key not in self._excluded and part == self.part:
                 yield name, smiles
@@ -196,8 +198,8 @@ class Drawings:
     def _drawn(self, name: str, smiles: str) -> Example | None:
         rng = random.Random(number_of(name))
 
-        def chance(share: float) -> bool:  # what is not asked for leaves the other choices alone
-            return share > 0 and rng.random() < share
+        def chance(fraction: float) -> bool:  # what is not asked for leaves the other choices alone
+            return fraction > 0 and rng.random() < fraction
 
         look: StyleRange = "varied" if rng.random() < self.varied else "clean"
         scale = rng.uniform(_SMALLEST, self.largest) if rng.random() < self.shrunk else 1.0
@@ -208,13 +210,13 @@ class Drawings:
             style = replace(Style.random(rng, size), colour=True)
         try:
             drawing = render(smiles, size, seed=rng.getrandbits(63), look=look, style=style)
-            return fitted(Example(drawing.image, drawing.graph, drawing.smiles), self.frame)
+            return fit_to_frame(Example(drawing.image, drawing.graph, drawing.smiles), self.frame)
         except (RenderError, Drop):
             return None
 
 
 def store(rows: Drawings, folder: Path, name: str) -> Path:
-    """Rows as files, to evaluate on: pictures in `folder`/images and LLaVA JSON beside them.
+    """Rows as files, to evaluate on: images in `folder`/images and LLaVA JSON beside them.
 
     Returns:
         The JSON file, `folder`/`name`.json, which is written last and in one go.
@@ -223,9 +225,9 @@ def store(rows: Drawings, folder: Path, name: str) -> Path:
     stored = []
     for index in tqdm(range(len(rows)), desc=name, unit="row"):
         row = rows[index]
-        picture = f"images/{name}-{row['id']}.png"
-        row["image"].save(folder / picture)
-        stored.append({**row, "image": picture})
-    draft = folder / f"{name}.json.tmp"
-    draft.write_text(json.dumps(stored, ensure_ascii=False, indent=0) + "\n", "utf-8")
-    return draft.replace(folder / f"{name}.json")
+        image = f"images/{name}-{row['id']}.png"
+        row["image"].save(folder / image)
+        stored.append({**row, "image": image})
+    path = folder / f"{name}.json"
+    write_json(path, stored, indent=0)
+    return path

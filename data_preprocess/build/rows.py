@@ -1,7 +1,8 @@
-"""The rows of one part: items in, pictures and a file of records out, in whatever process.
+"""The rows of one part: items in, images and a file of records out, in whatever process.
 
-A record is what `data_preprocess.dataset.folder` streams into the lists: a row with its split, or a drop
-with its reason. It carries the molecule's skeleton (``key``) where the molecule was readable.
+A record is what `data_preprocess.dataset.folder` streams into the lists: a row with its split, or a
+drop with its reason. It carries the molecule's connectivity key (``key``) where the molecule was
+readable.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_preprocess.dataset.folder import Record, write_part
 from data_preprocess.build.examples import (
     Drop,
     Example,
     Molecule,
-    fitted,
+    fit_to_frame,
     is_drawn,
-    laid_out,
+    layout_only,
     molecule_of,
     opened,
-    pictured,
+    render_or_load,
     save,
 )
 from data_preprocess.build.exclude import excluded_in
-from data_preprocess.recipes import Subject
 from data_preprocess.build.settings import Settings
+from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.dataset.splits import connectivity_key, number_of, split_of
+from data_preprocess.recipes import Subject
 from data_preprocess.sources.files import Item
-from data_preprocess.dataset.splits import number_of, skeleton, split_of
 from data_preprocess.tasks import Turn, cot_turn
 from eyesmol.chem.smiles import graph_to_smiles
 
@@ -45,12 +46,12 @@ class Job:
     """One part for one process; small and picklable.
 
     Attributes:
-        number: of the part; its pictures lie in a folder of this name.
+        number: of the part; its images lie in a folder of this name.
         items: what goes in.
         settings: of the dataset.
         out: the dataset folder.
         path: of the file of records.
-        excluded: the file of skeletons that become no row; None for none.
+        excluded: the file of connectivity keys that become no row; None for none.
     """
 
     number: int
@@ -65,27 +66,29 @@ def build_part(job: Job) -> int:
     """Write a part, unless it is there; returns the number of its items."""
     if not job.path.exists():
         folder = Path("images") / f"{job.number:06d}"
-        if job.settings.pictures:
+        if job.settings.images:
             (job.out / folder).mkdir(parents=True, exist_ok=True)
         write_part(job.path, [r for item in job.items for r in _records(item, folder, job)])
     return len(job.items)
 
 
-def _records(item: Item | ChartItem, folder: Path, job: Job) -> Iterator[Record]:
+def _records(item: Item | ChartItem, folder: Path, job: Job) -> list[Record]:
     """The rows of an item, or its drop."""
-    about: dict[str, Any] = {}
+    if item.problem:
+        return [_dropped(item, item.problem)]
+    if isinstance(item, Item):
+        return _molecule_records(item, folder, job)
     try:
-        if item.problem:
-            raise Drop(item.problem)
-        if isinstance(item, Item):
-            yield from _molecule_rows(item, folder, job, about)
-        else:
-            yield from _chart_rows(item, folder, job)
+        return list(_chart_records(item, folder, job))
     except Drop as drop:
-        yield {"drop": str(drop), "name": _shown(item), **about}
+        return [_dropped(item, drop)]
 
 
-def _shown(item: Item | ChartItem) -> str:
+def _dropped(item: Item | ChartItem, reason: Drop | str) -> Record:
+    return {"drop": str(reason), "name": _example_of(item)}
+
+
+def _example_of(item: Item | ChartItem) -> str:
     """An item as an example of a drop: its file, or the row and the SMILES of its list."""
     if not isinstance(item, Item):
         return item.name
@@ -95,35 +98,47 @@ def _shown(item: Item | ChartItem) -> str:
     return item.name if file else f"{item.name} {item.smiles}"
 
 
-def _molecule_rows(item: Item, folder: Path, job: Job, about: dict[str, Any]) -> Iterator[Record]:
-    """The rows of a molecule; `about` is filled with its skeleton and split as they are known."""
+def _molecule_records(item: Item, folder: Path, job: Job) -> list[Record]:
+    """From an item to its molecule, its example, its turns and its rows."""
     settings = job.settings
-    molecule = molecule_of(item, draw=settings.draw)
-    key = skeleton(molecule.smiles) or molecule.smiles
-    by = f"group {item.group}" if settings.split_by == "group" and item.group else key
-    about |= {"key": key, "split": split_of(by, settings.valid, settings.test)}
-    if key in excluded_in(job.excluded):
-        raise Drop("on the exclude list")
-    example = _example(item, molecule, settings)
-    turns = _turns(item, example, settings)
-    if not turns:
-        raise Drop("no question of the recipe fits")
-    if example.graph is not None:
-        about["reads_back"] = _reads_back(example, drawn=molecule.graph is None)
+    try:
+        molecule = molecule_of(item, draw=settings.draw)
+    except Drop as drop:
+        return [_dropped(item, drop)]
+    side = _side(item, molecule, settings)
+    try:
+        if side["key"] in excluded_in(job.excluded):
+            raise Drop("on the exclude list")
+        example = _example(item, molecule, settings)
+        turns = _turns(item, example, settings)
+        about = {**side, **_read_back(example, drawn=molecule.graph is None)}
+    except Drop as drop:
+        # With its molecule, for a split by groups counts it among those that it has seen.
+        return [{**_dropped(item, drop), **side}]
     image = None
     if example.image is not None:
         image = folder / f"{item.name}.png"
         save(example.image, job.out / image)
-    for row_id, turn in zip(_row_ids(item.name, turns, settings), turns, strict=True):
-        yield {**about, "row": _row(row_id, image, turn, item.source)}
+    ids = _row_ids(item.name, turns, settings)
+    return [
+        {**about, "row": _row(row_id, image, turn, item.source)}
+        for row_id, turn in zip(ids, turns, strict=True)
+    ]
+
+
+def _side(item: Item, molecule: Molecule, settings: Settings) -> dict[str, str]:
+    """The molecule's connectivity key, and the split that it belongs to."""
+    key = connectivity_key(molecule.smiles) or molecule.smiles
+    by = f"group {item.group}" if settings.split_by == "group" and item.group else key
+    return {"key": key, "split": split_of(by, settings.valid, settings.test)}
 
 
 def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
-    if not settings.pictures:
+    if not settings.images:
         if settings.task == "instruction":
             return Example(None, None, molecule.smiles)
-        return laid_out(molecule, settings.frame)
-    example = pictured(
+        return layout_only(molecule, settings.frame)
+    example = render_or_load(
         item,
         molecule,
         task=settings.task,
@@ -132,23 +147,30 @@ def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
         style=settings.style,
         seed=settings.seed,
     )
-    return fitted(example, settings.frame)
+    return fit_to_frame(example, settings.frame)
 
 
 def _turns(item: Item, example: Example, settings: Settings) -> list[Turn]:
+    """At least one.
+
+    Raises:
+        Drop: the recipe has no question that fits.
+    """
     if settings.recipe is None:
         assert example.graph is not None, "the chain of thought is always placed"
         return [cot_turn(example.graph, example.smiles, settings.form)]
     rng = random.Random(number_of(f"{settings.seed} questions {item.name}"))
-    shows_own = settings.pictures and not is_drawn(item, draw=settings.draw)
+    shows_own = settings.images and not is_drawn(item, draw=settings.draw)
     subject = Subject(
         example.smiles,
         name=item.title,
         description=item.description,
-        # A drawing of ours does not look as the source's picture was described.
+        # A drawing of ours does not look as the source's image was described.
         visual_description=item.visual_description if shows_own else None,
     )
-    return settings.recipe.turns(subject, rng)
+    if not (turns := settings.recipe.turns(subject, rng)):
+        raise Drop("no question of the recipe fits")
+    return turns
 
 
 def _row_ids(name: str, turns: list[Turn], settings: Settings) -> Iterator[str]:
@@ -163,13 +185,13 @@ def _row_ids(name: str, turns: list[Turn], settings: Settings) -> Iterator[str]:
         yield f"{name}-{turn.task}{again}"
 
 
-def _chart_rows(chart: ChartItem, folder: Path, job: Job) -> Iterator[Record]:
+def _chart_records(chart: ChartItem, folder: Path, job: Job) -> Iterator[Record]:
     settings = job.settings
     split = split_of(f"chart {chart.name}", settings.valid, settings.test)
     image = None
-    if settings.pictures:
+    if settings.images:
         image = folder / f"{chart.name}.png"
-        example = fitted(Example(opened(chart.image), None, ""), settings.frame)
+        example = fit_to_frame(Example(opened(chart.image), None, ""), settings.frame)
         assert example.image is not None
         save(example.image, job.out / image)
     for number, (question, answer) in enumerate(chart.turns, start=1):
@@ -192,20 +214,21 @@ def _row(row_id: str, image: Path | None, turn: Turn, source: str) -> dict[str, 
     }
 
 
-def _reads_back(example: Example, *, drawn: bool) -> str:
-    """Whether the graph of an answer says the same as its SMILES.
+def _read_back(example: Example, *, drawn: bool) -> dict[str, str]:
+    """Whether the graph of an answer says the same as its SMILES; nothing where there is no graph.
 
     Raises:
         Drop: it does not. Some public molfiles hide other atoms behind a label than it stands for
             (an isocyanide behind NC), and in whole pixels a crowded cage may turn inside out. One
             answer cannot be true to both.
     """
-    assert example.graph is not None
+    if example.graph is None:
+        return {}
     found, problems = graph_to_smiles(example.graph.rounded())
     if found == example.smiles:
-        return "same"
+        return {"reads_back": "same"}
     if problems and found is not None:
-        return "unknown label"
+        return {"reads_back": "unknown label"}
     if drawn:
         raise Drop("in whole pixels it is another molecule")
     raise Drop("the molfile contradicts its own labels")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from data_preprocess.dataset.splits import SplitBy
 from data_preprocess.drawing.style import StyleRange
 from data_preprocess.recipes import Recipe
-from eyesmol.exceptions import InputError
-from data_preprocess.dataset.splits import SplitBy
 from eyesmol.answer.text import AnswerForm
+from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = ["Settings", "Task"]
@@ -24,16 +24,16 @@ class Settings:
     Attributes:
         task: ``cot`` (one row a drawing) or ``instruction`` (what the recipe asks).
         form: of chain-of-thought answers.
-        frame: the size at which the model sees the pictures.
-        valid, test: shares of the molecules.
+        frame: the size at which the model sees the images.
+        valid, test: fractions of the molecules.
         seed: of drawing styles and of the choice of questions; splits do not depend on it.
-        size: width and height of drawn pictures, in pixels, before they go into the frame.
-        style: of drawn pictures: ``clean``, or ``varied`` as patents, papers and scans are.
+        size: width and height of drawn images, in pixels, before they go into the frame.
+        style: of drawn images: ``clean``, or ``varied`` as patents, papers and scans are.
         questions: instruction rows a drawing, instead of the recipe's number.
         recipe: which questions an instruction set asks; ``short`` where none is given.
         split_by: what decides the split: the molecule, or its group where it has one.
-        draw: draw every item that has a SMILES, whatever picture it has.
-        pictures: False for rows of text alone, see `data_preprocess.build.examples.laid_out`.
+        draw: draw every item that has a SMILES, whatever image it has.
+        images: False for rows of text alone, see `data_preprocess.build.examples.laid_out`.
 
     Raises:
         InputError: a value that makes no dataset.
@@ -51,12 +51,12 @@ class Settings:
     recipe: Recipe | None = None
     split_by: SplitBy = "molecule"
     draw: bool = False
-    pictures: bool = True
+    images: bool = True
 
     def __post_init__(self) -> None:
         if not (self.valid >= 0 and self.test >= 0 and self.valid + self.test < 1):
             raise InputError(
-                f"valid {self.valid} and test {self.test}: expected shares of at least 0 that "
+                f"valid {self.valid} and test {self.test}: expected fractions of at least 0 that "
                 "leave something for training"
             )
         if self.questions is not None and self.questions < 1:
@@ -69,6 +69,6 @@ class Settings:
             object.__setattr__(self, "recipe", recipe)
 
     @property
-    def chart_share(self) -> float:
+    def chart_fraction(self) -> float:
         """Of all rows."""
         return self.recipe.charts if self.recipe else 0.0

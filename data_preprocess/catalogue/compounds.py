@@ -1,34 +1,23 @@
 """The compound catalogue: what the collectors write and the builders read.
 
-A catalogue is a folder with ``catalogue.parquet``, a row a compound or drawing, and the pictures
+A catalogue is a folder with ``catalogue.parquet``, a row a compound or drawing, and the images
 that its rows name. It is written and read in a stream, so its length does not matter.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from data_preprocess.catalogue.row_writer import RowWriter, read_batches
+from data_preprocess.catalogue.table import Table
 from eyesmol.exceptions import InputError
 
-__all__ = [
-    "CATALOGUE",
-    "CatalogueWriter",
-    "Compound",
-    "catalogue_file",
-    "has_file",
-    "read_catalogue",
-    "read_file",
-]
+__all__ = ["COMPOUNDS", "Compound", "has_file", "read_file"]
 
-CATALOGUE = "catalogue.parquet"
 _MOST_BYTES = 256 << 20  # of a member of an archive: a few bytes can claim to be any number
 _ARCHIVE_MARK = ".zip!"  # in an image's path: what stands before is the archive, behind its member
 
@@ -47,10 +36,10 @@ class Compound:
         name: for people.
         description: of the compound, plain text.
         description_source: who wrote it.
-        visual_description: of the picture, by a model.
+        visual_description: of the image, by a model.
         visual_model: the version of the model that answered.
-        image: path of the picture relative to the catalogue's folder, ``/`` between its parts;
-            ``archive.zip!member`` names a picture inside an archive.
+        image: path of the image relative to the catalogue's folder, ``/`` between its parts;
+            ``archive.zip!member`` names an image inside an archive.
         molfile: the molblock itself.
         group: what must not be torn apart by a split besides the molecule, such as a patent number.
     """
@@ -70,72 +59,36 @@ class Compound:
     group: str | None = None
 
 
-_SCHEMA = pa.schema([(column.name, pa.string()) for column in fields(Compound)])
 _REQUIRED = ("id", "source", "licence")
 
 
-class CatalogueWriter(RowWriter[Compound]):
-    """Writes ``catalogue.parquet`` under a temporary name; it appears when the block ends well.
-
-    >>> with CatalogueWriter(folder) as catalogue:  # doctest: +SKIP
-    ...     catalogue.add(Compound("CID2244", "pubchem", "public domain", smiles="..."))
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder / CATALOGUE, _SCHEMA)
+def _parsed(values: dict[str, str | None]) -> Compound:
+    if empty := [name for name in _REQUIRED if not values[name]]:
+        raise ValueError(f"{', '.join(empty)} is empty")
+    return Compound(**values)  # type: ignore[arg-type]  # the required ones are there
 
 
-def catalogue_file(path: Path) -> Path:
-    """The Parquet file of a catalogue given as its folder or as the file itself.
+COMPOUNDS: Table[Compound] = Table(
+    name="catalogue.parquet",
+    what="catalogue",
+    made_by="`collect` and `import` write",
+    schema=pa.schema([(column.name, pa.string()) for column in fields(Compound)]),
+    required=_REQUIRED,
+    parse=_parsed,
+)
+"""The catalogue itself.
 
-    Raises:
-        InputError: nothing there.
-    """
-    file = path / CATALOGUE if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(
-            f"{path}: no catalogue there; expected a folder with {CATALOGUE}, as `collect` and "
-            "`import` write it, or a Parquet file of the same columns"
-        )
-    return file
-
-
-def read_catalogue(path: Path) -> Iterator[Compound]:
-    """Every row of a catalogue, in order, a row group in memory at a time.
-
-    Columns are found by name; a file of somebody else may lack all but `id`, `source`, `licence`,
-    and others are passed over.
-
-    Raises:
-        InputError: no Parquet file there, a required column is missing or a required value empty.
-    """
-    file = catalogue_file(path)
-    try:
-        parquet = pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{file}: not a whole Parquet file: {error}") from None
-    with parquet:
-        names = parquet.schema_arrow.names
-        if missing := [name for name in _REQUIRED if name not in names]:
-            raise InputError(
-                f"{file}: found the columns {', '.join(names)}; expected {', '.join(missing)} too"
-            )
-        columns = [name for name in _SCHEMA.names if name in names]
-        number = 0
-        for batch in read_batches(parquet, columns):
-            for row in batch.to_pylist():
-                number += 1
-                if empty := [name for name in _REQUIRED if not row[name]]:
-                    raise InputError(f"{file}, row {number}: {', '.join(empty)} is empty")
-                yield Compound(**row)
+>>> with COMPOUNDS.writer(folder) as catalogue:  # doctest: +SKIP
+...     catalogue.add(Compound("CID2244", "pubchem", "public domain", smiles="..."))
+"""
 
 
 def read_file(folder: Path, reference: str) -> bytes:
-    """The bytes of a picture that a row of a catalogue in `folder` names.
+    """The bytes of an image that a row of a catalogue in `folder` names.
 
     Raises:
         InputError: the path leads out of the folder.
-        OSError: no such file, no such member of the archive, or one too large to be a picture.
+        OSError: no such file, no such member of the archive, or one too large to be an image.
         zipfile.BadZipFile: a broken archive.
     """
     path, member = _located(folder, reference)

@@ -21,9 +21,9 @@ from data_preprocess.collect.files import Progress, Record, sdf_records, table_r
 from data_preprocess.collect.ids import CHEBI, read_ids
 from data_preprocess.collect.stages import FileRows, ask_all, read_files
 from data_preprocess.collect.state import Absent, State
-from data_preprocess.collect.tally import Tally
-from data_preprocess.collect.web import NotFound, Refused, Web, add_manners, manners_of
 from data_preprocess.engine import available_cores
+from data_preprocess.tally import Tally
+from data_preprocess.web import NotFound, Refused, Web, add_rate_limit, rate_limit_of
 from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ examples:
   # a list of ids over the network; old ids lead to the compounds that replaced them
   python -m data_preprocess collect chebi --ids ids.txt --out data/chebi
 
-Stop it whenever you like: the same command goes on where it was and asks for nothing twice. Entries
+Stop it whenever you like: the same command resumes and asks for nothing twice. Entries
 without a structure (classes, groups) are dropped and counted. Counts and reasons stand in
 collect_info.json.
 """
@@ -87,18 +87,18 @@ def add(sources: Any) -> None:
         "--molfiles",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="molfiles with the places of the drawing, a request a compound (yes)",
+        help="molfiles with the positions of the drawing, a request a compound (yes)",
     )
     what.add_argument(
         "--images",
         action="store_true",
-        help="pictures as SVG under images/, a request a compound; for people: the builder reads "
+        help="images as SVG under images/, a request a compound; for people: the builder reads "
         "no SVG, so the catalogue does not name them",
     )
     what.add_argument(
         "--image-size", type=_image_size, default="300x300", metavar="WxH", help="(300x300)"
     )
-    add_manners(parser, BASE_URL)
+    add_rate_limit(parser, BASE_URL)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="catalogue folder")
     parser.add_argument(
         "--workers",
@@ -168,7 +168,7 @@ def _stored(options: argparse.Namespace) -> dict[str, list[Path]]:
     if len(flat) == 1 or (flat and options.sdf):
         raise InputError("give --sdf FILE, or both --compounds FILE and --structures FILE")
     if (flat or options.sdf) and options.images:
-        raise InputError("--images: pictures come from the web service; leave the files away")
+        raise InputError("--images: images come from the web service; leave the files away")
     if flat:
         return {"compounds": flat[:1], "structures": flat[1:]}
     if options.sdf:
@@ -188,8 +188,8 @@ def _questions(options: argparse.Namespace) -> list[str]:
 
 def _ask(options: argparse.Namespace, state: State, questions: list[str]) -> None:
     """Ask for all that is missing."""
-    manners, say = manners_of(options), partial(tqdm.write, file=sys.stderr)
-    with Web(options.base_url, manners, faults=False, say=say) as web:
+    limit, say = rate_limit_of(options), partial(tqdm.write, file=sys.stderr)
+    with Web(options.base_url, limit, faults=False, say=say) as web:
         _ask_in_turn(web, options, state, questions)
 
 
@@ -205,7 +205,7 @@ def _ask_in_turn(web: Web, options: argparse.Namespace, state: State, questions:
     size = options.image_size
     asks: dict[str, Callable[[int], Any]] = {
         "molfile": partial(_ask_molfile, web),
-        f"picture {size}": partial(_ask_picture, web, options.out, size),
+        f"picture {size}": partial(_ask_image, web, options.out, size),
     }
 
     def ask(about: Callable[[int], Any], ids: list[int]) -> dict[int, Any]:
@@ -256,15 +256,15 @@ def _ask_molfile(web: Web, id: int) -> str | Absent:
     return _or_absent(web, f"/molfile/{id}/", _read_molfile)
 
 
-def _ask_picture(web: Web, folder: Path, size: str, id: int) -> str | Absent:
-    """The path of the picture, which is written on the way."""
+def _ask_image(web: Web, folder: Path, size: str, id: int) -> str | Absent:
+    """The path of the image, which is written on the way."""
     width, height = size.split("x")
     path = f"/compound/{id}/structure/?width={width}&height={height}"
-    picture = _or_absent(web, path, _read_svg)
-    if isinstance(picture, Absent):
-        return picture
+    image = _or_absent(web, path, _read_svg)
+    if isinstance(image, Absent):
+        return image
     file = f"images/{size}/{id % 1000:03d}/CHEBI{id}.svg"  # at most 1,000 folders
-    write_file(folder / file, picture)
+    write_file(folder / file, image)
     return file
 
 
@@ -453,7 +453,7 @@ def _compound(known: dict[str, Any], extras: dict[str, str], foreign: Tally) -> 
 
 
 def _agrees(molfile: str, inchikey: str | None) -> bool:
-    """Whether a molfile has the skeleton that an InChIKey says, as far as RDKit can tell.
+    """Whether a molfile has the connectivity key that an InChIKey says, as far as RDKit can tell.
 
     The API's molfiles have numbers of their own, and not everybody agrees whose they are.
     """

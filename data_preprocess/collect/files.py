@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from eyesmol.atomic import write_bytes
 from eyesmol.exceptions import InputError
 
 __all__ = ["Record", "parse_records", "sdf_records", "table_rows", "text_lines", "write_file"]
@@ -208,8 +209,6 @@ def _record(lines: list[bytes], name: str, number: int) -> Record:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, in a folder that is made, and move it into place."""
+    """Write a file in one step, in a folder that is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_bytes(path, content)

@@ -13,12 +13,12 @@ from typing import Any
 from rdkit import Chem, rdBase
 from tqdm import tqdm
 
-from data_preprocess.catalogue.compounds import CatalogueWriter, Compound
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 from data_preprocess.collect.state import State, batches
-from data_preprocess.collect.tally import Tally
-from data_preprocess.dataset.folder import write_json
 from data_preprocess.engine import run
+from data_preprocess.tally import Tally, print_drops, summary
 from eyesmol import __version__
+from eyesmol.atomic import write_json
 from eyesmol.chem.molfile import MolfileError
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.exceptions import InputError
@@ -127,7 +127,7 @@ def finish(
     gaps = {kind: state.gaps(kind, prefix) for kind in [*entries, *questions]}
     filled: Counter[str] = Counter()
     licences: Counter[str] = Counter()
-    with CatalogueWriter(folder) as catalogue:
+    with COMPOUNDS.writer(folder) as catalogue:
         settled = _settled(rows, workers if total >= _WORTH_PROCESSES else 1)
         for row in tqdm(settled, total=total, desc="catalogue", unit=" compounds"):
             if isinstance(row, Drop):
@@ -138,10 +138,8 @@ def finish(
             licences[row.licence] += 1
             filled.update(c.name for c in fields(row) if getattr(row, c.name) is not None)
         if not filled["rows"]:
-            reasons = "; ".join(f"{reason}: {drop.count:,}" for reason, drop in drops.items())
-            raise InputError(
-                f"{folder}: of {total:,} compounds not one became a row ({reasons or 'none came'})"
-            )
+            reasons = summary(drops.to_dict()) or "none came"
+            raise InputError(f"{folder}: of {total:,} compounds not one became a row ({reasons})")
     missing = {kind: gaps[kind][0] for kind in questions}
     for kind, more in absent.items():
         missing[kind].update(more)
@@ -169,12 +167,11 @@ def _report(folder: Path, info: dict[str, Any]) -> None:
     optional = ("inchikey", "name", "description", "image", "molfile")
     having = ", ".join(f"{info['filled'].get(column, 0):,} {column}" for column in optional)
     print(f"{folder}: {info['rows']:,} rows of {info['compounds']:,} compounds ({having})")
-    counts = [(f"dropped: {reason}", drop) for reason, drop in info["drops"].items()]
+    counts = {f"dropped: {reason}": drop for reason, drop in info["drops"].items()}
     for question, gaps in info["absent"].items():
-        counts += [(f"no {question}: {reason}", gap) for reason, gap in gaps.items()]
-    counts += [(f"no answer to {reason}", gap) for reason, gap in info["failed"].items()]
-    for what, entry in counts:
-        print(f"  {entry['count']:>9,}  {what}, such as {entry['examples'][0]}")
+        counts |= {f"no {question}: {reason}": gap for reason, gap in gaps.items()}
+    counts |= {f"no answer to {reason}": gap for reason, gap in info["failed"].items()}
+    print_drops(counts)
     if info["failed"]:
         print("  the same command asks again for what found no answer, and for nothing else")
     print(f"  licence: {info['licence']}")

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.catalogue.row_writer import read_batches
+from data_preprocess.catalogue.table import read_batches
 from data_preprocess.collect.files import text_lines
-from data_preprocess.collect.tally import Tally
+from data_preprocess.tally import Tally
 from eyesmol.exceptions import InputError
 
 __all__ = ["CHEBI", "PUBCHEM", "IdKind", "IdList", "read_ids"]
@@ -95,7 +95,7 @@ def read_ids(path: Path, kind: IdKind, column: str | None = None) -> IdList:
             found.ids.append(number)
     if not found.ids:
         examples = "; ".join(
-            example for _, drop in found.drops.items() for example in drop.examples
+            example for _, drop in found.drops.items() for example in drop["examples"]
         )
         raise InputError(
             f"{path}: found no {kind.name} in {where} ({examples or 'it is empty'}); expected "
@@ -107,7 +107,7 @@ def read_ids(path: Path, kind: IdKind, column: str | None = None) -> IdList:
 def _cells(
     path: Path, kind: IdKind, column: str | None
 ) -> tuple[str, Iterator[tuple[str, object]]]:
-    """Where the ids stand, and each with its place in the file."""
+    """Where the ids stand, and each with its position in the file."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     suffix = suffixes[-1] if suffixes else ""
     if suffix in (".parquet", ".pq"):
@@ -120,7 +120,7 @@ def _cells(
     if column is not None:
         raise InputError(f"{path}: a text file has no columns; leave --column {column} away")
     lines = ((f"line {n}", line) for n, line in enumerate(text_lines(path), start=1))
-    return "its lines", ((place, line) for place, line in lines if line.strip())
+    return "its lines", ((position, line) for position, line in lines if line.strip())
 
 
 def _csv_cells(path: Path, rows: Any, index: int) -> Iterator[tuple[str, object]]:

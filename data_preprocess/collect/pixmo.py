@@ -2,7 +2,7 @@
 
 The original mixes 118K charts into its instruction data, so that a model that learns molecules does
 not forget how to answer questions. ODC-BY 1.0 (https://huggingface.co/datasets/allenai/pixmo-docs).
-The data set is streamed, never downloaded as a whole; the pictures stay as they were published.
+The data set is streamed, never downloaded as a whole; the images stay as they were published.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import io
 import json
 import re
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict
 from itertools import count, islice
 from pathlib import Path
@@ -27,9 +25,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from data_preprocess.catalogue.charts import Chart, ChartWriter
+from data_preprocess.catalogue.charts import CHARTS, Chart
 from data_preprocess.collect.info import finished
-from data_preprocess.dataset.folder import Record, write_json, write_part
+from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.dataset.splits import Ledger
+from data_preprocess.tally import Tally, print_drops
+from eyesmol.atomic import write_json
 from eyesmol.exceptions import InputError
 
 LICENCE = "ODC-BY-1.0"
@@ -38,7 +39,6 @@ _REPOSITORY = "allenai/pixmo-docs"
 _CONFIGS = ("charts", "diagrams", "tables", "other")
 _COLUMNS = ("image", "image_id", "questions")
 _PART = 200  # rows of a part: some tens of megabytes
-_EXAMPLES = 5
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 _FILE_NAME = re.compile(r"[\w-]{1,100}", re.ASCII)
 
@@ -50,7 +50,7 @@ examples:
   # from Parquet files that are here already
   python -m data_preprocess collect pixmo --parquet charts/train-*.parquet --out data/charts
 
-Stop it whenever you like: the same command goes on where it was. Every picture and question that is
+Stop it whenever you like: the same command resumes. Every image and question that is
 left out is counted by its reason in collect_info.json.
 """
 
@@ -60,7 +60,7 @@ def add(sources: Any) -> None:
     parser = sources.add_parser(
         "pixmo",
         help="charts with questions, to keep a model's instruction following",
-        description=f"Collect pictures with questions of {_REPOSITORY} into a folder of charts.",
+        description=f"Collect images with questions of {_REPOSITORY} into a folder of charts.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -75,7 +75,7 @@ def add(sources: Any) -> None:
         metavar="NAME",
         help=f"on the Hub, or a folder laid out like it ({_REPOSITORY})",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="pictures to read (all)")
+    parser.add_argument("--limit", type=int, metavar="N", help="images to read (all)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of charts")
     parser.set_defaults(run=_run)
 
@@ -90,11 +90,10 @@ def _run(options: argparse.Namespace) -> int:
         limit=options.limit,
     )
     print(
-        f"{options.out}: {info['rows']:,} pictures with {info['questions']:,} questions, of "
-        f"{info['read']:,} pictures"
+        f"{options.out}: {info['rows']:,} images with {info['questions']:,} questions, of "
+        f"{info['read']:,} images"
     )
-    for reason, drop in sorted(info["drops"].items(), key=lambda item: -item[1]["count"]):
-        print(f"  {drop['count']:>9,}  {reason}, such as {drop['examples'][0]}")
+    print_drops(info["drops"])
     return 0
 
 
@@ -108,7 +107,7 @@ def collect(
     limit: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Write a folder of charts, in the order of the source, or go on with an interrupted one.
+    """Write a folder of charts, in the order of the source, or resume an interrupted one.
 
     Args:
         out: gets ``charts.parquet``, ``images/`` and ``collect_info.json``.
@@ -116,11 +115,11 @@ def collect(
         split: ``train`` or ``validation``.
         repository: on the Hub, or a folder laid out like it.
         parquet: files to read instead, in this order.
-        limit: pictures to read; None for all.
+        limit: images to read; None for all.
         progress: show a bar.
 
     Returns:
-        The content of ``collect_info.json``: pictures `read`, `rows` and `questions` kept, `drops`.
+        The content of ``collect_info.json``: images `read`, `rows` and `questions` kept, `drops`.
 
     Raises:
         InputError: no such source, or the folder holds another collection.
@@ -143,7 +142,7 @@ def collect(
     parts = out / f"parts-{digest}"
     parts.mkdir(parents=True, exist_ok=True)
     stream = _stream(config, split, repository, parquet)
-    with tqdm(total=limit, unit=" pictures", desc=out.name, disable=not progress) as bar:
+    with tqdm(total=limit, unit=" images", desc=out.name, disable=not progress) as bar:
         for done in _write_parts(stream, out, parts, limit, source):
             bar.update(done)
     info = {**made_with, "licence": LICENCE, **_written(out, parts)}
@@ -156,7 +155,7 @@ def collect(
 
 
 def _stream(config: str, split: str, repository: str, parquet: list[Path] | None) -> Any:
-    """The rows as a `datasets.IterableDataset`, the pictures as the bytes that they are."""
+    """The rows as a `datasets.IterableDataset`, the images as the bytes that they are."""
     try:
         import datasets
     except ModuleNotFoundError:
@@ -210,8 +209,8 @@ def _write_parts(
         (out / folder).mkdir(parents=True, exist_ok=True)
         records = [
             record
-            for place, row in enumerate(chunk, start=done + 1)
-            for record in _kept(row, place, out, folder, source)
+            for position, row in enumerate(chunk, start=done + 1)
+            for record in _kept(row, position, out, folder, source)
         ]
         end = {"rows": len(chunk), "state": stream.state_dict(), "version": _version()}
         write_part(_part(parts, number), [*records, end])
@@ -244,14 +243,14 @@ def _records(path: Path) -> Iterator[Record]:
 
 
 class _Drop(Exception):
-    """This picture stays out; the message is the reason, one of a few fixed phrases."""
+    """This image stays out; the message is the reason, one of a few fixed phrases."""
 
 
 def _kept(
-    row: dict[str, Any], place: int, out: Path, folder: Path, source: str
+    row: dict[str, Any], position: int, out: Path, folder: Path, source: str
 ) -> Iterator[Record]:
-    """The chart of a row, its picture saved, and what was left out of it."""
-    name = str(row["image_id"] or f"row-{place}")
+    """The chart of a row, its image saved, and what was left out of it."""
+    name = str(row["image_id"] or f"row-{position}")
     if not _FILE_NAME.fullmatch(name):
         name = hashlib.sha256(name.encode()).hexdigest()[:32]
     try:
@@ -259,17 +258,15 @@ def _kept(
         complete = [turn for turn in turns if all(turn)]
         if not complete:
             raise _Drop("no question with an answer")
-        data, suffix = _picture(row["image"])
+        data, suffix = _image(row["image"])
     except _Drop as drop:
-        yield {"drop": str(drop), "name": f"row {place} {name}"}
+        yield {"drop": str(drop), "name": f"row {position} {name}"}
         return
     if len(complete) < len(turns):
         lost = len(turns) - len(complete)
-        yield {"drop": "question or answer empty", "name": f"row {place} {name}", "count": lost}
-    image = folder / f"{place:07d}{suffix}"  # not by its id, which another may have too
-    temporary = out / f"{image}.tmp"
-    temporary.write_bytes(data)
-    temporary.replace(out / image)
+        yield {"drop": "question or answer empty", "name": f"row {position} {name}", "count": lost}
+    image = folder / f"{position:07d}{suffix}"  # not by its id, which another may have too
+    (out / image).write_bytes(data)  # it counts once its part is there, as in `save` of the builder
     questions, answers = zip(*complete, strict=True)
     yield {"chart": asdict(Chart(name, source, LICENCE, image.as_posix(), questions, answers))}
 
@@ -286,11 +283,11 @@ def _turns(questions: Any) -> list[tuple[str, str]]:
     return [(str(question or "").strip(), str(answer or "").strip()) for question, answer in pairs]
 
 
-def _picture(value: Any) -> tuple[bytes, str]:
-    """The bytes of a picture and its file's ending; kinds that few programs read become PNG."""
+def _image(value: Any) -> tuple[bytes, str]:
+    """The bytes of an image and its file's ending; kinds that few programs read become PNG."""
     data = (value or {}).get("bytes")
     if not data:
-        raise _Drop("no picture")
+        raise _Drop("no image")
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -300,35 +297,29 @@ def _picture(value: Any) -> tuple[bytes, str]:
             image.convert("RGBA" if image.has_transparency_data else "RGB").save(buffer, "PNG")
             return buffer.getvalue(), ".png"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise _Drop("corrupt picture") from None
+        raise _Drop("corrupt image") from None
 
 
 # ---- writing ----
 
 
 def _written(out: Path, parts: Path) -> dict[str, Any]:
-    """Stream the parts into ``charts.parquet``; a second picture of one id is a drop."""
+    """Stream the parts into ``charts.parquet``; a second image of one id is a drop."""
     counts = {"read": 0, "rows": 0, "questions": 0}
-    drops: dict[str, dict[str, Any]] = {}
-    with closing(sqlite3.connect(parts / "ids.sqlite")) as seen, ChartWriter(out) as charts:
-        # On disk, so that memory does not grow; a scratch file, so that nothing waits for the disk.
-        seen.execute("PRAGMA synchronous = OFF")
-        seen.execute("DROP TABLE IF EXISTS ids")
-        seen.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    drops = Tally()
+    with Ledger(parts / "ids.sqlite") as seen, CHARTS.writer(out) as charts:
         for record in (r for path in sorted(parts.glob("*.jsonl")) for r in _records(path)):
             if "rows" in record:
                 counts["read"] += record["rows"]
                 continue
             if "chart" in record:
                 chart = Chart(**record["chart"])
-                if seen.execute("INSERT OR IGNORE INTO ids VALUES (?)", [chart.id]).rowcount:
+                if seen.is_new(chart.id):
                     charts.add(chart)
                     counts["rows"] += 1
                     counts["questions"] += len(chart.questions)
                     continue
-                record = {"drop": "a second picture of this image_id", "name": chart.id}
+                record = {"drop": "a second image of this image_id", "name": chart.id}
                 (out / chart.image).unlink(missing_ok=True)
-            drop = drops.setdefault(record["drop"], {"count": 0, "examples": []})
-            drop["count"] += record.get("count", 1)
-            drop["examples"] += [record["name"]] if len(drop["examples"]) < _EXAMPLES else []
-    return {**counts, "drops": dict(sorted(drops.items()))}
+            drops.add(record["drop"], record["name"], record.get("count", 1))
+    return {**counts, "drops": drops.to_dict()}

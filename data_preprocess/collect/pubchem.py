@@ -1,4 +1,4 @@
-"""PubChem: structures, names, descriptions and pictures of compounds.
+"""PubChem: structures, names, descriptions and images of compounds.
 
 Two ways, which may be mixed: PUG REST (https://pubchem.ncbi.nlm.nih.gov/docs/pug-rest), a request
 at a time, and the files of the FTP site (https://ftp.ncbi.nlm.nih.gov/pubchem/Compound), which hold
@@ -23,9 +23,9 @@ from data_preprocess.collect.notes import choose, terms
 from data_preprocess.collect.pug import Pug, record_cid, record_structure
 from data_preprocess.collect.stages import FileRows, ask_all, read_files
 from data_preprocess.collect.state import Absent, State
-from data_preprocess.collect.tally import Tally
-from data_preprocess.collect.web import Unavailable, Web, add_manners, manners_of
 from data_preprocess.engine import available_cores
+from data_preprocess.tally import Tally
+from data_preprocess.web import Unavailable, Web, add_rate_limit, rate_limit_of
 from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ LICENCE = "NCBI: no restrictions of its own (https://www.ncbi.nlm.nih.gov/home/a
 
 _EXAMPLES = """\
 examples:
-  # structures, names, a description and a picture of each compound of MoleculeSTM's list
+  # structures, names, a description and an image of each compound of MoleculeSTM's list
   python -m data_preprocess collect pubchem --cids CID2SMILES.csv --out data/pubchem
 
   # a quarter of a million compounds: descriptions in pages, molfiles in batches of a hundred, no
-  # pictures (the builder draws them): some 4,000 requests instead of 500,000
+  # images (the builder draws them): some 4,000 requests instead of 500,000
   python -m data_preprocess collect pubchem --cids CID2SMILES.csv --descriptions bulk --no-images \\
     --molfiles --out data/pubchem
 
@@ -50,8 +50,8 @@ examples:
   python -m data_preprocess collect pubchem --sdf Compound_000000001_000500000.sdf.gz \\
     --cids list.txt --out data/pubchem
 
-Stop it whenever you like: the same command goes on where it was and asks for nothing twice. The
-same command with other options (pictures too, a longer list) asks only for what is new. Counts and
+Stop it whenever you like: the same command resumes and asks for nothing twice. The
+same command with other options (images too, a longer list) asks only for what is new. Counts and
 reasons stand in collect_info.json.
 
 Of several descriptions one is taken: first those whose licence is known and allows commercial use,
@@ -95,21 +95,21 @@ def add(sources: Any) -> None:
     what.add_argument(
         "--images",
         action=argparse.BooleanOptionalAction,
-        help="pictures, a request a compound (yes; no with --sdf or --cid-smiles)",
+        help="images, a request a compound (yes; no with --sdf or --cid-smiles)",
     )
     what.add_argument(
         "--image-size",
         type=_image_size,
         default="300x300",
         metavar="WxH",
-        help="of the pictures; or large, small (300x300)",
+        help="of the images; or large, small (300x300)",
     )
     what.add_argument(
         "--molfiles",
         action="store_true",
-        help="molfiles with the places of the drawing, a hundred a request; --sdf brings them",
+        help="molfiles with the positions of the drawing, a hundred a request; --sdf brings them",
     )
-    add_manners(parser, BASE_URL)
+    add_rate_limit(parser, BASE_URL)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="catalogue folder")
     parser.add_argument(
         "--workers",
@@ -202,7 +202,7 @@ def _ask(
     if structures != ["structure"] and not questions:
         return failed
     with Web(
-        options.base_url, manners_of(options), say=partial(tqdm.write, file=sys.stderr)
+        options.base_url, rate_limit_of(options), say=partial(tqdm.write, file=sys.stderr)
     ) as web:
         pug = Pug(web)
         # A question: how to ask it, and for how many compounds at once (answers come within 30 s).
@@ -211,7 +211,7 @@ def _ask(
             "description": (lambda cids: {cid: pug.descriptions(cid) for cid in cids}, 1),
             "molfile": (pug.molblocks, 100),
             f"picture {options.image_size}": (
-                partial(_save_pictures, pug, options.out, options.image_size),
+                partial(_save_images, pug, options.out, options.image_size),
                 1,
             ),
         }
@@ -257,16 +257,16 @@ def _orphans(state: State) -> Tally:
     return tally
 
 
-def _save_pictures(pug: Pug, folder: Path, size: str, cids: list[int]) -> dict[int, Any]:
+def _save_images(pug: Pug, folder: Path, size: str, cids: list[int]) -> dict[int, Any]:
     answers: dict[int, Any] = {}
     for cid in cids:
-        picture = pug.picture(cid, size)
-        if isinstance(picture, bytes):
+        image = pug.image(cid, size)
+        if isinstance(image, bytes):
             path = f"images/{size}/{cid % 1000:03d}/CID{cid}.png"  # at most 1,000 folders
-            write_file(folder / path, picture)
+            write_file(folder / path, image)
             answers[cid] = path
         else:
-            answers[cid] = picture
+            answers[cid] = image
     return answers
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from data_preprocess.collect.files import Record, parse_records
 from data_preprocess.collect.ids import PUBCHEM
 from data_preprocess.collect.state import Absent
-from data_preprocess.collect.web import Listed, NotFound, Refused, Web
+from data_preprocess.web import Listed, NotFound, Refused, Web
 from eyesmol.exceptions import InputError
 
 __all__ = ["Pug", "record_cid", "record_structure"]
@@ -50,7 +50,7 @@ class Pug:
         return self._batch(cids, f"property/{_PROPERTIES}/JSON", _read_properties)
 
     def molblocks(self, cids: list[int]) -> Answers:
-        """The molblock of each compound, with the places of PubChem's drawing."""
+        """The molblock of each compound, with the positions of PubChem's drawing."""
         return self._batch(cids, "SDF?record_type=2d", _read_molblocks)
 
     def descriptions(self, cid: int) -> Any:
@@ -61,7 +61,7 @@ class Pug:
         except NotFound as error:
             return Absent(str(error))
 
-    def picture(self, cid: int, size: str) -> bytes | Absent:
+    def image(self, cid: int, size: str) -> bytes | Absent:
         """The drawing as PNG."""
         path = f"/pug/compound/cid/{cid}/PNG?image_size={size}"
         try:

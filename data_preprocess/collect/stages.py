@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from data_preprocess.collect.files import Progress
 from data_preprocess.collect.state import Absent, State, batches
-from data_preprocess.collect.tally import Tally
-from data_preprocess.collect.web import Unavailable, Web
+from data_preprocess.tally import Tally
+from data_preprocess.web import Unavailable, Web
 from eyesmol.exceptions import InputError
 
 __all__ = ["FileReader", "FileRows", "ask_all", "read_files"]
@@ -37,7 +37,7 @@ def read_files(
     wanted: Iterable[int] | None,
     drops: Tally,
 ) -> dict[str, list[str]]:
-    """Read files into the state, each once, going on where an earlier run was stopped.
+    """Read files into the state, each once, resuming where an earlier run was stopped.
 
     Each file has a kind of answers of its own, so that a catalogue holds what the files of its
     command say, and nothing of files that were read before.

@@ -2,7 +2,7 @@
 
 An answer is on disk before the next one is looked at, and belongs to a kind of question
 (``properties``, ``png 300x300``) and a compound. Nothing depends on the options of the command that
-asked: a later command with more compounds, or with pictures too, asks for what is missing. The
+asked: a later command with more compounds, or with images too, asks for what is missing. The
 catalogue is written from here, in a stream.
 """
 
@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
-from data_preprocess.collect.tally import Tally
+from data_preprocess.closing import Closing
+from data_preprocess.tally import Tally
 from eyesmol.exceptions import InputError
 
 __all__ = ["Absent", "State", "batches"]
@@ -65,7 +65,7 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-class State:
+class State(Closing):
     """The state of one collection.
 
     ::
@@ -118,15 +118,8 @@ class State:
                 "another --out"
             )
 
-    def __enter__(self) -> State:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let another process collect into the folder."""
         self._db.close()
 
     # ---- which compounds ----
@@ -266,7 +259,7 @@ class State:
     def read_once(
         self, name: str, kind: str, rows: Iterable[tuple[int, Any] | Absent | None]
     ) -> int:
-        """Save the rows of a file, going on after those that an earlier run has saved.
+        """Save the rows of a file, resuming after those that an earlier run has saved.
 
         Args:
             name: of the file and of all that decides which rows it gives.

@@ -16,11 +16,10 @@ import itertools
 import json
 import re
 import shutil
-import sqlite3
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -28,11 +27,13 @@ from typing import IO, Any
 from rdkit import Chem, rdBase
 from tqdm import tqdm
 
-from data_preprocess.catalogue.compounds import CatalogueWriter, Compound, has_file, read_file
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound, has_file, read_file
 from data_preprocess.collect.info import finished
-from data_preprocess.collect.tally import Tally
-from data_preprocess.dataset.folder import Record, write_json, write_part
+from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.dataset.splits import Ledger
 from data_preprocess.engine import available_cores, run
+from data_preprocess.tally import Tally, print_drops
+from eyesmol.atomic import write_json
 from eyesmol.chem.molfile import MolfileError, block_to_mol, decode_molblock
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.exceptions import InputError
@@ -95,8 +96,7 @@ def _collect(options: argparse.Namespace) -> int:
         workers=options.workers,
     )
     print(f"{options.out}: {info['rows']:,} drawings of {info['read']:,} rows")
-    for reason, drop in info["drops"].items():
-        print(f"  {drop['count']:>9,}  {reason}, such as {drop['examples'][0]}")
+    print_drops(info["drops"])
     return 0
 
 
@@ -109,11 +109,11 @@ def collect(
     workers: int = 1,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Write the catalogue of a release, or go on with one that was interrupted.
+    """Write the catalogue of a release, or resume one that was interrupted.
 
     Args:
         release: ``uspto_mol.zip``, or the folder that it unpacks to.
-        out: catalogue folder; it gets a link to the release, since pictures are read from there.
+        out: catalogue folder; it gets a link to the release, since images are read from there.
         table: the CSV; a file, or a name inside the release.
         fragments: keep drawings of several molecules.
         workers: processes.
@@ -159,7 +159,7 @@ def _linked(release: Path, out: Path) -> str:
     if release.is_file() and not zipfile.is_zipfile(release):
         raise InputError(
             f"{release}: not a whole zip archive (truncated downloads lack the directory at the "
-            "end); fetch it anew"
+            "end); fetch it again"
         )
     if release.is_dir() and (release / _FOLDER).is_dir():
         release = release / _FOLDER
@@ -174,7 +174,7 @@ def _linked(release: Path, out: Path) -> str:
     return f"{link.name}!" if release.is_file() else ""
 
 
-_Row = tuple[int, str, str]  # number in the table, path of the picture, path of the molfile
+_Row = tuple[int, str, str]  # number in the table, path of the image, path of the molfile
 
 
 @contextmanager
@@ -200,7 +200,7 @@ def _read_rows(file: io.TextIOWrapper, name: str) -> Iterator[_Row]:
     except (csv.Error, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(
             f"{name}, after row {number}: the table breaks off or is no CSV in UTF-8: {error}; "
-            "fetch it anew"
+            "fetch it again"
         ) from None
 
 
@@ -284,7 +284,7 @@ def _compound(row: _Row, job: _Job) -> Compound:
     block = _block(job, molfile)
     try:
         if not has_file(job.folder, job.linked + image):
-            raise _Drop("no such picture")
+            raise _Drop("no such image")
     except InputError:
         raise _Drop("path that leaves the folder") from None
     smiles = _smiles(block, job.fragments)
@@ -331,7 +331,7 @@ def _smiles(block: str, fragments: bool) -> str:
 
 
 def _inchikey(smiles: str) -> str | None:
-    """None for a molecule with open places: InChI has no word for them."""
+    """None for a molecule with open positions: InChI has no word for them."""
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
         if mol is None or any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms()):
@@ -343,15 +343,11 @@ def _written(out: Path, parts: Path, count: int) -> dict[str, Any]:
     """Stream the parts into the catalogue; a second row of one id is a drop."""
     drops = Tally()
     rows = 0
-    with closing(sqlite3.connect(parts / "ids.sqlite")) as seen, CatalogueWriter(out) as catalogue:
-        # On disk, so that memory does not grow; a scratch file, so that nothing waits for the disk.
-        seen.execute("PRAGMA synchronous = OFF")
-        seen.execute("DROP TABLE IF EXISTS ids")
-        seen.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    with Ledger(parts / "ids.sqlite") as seen, COMPOUNDS.writer(out) as catalogue:
         for record in _parts_records(parts, count):
             if "compound" in record:
                 compound = Compound(**record["compound"])
-                if seen.execute("INSERT OR IGNORE INTO ids VALUES (?)", [compound.id]).rowcount:
+                if seen.is_new(compound.id):
                     catalogue.add(compound)
                     rows += 1
                     continue

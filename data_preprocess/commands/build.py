@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 from data_preprocess.build.build import Settings, build
 from data_preprocess.build.exclude import read_excluded
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.drawing.style import StyleRange
 from data_preprocess.engine import available_cores
 from data_preprocess.recipes import RECIPES, Recipe
 from data_preprocess.sources.files import PairedFolders, SmilesList, Source
+from data_preprocess.tally import print_drops
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
@@ -21,29 +23,29 @@ examples:
   # your own drawings: images/a12.png with molfiles/a12.mol, and so on
   python -m data_preprocess build cot --images images --molfiles molfiles --out data/cot
 
-  # what `collect` and `import` brought: pictures with molfiles are placed, the rest is drawn
+  # what `collect` and `import` brought: images with molfiles are placed, the rest is drawn
   python -m data_preprocess build cot --catalogue patents --catalogue pubchem --draw --out data/cot
 
   # questions: many kinds, mixed with charts; no molecule of the benchmarks
   python -m data_preprocess build instruction --catalogue pubchem --catalogue chebi --recipe v2 \\
       --charts charts --exclude uspto_gold.csv --exclude clef_molfiles --out data/questions
 
-  # patents: a whole patent on one side; the counts first, the pictures later
-  python -m data_preprocess build cot --catalogue patents --split-by group --no-pictures --out try
+  # patents: a whole patent on one side; the counts first, the images later
+  python -m data_preprocess build cot --catalogue patents --split-by group --no-images --out try
 
-  # all small molecules, 9 pictures of each, small enough for a tiny model
+  # all small molecules, 9 images of each, small enough for a tiny model
   python -m data_preprocess build cot --smiles small --copies 9 --size 112x112 --out data/cot
 
-  # questions about the same pictures, split alike
+  # questions about the same images, split alike
   python -m data_preprocess build instruction --smiles small --size 112x112 --out data/questions
 
   # your own list (a SMILES a line, or a CSV with a column SMILES), answers as JSON
   python -m data_preprocess build cot --smiles list.csv --form json --out data/list
 
-A row of a catalogue with a picture and a molfile is laid onto its picture; with a picture and a
+A row of a catalogue with an image and a molfile is laid onto its image; with an image and a
 SMILES alone it gets questions (cot drops it, unless --draw); with a SMILES alone it is drawn.
 
-Stop it whenever you like: the same command goes on where it was. The counts, and every drawing that
+Stop it whenever you like: the same command resumes. The counts, and every drawing that
 was dropped with its reason, stand in dataset_info.json, with the proof that no molecule is in two
 splits and none of --exclude in any.
 """
@@ -82,7 +84,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="ray: a cluster that runs (RAY_ADDRESS) and sees the same folders, else a local one; "
         "needs the extra ray (processes)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="build anew what --out holds")
+    parser.add_argument("--overwrite", action="store_true", help="build again what --out holds")
     parser.set_defaults(run=_build)
 
 
@@ -95,8 +97,8 @@ def _add_sources(source: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="compounds and drawings, as collect and import write them",
     )
-    source.add_argument("--images", type=Path, metavar="DIR", help="pictures of molecules")
-    source.add_argument("--molfiles", type=Path, metavar="DIR", help="a molfile for each picture")
+    source.add_argument("--images", type=Path, metavar="DIR", help="images of molecules")
+    source.add_argument("--molfiles", type=Path, metavar="DIR", help="a molfile for each image")
     source.add_argument(
         "--smiles",
         action="append",
@@ -119,11 +121,11 @@ def _add_drawing(drawing: argparse._ArgumentGroup) -> None:
     drawing.add_argument(
         "--draw",
         action="store_true",
-        help="draw every row that has a SMILES, in place of its picture",
+        help="draw every row that has a SMILES, in place of its image",
     )
-    drawing.add_argument("--copies", type=int, default=1, metavar="N", help="pictures a molecule")
+    drawing.add_argument("--copies", type=int, default=1, metavar="N", help="images a molecule")
     drawing.add_argument(
-        "--size", type=_size, default=(448, 448), metavar="WxH", help="of the pictures (448x448)"
+        "--size", type=_size, default=(448, 448), metavar="WxH", help="of the images (448x448)"
     )
     drawing.add_argument(
         "--style",
@@ -148,13 +150,13 @@ def _add_rows(rows: argparse._ArgumentGroup) -> None:
         help=f"which questions instruction rows ask: {', '.join(RECIPES)}, or a YAML file (short)",
     )
     rows.add_argument(
-        "--questions", type=int, metavar="N", help="instruction rows a picture (the recipe's)"
+        "--questions", type=int, metavar="N", help="instruction rows an image (the recipe's)"
     )
     rows.add_argument(
         "--charts",
         type=Path,
         metavar="DIR",
-        help="charts to mix in at the recipe's share, as collect pixmo writes them",
+        help="charts to mix in in the recipe's fraction, as collect pixmo writes them",
     )
     rows.add_argument(
         "--split-by",
@@ -164,26 +166,27 @@ def _add_rows(rows: argparse._ArgumentGroup) -> None:
         "a molecule in groups of two sides stays on the first (molecule)",
     )
     rows.add_argument(
-        "--no-pictures",
+        "--no-images",
+        "--no-pictures",  # its former name
         action="store_true",
         help="rows of text alone: the counts, drops and lengths, much sooner",
     )
-    rows.add_argument("--valid", type=float, default=0.1, help="share of the molecules (0.1)")
-    rows.add_argument("--test", type=float, default=0.1, help="share of the molecules (0.1)")
+    rows.add_argument("--valid", type=float, default=0.1, help="fraction of the molecules (0.1)")
+    rows.add_argument("--test", type=float, default=0.1, help="fraction of the molecules (0.1)")
     rows.add_argument("--seed", type=int, default=0, help="of styles and questions (0)")
     frame = PixelFrame()
     rows.add_argument(
         "--min-pixels",
         type=int,
         metavar="N",
-        help=f"smaller pictures are enlarged ({frame.min_pixels}, or --size if that is less)",
+        help=f"smaller images are enlarged ({frame.min_pixels}, or --size if that is less)",
     )
     rows.add_argument(
         "--max-pixels",
         type=int,
         default=frame.max_pixels,
         metavar="N",
-        help=f"larger pictures are reduced ({frame.max_pixels})",
+        help=f"larger images are reduced ({frame.max_pixels})",
     )
 
 
@@ -209,7 +212,7 @@ def _build(options: argparse.Namespace) -> int:
         recipe=Recipe.load(options.recipe) if options.recipe else None,
         split_by=options.split_by,
         draw=options.draw,
-        pictures=not options.no_pictures,
+        images=not options.no_images,
     )
     info = build(
         _sources(options),
@@ -268,7 +271,7 @@ def _with_pyarrow(module: str, option: str) -> Any:
 def _frame(options: argparse.Namespace) -> PixelFrame:
     smallest = options.min_pixels
     if smallest is None:
-        # A picture drawn to a wish is not enlarged against it.
+        # An image drawn to a wish is not enlarged against it.
         all_drawn = options.smiles and not (options.catalogue or options.images)
         drawn = options.size[0] * options.size[1] if all_drawn else PixelFrame().min_pixels
         smallest = min(PixelFrame().min_pixels, drawn, options.max_pixels)
@@ -278,19 +281,17 @@ def _frame(options: argparse.Namespace) -> PixelFrame:
         raise InputError(str(error)) from None
 
 
-def _report(info: dict[str, Any], out: Path) -> None:
-    rows = sum(info["splits"].values())
-    dropped = sum(drop["count"] for drop in info["drops"].values())
-    shares = ", ".join(f"{count:,} {split}" for split, count in info["splits"].items())
-    print(f"{out}: {rows:,} rows ({shares}) of {info['items']:,} drawings, {dropped:,} dropped")
-    for reason, drop in sorted(info["drops"].items(), key=lambda item: -item[1]["count"]):
-        print(f"  {drop['count']:>7,}  {reason}, such as {drop['examples'][0]}")
-    charts = info["chart_rows"]
-    if charts["written"] < charts["wanted"]:
+def _report(info: DatasetInfo, out: Path) -> None:
+    dropped = sum(drop["count"] for drop in info.drops.values())
+    splits = ", ".join(f"{count:,} {split}" for split, count in info.splits.items())
+    print(f"{out}: {info.rows:,} rows ({splits}) of {info.items:,} drawings, {dropped:,} dropped")
+    print_drops(info.drops)
+    charts = info.chart_rows
+    if charts and charts["written"] < charts["wanted"]:
         print(
             f"  too few charts: {charts['written']:,} rows of the {charts['wanted']:,} that the "
             "recipe asks for"
         )
-    for split, count in info["splits"].items():
+    for split, count in info.splits.items():
         if not count:
             print(f"  {split} is empty: too few molecules for its share")

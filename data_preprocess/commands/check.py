@@ -25,9 +25,9 @@ def add(commands: Any) -> None:
     """Add the command to the parsers."""
     parser = commands.add_parser(
         "check",
-        help="check a dataset: rows, pictures, answers, duplicates, leaks, counts, lengths",
+        help="check a dataset: rows, images, answers, duplicates, leaks, counts, lengths",
         description="Check every row of a dataset folder, of any folder of LLaVA JSON, or of one "
-        "such file: turns, pictures, answers that read back, duplicates, molecules and pictures in "
+        "such file: turns, images, answers that read back, duplicates, molecules and images in "
         "two splits, counts, and how long the rows are.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
         help="whose tokenizer counts the tokens; without it they are estimated",
     )
     parser.add_argument(
-        "--max-tokens", type=int, metavar="N", help="longer rows, picture included, are errors"
+        "--max-tokens", type=int, metavar="N", help="longer rows, image included, are errors"
     )
     parser.add_argument(
         "--workers", type=int, default=available_cores(), metavar="N", help="processes (all cores)"
@@ -66,9 +66,9 @@ def _check(options: argparse.Namespace) -> int:
 def _print_lengths(report: Report, model: str | None) -> None:
     by = f"by the tokenizer of {model}" if model else "estimated; --model counts them"
     print(f"\ntokens a row ({by})\n  {'':10}{'median':>9}{'95 %':>9}{'longest':>9}")
-    for name in ("question", "picture", "answer", "total"):
+    for name in ("question", "image", "answer", "total"):
         histogram = getattr(report.lengths, name)
-        values = [quantile(histogram, share) for share in (0.5, 0.95, 1)]
+        values = [quantile(histogram, fraction) for fraction in (0.5, 0.95, 1)]
         print(f"  {name:10}" + "".join(f"{value:>9,}" for value in values))
 
 

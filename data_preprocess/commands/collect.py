@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
         "collect",
         help="fetch compounds, drawings and charts from their sources",
         description="Fetch from one source into a folder that `describe` and `build` read. Stop it "
-        "whenever you like: the same command goes on where it was, and asks for nothing twice.",
+        "whenever you like: the same command resumes, and asks for nothing twice.",
     )
     sources = parser.add_subparsers(required=True, metavar="SOURCE")
     for name in SOURCES:

@@ -1,4 +1,4 @@
-"""``describe``: pictures of a catalogue described in words by Gemini."""
+"""``describe``: images of a catalogue described in words by Gemini."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_preprocess.tally import print_drops
 from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _MODEL = "gemini-3.8-flash"
 _EXAMPLES = """\
 examples (the key stands in GOOGLE_API_KEY or GEMINI_API_KEY, and nowhere else):
-  # a first look: twenty pictures
+  # a first look: twenty images
   python -m data_preprocess describe data/pubchem --limit 20
 
   # all of them at half the price, within a day, for at most 50 dollars, with your own prices
@@ -25,7 +26,7 @@ examples (the key stands in GOOGLE_API_KEY or GEMINI_API_KEY, and nowhere else):
   # several at a time, at most two million tokens
   python -m data_preprocess describe data/pubchem --workers 16 --budget '2M tok'
 
-Stop it whenever you like: the same command goes on where it was, and no picture is asked about
+Stop it whenever you like: the same command resumes, and no image is asked about
 twice that was answered once. Every call stands in describe.sqlite in the catalogue's folder; the
 budget counts all of them, those of earlier runs too. Google's terms forbid the use of the answers
 to train models that compete with its own.
@@ -36,8 +37,8 @@ def add(commands: Any) -> None:
     """Add the command to the parsers."""
     parser = commands.add_parser(
         "describe",
-        help="have Gemini describe a catalogue's pictures",
-        description="Ask Gemini about each picture of a catalogue and write the answers into its "
+        help="have Gemini describe a catalogue's images",
+        description="Ask Gemini about each image of a catalogue and write the answers into its "
         "columns visual_description and visual_model.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,9 +55,9 @@ def add(commands: Any) -> None:
         metavar="N",
         help="of an answer with its thoughts (8192)",
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="pictures in this run (all)")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="images in this run (all)")
     parser.add_argument(
-        "--retry-failed", action="store_true", help="pictures that were blocked or cut off, again"
+        "--retry-failed", action="store_true", help="images that were blocked or cut off, again"
     )
     money = parser.add_argument_group("budget")
     money.add_argument("--budget", metavar="AMOUNT", help="as '2M tok' or '5 USD'; none is set")
@@ -79,7 +80,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     batch = parser.add_argument_group("batch jobs")
     batch.add_argument("--batch", action="store_true", help="half the price, within a day")
     batch.add_argument(
-        "--job-size", type=_positive, default=5_000, metavar="N", help="pictures a job (5000)"
+        "--job-size", type=_positive, default=5_000, metavar="N", help="images a job (5000)"
     )
     batch.add_argument(
         "--poll", type=float, default=60, metavar="SECONDS", help="between looks at the jobs (60)"
@@ -94,7 +95,7 @@ def _positive(text: str) -> int:
 
 def _describe(options: argparse.Namespace) -> int:
     try:
-        from data_preprocess.describe import Ways, describe
+        from data_preprocess.describe import RequestOptions, describe
         from data_preprocess.describe.budget import Budget
         from data_preprocess.describe.gemini import Gemini
     except ModuleNotFoundError as error:
@@ -103,7 +104,7 @@ def _describe(options: argparse.Namespace) -> int:
     gemini = Gemini(
         options.model, max_output_tokens=options.max_output_tokens, base_url=options.base_url
     )
-    ways = Ways(
+    request_options = RequestOptions(
         batch=options.batch,
         workers=options.workers,
         longest_wait=options.longest_wait,
@@ -112,34 +113,32 @@ def _describe(options: argparse.Namespace) -> int:
         limit=options.limit,
         retry_failed=options.retry_failed,
     )
-    return _report(describe(options.catalogue, gemini, budget, ways), budget, options)
+    return _report(describe(options.catalogue, gemini, budget, request_options), budget, options)
 
 
 def _report(summary: Summary, budget: Budget, options: argparse.Namespace) -> int:
     from data_preprocess.describe import BUDGET_SPENT
 
-    outcomes, passed = dict(summary.outcomes), summary.passed.counts
-    answered = outcomes.pop("answered", 0)
+    outcomes, passed = summary.outcomes, summary.passed
+    answered = outcomes.count("answered")
     print(f"{options.catalogue}: {summary.described:,} rows described, {answered:,} in this run")
-    for outcome, count in sorted(outcomes.items(), key=lambda item: -item[1]):
-        print(f"  {count:>7,}  {outcome}, such as {summary.examples[outcome]}")
-    for reason, words in (
-        ("no picture", "no picture"),
-        ("failed", "failed before, not asked again (see --retry-failed)"),
-        ("unreadable picture", f"unreadable, such as {', '.join(summary.passed.unreadable)}"),
-    ):
-        if passed[reason]:
-            print(f"  {passed[reason]:>7,}  {words}")
-    if summary.waiting:
-        print(f"  {summary.waiting:>7,}  in batch jobs (--batch fetches their answers)")
-    if summary.lost:
-        print(
-            f"  {summary.lost:>7,}  calls were in flight when an earlier run was stopped: they may "
-            "have been paid, and count at their dearest"
-        )
+    print_drops({outcome: entry for outcome, entry in outcomes.items() if outcome != "answered"})
+    unreadable = passed.to_dict().get("unreadable image")
+    for count, words in (
+        (passed.count("no image"), "no image"),
+        (passed.count("failed"), "failed before, not asked again (see --retry-failed)"),
+        (passed.count("unreadable image"),
+         f"unreadable, such as {', '.join(unreadable['examples'] if unreadable else ())}"),
+        (summary.waiting, "in batch jobs (--batch fetches their answers)"),
+        (summary.lost,
+         "calls were in flight when an earlier run was stopped: they may have been paid, and count "
+         "at their dearest"),
+    ):  # fmt: skip
+        if count:
+            print(f"  {count:>9,}  {words}")
     spent = summary.spent
     cost = "" if budget.unit == "tokens" else f", {budget.cost(spent):.2f} {budget.unit}"
     print(f"all runs: {spent.prompt:,} tokens of prompts, {spent.answer:,} of answers{cost}")
     if summary.stopped:
-        print(f"stopped: {summary.stopped}; the same command goes on from here")
+        print(f"stopped: {summary.stopped}; the same command resumes from here")
     return 1 if summary.stopped and summary.stopped != BUDGET_SPENT else 0

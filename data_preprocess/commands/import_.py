@@ -1,4 +1,4 @@
-"""``import eyesmol-dataset``: the published data set, mended, as a dataset folder."""
+"""``import eyesmol-dataset``: the published data set, repaired, as a dataset folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.engine import available_cores
 from data_preprocess.original.import_eyesmol import Published, Settings, import_dataset
+from data_preprocess.tally import print_drops
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
@@ -19,9 +21,9 @@ examples:
   python -m data_preprocess import eyesmol-dataset --instruction instruction_result_v2_train.json \\
       --ids instruction_data_id.parquet --images images --out data/original-questions
 
-A chain of thought is kept only if its graph, once mended, gives its SMILES back and fits the ink of
-its picture. What was mended and what was dropped, and why, stands in dataset_info.json. Stop it
-whenever you like: the same command goes on where it was.
+A chain of thought is kept only if its graph, once repaired, gives its SMILES back and fits the ink
+of its image. What was repaired and what was dropped, and why, stands in dataset_info.json. Stop it
+whenever you like: the same command resumes.
 """
 
 
@@ -36,8 +38,8 @@ def add(commands: Any) -> None:
     original = kinds.add_parser(
         "eyesmol-dataset",
         help="the original EyesMol data: chain of thought and questions",
-        description="Read the files of the original EyesMol data set, mend what can be mended for "
-        "certain, and count the rest by its faults.",
+        description="Read the files of the original EyesMol data set, repair what can be repaired "
+        "for certain, and count the rest by its faults.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,13 +57,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="the pictures; a row's path is looked for below it, whole or from a later part on",
+        help="the images; a row's path is looked for below it, whole or from a later part on",
     )
     parser.add_argument(
         "--form", choices=["compact", "json"], default="compact", help="of cot answers (compact)"
     )
-    parser.add_argument("--valid", type=float, default=0.0, help="share of the molecules (0)")
-    parser.add_argument("--test", type=float, default=0.0, help="share of the molecules (0)")
+    parser.add_argument("--valid", type=float, default=0.0, help="fraction of the molecules (0)")
+    parser.add_argument("--test", type=float, default=0.0, help="fraction of the molecules (0)")
     frame = PixelFrame()
     parser.add_argument(
         "--min-pixels",
@@ -81,7 +83,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=available_cores(), metavar="N", help="processes (all cores)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="import anew what --out holds")
+    parser.add_argument("--overwrite", action="store_true", help="import again what --out holds")
     parser.set_defaults(run=_import)
 
 
@@ -99,16 +101,14 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(info: dict[str, Any], out: Path) -> None:
-    rows = sum(info["splits"].values())
-    print(f"{out}: {rows:,} of {info['items']:,} rows")
-    print("mended:")
-    for repair, count in info["repairs"].items():
+def _report(info: DatasetInfo, out: Path) -> None:
+    print(f"{out}: {info.rows:,} of {info.items:,} rows")
+    print("repaired:")
+    for repair, count in (info.repairs or {}).items():
         print(f"  {count:>9,}  {repair}")
     print("dropped:")
-    for reason, drop in sorted(info["drops"].items(), key=lambda item: -item[1]["count"]):
-        print(f"  {drop['count']:>9,}  {reason}, such as {drop['examples'][0]}")
-    if ids := info["ids"]:
+    print_drops(info.drops)
+    if ids := info.ids:
         print(
             f"ids ({ids['column']}): {ids['listed']:,} listed, {ids['listed_without_a_row']:,} of "
             f"them without a row; {ids['rows_not_listed']:,} rows are not listed"

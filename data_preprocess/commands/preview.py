@@ -13,7 +13,7 @@ def add(commands: Any) -> None:
     """Add the command to the parsers."""
     parser = commands.add_parser(
         "preview",
-        help="look at a dataset: random rows with the answers drawn over the pictures",
+        help="look at a dataset: random rows with the answers drawn over the images",
         description="Show random rows of a dataset: a contact sheet (.png), or a page that opens "
         "offline (.html) with whole conversations, filters and the dataset's distributions.",
         epilog="examples:\n  python -m data_preprocess preview data/cot --out cot.html --rows 60\n"

@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.preview import choose, task_of
-from data_preprocess.dataset.reading import read_info
 from data_preprocess.dataset.schema import images_of
 from data_preprocess.dataset.splits import SPLITS
+from eyesmol.atomic import write_text
 from eyesmol.exceptions import InputError
-from eyesmol.outputs import replacing
 
 __all__ = ["write_card"]
 
@@ -52,7 +52,7 @@ def write_card(
 
     Args:
         dataset: a dataset folder with ``dataset_info.json``.
-        out: the file; ``README.md`` in the folder by default, where the pictures are found.
+        out: the file; ``README.md`` in the folder by default, where the images are found.
         rows: examples, each of another task where there are as many.
         seed: chooses them.
         overwrite: replace a file that is there.
@@ -66,14 +66,14 @@ def write_card(
     """
     out = out or dataset / "README.md"
     if out.exists() and not overwrite:
-        raise InputError(f"{out}: is there already; give --overwrite to write it anew")
-    info = read_info(dataset) if dataset.is_dir() else None
+        raise InputError(f"{out}: is there already; give --overwrite to write it again")
+    info = DatasetInfo.of(dataset) if dataset.is_dir() else None
     if info is None:
         raise InputError(
             f"{dataset}: no dataset_info.json there; expected a dataset folder, as `build` makes it"
         )
     chosen = choose(dataset, 0, seed, progress=progress)
-    models = sorted({m for s in info.get("sources", []) for m in s.get("visual_models", [])})
+    models = sorted({m for s in info.sources for m in s.get("visual_models", [])})
     environment = Environment(
         loader=PackageLoader("data_preprocess.dataset"),
         undefined=StrictUndefined,
@@ -86,18 +86,17 @@ def write_card(
         front_matter=_front_matter(dataset, info, sum(chosen.lists.values())),
         title=_title(dataset),
         info=info,
-        settings=info.get("settings", {}),
-        splits={split: info.get("splits", {}).get(split, 0) for split in SPLITS},
+        settings=info.settings,
+        splits={split: info.splits.get(split, 0) for split in SPLITS},
         tasks=dict(sorted(chosen.tasks.items(), key=lambda item: (-item[1], item[0]))),
-        settings_json=json.dumps(info.get("settings", {}), indent=2, ensure_ascii=False),
-        command=info.get("made_by") or f"build {_options(info)}",
+        settings_json=json.dumps(info.settings, indent=2, ensure_ascii=False),
+        command=info.made_by or f"build {_options(info)}",
         models=models,
         may_be_gemini=not models or any("gemini" in model.lower() for model in models),
         examples=[_example(row, dataset, out) for row in _examples(chosen.measured, rows, seed)],
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as file:
-        file.write(page)
+    write_text(out, page)
     return out
 
 
@@ -115,15 +114,15 @@ def _title(dataset: Path) -> str:
     return dataset.resolve().name
 
 
-def _front_matter(dataset: Path, info: dict[str, Any], rows: int) -> str:
+def _front_matter(dataset: Path, info: DatasetInfo, rows: int) -> str:
     """The YAML that Hugging Face reads: licence, size, splits and what it is for."""
-    stated = [str(licence) for licence in info.get("licences", [])]
+    stated = [str(licence) for licence in info.licences]
     known = sorted({_LICENCES.get(licence.lower(), "other") for licence in stated}) or ["unknown"]
     values: dict[str, Any] = {"pretty_name": _title(dataset), "language": ["en"]}
     values["license"] = known[0] if len(known) == 1 else known
     if known == ["other"]:
         values["license_name"] = "as-the-sources"
-    task = info.get("settings", {}).get("task")
+    task = info.settings.get("task")
     values["task_categories"] = ["image-to-text" if task == "cot" else "visual-question-answering"]
     values["tags"] = ["chemistry", "molecules", "optical-chemical-structure-recognition"]
     values["size_categories"] = [next((name for most, name in _SIZES if rows < most), "n>1M")]
@@ -132,15 +131,15 @@ def _front_matter(dataset: Path, info: dict[str, Any], rows: int) -> str:
     files = [
         {"split": names[split], "path": f"{split}.json"}
         for split in SPLITS
-        if info.get("splits", {}).get(split)
+        if info.splits.get(split)
     ]
     values["configs"] = [{"config_name": "default", "data_files": files}]
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).strip()
 
 
-def _options(info: dict[str, Any]) -> str:
+def _options(info: DatasetInfo) -> str:
     """The options of `build` that the settings stand for; those of the inputs are not in there."""
-    settings = info.get("settings", {})
+    settings = info.settings
     words = [str(settings.get("task", ""))]
     recipe = settings.get("recipe")
     if recipe:
@@ -152,16 +151,15 @@ def _options(info: dict[str, Any]) -> str:
             words += [f"--{name.replace('_', '-')}", str(settings[name])]
     if settings.get("draw"):
         words.append("--draw")
-    if settings.get("pictures") is False:
-        words.append("--no-pictures")
-    for name in ("min_pixels", "max_pixels"):
-        if name in info.get("pixel_frame", {}):
-            words += [f"--{name.replace('_', '-')}", str(info["pixel_frame"][name])]
+    if settings.get("images") is False:
+        words.append("--no-images")
+    if frame := info.pixel_frame:
+        words += ["--min-pixels", str(frame.min_pixels), "--max-pixels", str(frame.max_pixels)]
     return " ".join(words)
 
 
 def _example(row: dict[str, Any], dataset: Path, out: Path) -> dict[str, Any]:
-    """A row as the card shows it; pictures only where the card lies beside them."""
+    """A row as the card shows it; images only where the card lies beside them."""
     beside = out.resolve().parent == dataset.resolve()
     turns = []
     for turn in row["conversations"]:

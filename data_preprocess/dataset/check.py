@@ -2,7 +2,7 @@
 
 Rows are looked at in parts, by several processes; what must be compared across rows goes as 16-byte
 digests into a scratch database on disk, so memory stays flat however long the lists are. (A set in
-memory would take about 100 bytes for each row, picture and molecule: 200 MB for the 660,000 rows of
+memory would take about 100 bytes for each row, image and molecule: 200 MB for the 660,000 rows of
 the original, and no bound.) Two digests of 128 bits are alike by chance once in 10^26 for a million
 rows.
 """
@@ -23,8 +23,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from data_preprocess.closing import Closing
+from data_preprocess.dataset.info import INFO, DatasetInfo
+from data_preprocess.dataset.json_stream import read_list
 from data_preprocess.dataset.lengths import Lengths, TokenCounter
-from data_preprocess.dataset.reading import find_lists, read_info, read_list
+from data_preprocess.dataset.reading import find_lists
 from data_preprocess.dataset.schema import WARNINGS, Row, check_row
 from data_preprocess.engine import run
 from eyesmol.exceptions import InputError
@@ -89,24 +92,26 @@ def check(
     """Check a dataset folder, any folder of LLaVA JSON, or one such file.
 
     Args:
-        dataset: folder or file; picture paths start at the folder.
+        dataset: folder or file; image paths start at the folder.
         workers: processes.
         model: folder or name of a model whose tokenizer counts the tokens; without one the number
             is estimated.
-        max_tokens: rows of more tokens, picture included, are errors.
+        max_tokens: rows of more tokens, image included, are errors.
         progress: show a bar.
 
     Raises:
         InputError: nothing to check there, or no such tokenizer.
     """
-    lists, info = find_lists(dataset), read_info(dataset)
+    lists, info = find_lists(dataset), DatasetInfo.of(dataset)
     counter = TokenCounter(model)
     counter.text("")  # a tokenizer that cannot be loaded is said before any work
     folder = dataset if dataset.is_dir() else dataset.parent
-    frame = PixelFrame.from_dict(info["pixel_frame"]) if info and "pixel_frame" in info else None
+    frame = info.pixel_frame if info else None
     tally = _Tally()
-    with tempfile.TemporaryDirectory(prefix="eyesmol-check-") as scratch:
-        marks = _Marks(Path(scratch) / "marks.sqlite")
+    with (
+        tempfile.TemporaryDirectory(prefix="eyesmol-check-") as scratch,
+        _Marks(Path(scratch) / "marks.sqlite") as marks,
+    ):
         jobs = _jobs(lists, tally, _Settings(folder, frame, counter, max_tokens))
         with tqdm(unit=" rows", desc=dataset.name, disable=not progress) as bar:
             for part in run(jobs, _check_part, workers):
@@ -115,7 +120,6 @@ def check(
                 bar.update(part.rows)
         for kind, where, detail in marks.findings():
             tally.found(kind, where, detail)
-        marks.close()
     skipped = []
     if info is None:
         skipped = ["no dataset_info.json: counts, splits and the pixel frame are not checked"]
@@ -210,7 +214,7 @@ def _marks_of(found: Row, where: _Where) -> Iterator[_Mark]:
         yield (_ID, _digest(found.identifier), found.identifier, *where)
     if found.content:
         yield (_CONTENT, found.content, found.identifier, *where)
-    for path, pixels in found.pictures:
+    for path, pixels in found.images:
         yield (_PICTURE, pixels, path, *where)
     if found.molecule:
         yield (_MOLECULE, _digest(found.molecule), found.molecule, *where)
@@ -220,7 +224,7 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-class _Marks:
+class _Marks(Closing):
     """What rows may not share, on disk."""
 
     def __init__(self, path: Path) -> None:
@@ -244,11 +248,11 @@ class _Marks:
         yield from self._repeated(_CONTENT, "row stands twice", "")
         yield from self._repeated(
             _PICTURE,
-            "picture stands twice under two names",
+            "image stands twice under two names",
             "AND mark.number = first.number AND mark.name != first.name",
         )
         yield from self._repeated(
-            _PICTURE, "picture stands in two splits", "AND mark.number != first.number"
+            _PICTURE, "image stands in two splits", "AND mark.number != first.number"
         )
         yield from self._repeated(
             _MOLECULE, "molecule stands in two splits", "AND mark.number != first.number"
@@ -258,9 +262,9 @@ class _Marks:
         query = f"""
             WITH firsts AS (
                 SELECT digest, number, list, row, name FROM (
-                    SELECT *, row_number() OVER (PARTITION BY digest ORDER BY number, row) AS place
+                    SELECT *, row_number() OVER (PARTITION BY digest ORDER BY number, row) AS turn
                     FROM marks WHERE what = {what})
-                WHERE place = 1)
+                WHERE turn = 1)
             SELECT mark.number, mark.list, mark.row, mark.name, first.list, first.row, first.name
             FROM firsts AS first JOIN marks AS mark
                 ON mark.what = {what} AND mark.digest = first.digest
@@ -315,16 +319,13 @@ def _example(where: _Where, detail: str) -> str:
     return f"{name} row {row}: {detail}" if row else f"{name}: {detail}"
 
 
-def _compare(info: dict[str, Any], tally: _Tally) -> None:
+def _compare(info: DatasetInfo, tally: _Tally) -> None:
     """The counts that `dataset_info.json` states beside those of the rows."""
-    counted = {"splits": tally.rows, "tasks": tally.tasks}
-    for key, found in counted.items():
-        stated = info.get(key)
-        if not isinstance(stated, dict):
+    counts = (("splits", info.splits, tally.rows), ("tasks", info.tasks, tally.tasks))
+    for key, stated, found in counts:
+        if not stated:
             continue
         for name in sorted(stated.keys() | found.keys()):
             if stated.get(name, 0) != found[name]:
                 detail = f"{key}.{name}: stated {stated.get(name, 0)}, counted {found[name]}"
-                tally.found(
-                    "count differs from dataset_info.json", (-1, "dataset_info.json", 0), detail
-                )
+                tally.found(f"count differs from {INFO}", (-1, INFO, 0), detail)

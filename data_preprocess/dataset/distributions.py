@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.lengths import TokenCounter
 from data_preprocess.dataset.schema import images_of
 from eyesmol import BondOrder
@@ -25,11 +26,11 @@ Rows = Sequence[tuple[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its name, how many, and its length as a share of the longest."""
+    """One bar: its name, how many, and its length as a fraction of the longest."""
 
     name: str
     count: int
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,15 @@ def charts_of(
     tasks: Mapping[str, int],
     rows: Rows,
     folder: Path,
-    info: Mapping[str, Any],
+    info: DatasetInfo,
 ) -> list[Chart]:
     """The distributions of a dataset; one with nothing to show is left out.
 
     Args:
         lists, tasks: rows of each, all of them.
         rows: some at random, for what has to be looked at.
-        folder: where their pictures are.
-        info: `dataset_info.json`; empty without one.
+        folder: where their images are.
+        info: what the dataset says of itself.
     """
     graphs = [
         read_answer(row["conversations"][-1].get("value") or "").graph
@@ -76,7 +77,7 @@ def charts_of(
     ]
     labels = Counter(atom.text for graph in graphs for atom in graph.atoms)
     bonds = Counter(bond.order for graph in graphs for bond in graph.bonds)
-    drops = {reason: drop["count"] for reason, drop in info.get("drops", {}).items()}
+    drops = {reason: drop["count"] for reason, drop in info.drops.items()}
     charts = [
         _bars("Rows of each split", lists, keep_order=True),
         _bars("Rows of each task", tasks),
@@ -84,7 +85,7 @@ def charts_of(
         _histogram("Atoms and labels of a molecule", [len(graph.atoms) for graph in graphs]),
         _bars("Elements and labels", labels),
         _bars("Bonds by order", {_order_name(order): count for order, count in bonds.items()}),
-        _bars("Picture sizes, pixels", _sizes(rows, folder)),
+        _bars("Image sizes, pixels", _sizes(rows, folder)),
         _bars("Dropped drawings, by reason", drops),
     ]
     return [chart for chart in charts if chart.bars]

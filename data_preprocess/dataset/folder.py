@@ -1,13 +1,13 @@
 """The dataset folder: parts while it is being built, one JSON list a split when it is done.
 
 A build is cut into parts. A part is one JSON Lines file under ``parts/``, moved into place only
-when its pictures are written, so a build that was killed goes on after the last whole part. When
+when its images are written, so a build that was killed resumes after the last whole part. When
 all parts are there they are streamed into the lists; ``dataset_info.json`` comes last and means:
 finished.
 
 A record of a part is ``{"split": ..., "row": {...}}`` or ``{"drop": reason, "name": file}``. Where
-they are known, the molecule's skeleton stands under ``key``, and how a row's graph reads back under
-``reads_back``.
+they are known, the molecule's connectivity key stands under ``key``, and how a row's graph reads
+back under ``reads_back``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from data_preprocess.dataset.info import INFO, DatasetInfo
 from data_preprocess.dataset.splits import SPLITS
+from data_preprocess.tally import Tally
+from eyesmol.atomic import atomic_path, write_json, write_text
 from eyesmol.exceptions import InputError
 
-__all__ = ["SPLITS", "Parts", "Record", "write_json", "write_lists", "write_part"]
-
-_EXAMPLES = 5  # file names kept for each drop reason
+__all__ = ["SPLITS", "Parts", "Record", "write_lists", "write_part"]
 
 Record = dict[str, Any]
 
@@ -48,8 +49,8 @@ class Parts:
         """Where the parts lie, and scratch files of the build."""
         return self._parts
 
-    def finished(self) -> dict[str, Any] | None:
-        """The `dataset_info.json` of a finished dataset with these settings, None if unfinished.
+    def finished(self) -> DatasetInfo | None:
+        """What a finished dataset with these settings is; None for one that is not finished.
 
         Raises:
             InputError: the folder holds, finished or not, a dataset built with other settings.
@@ -59,7 +60,7 @@ class Parts:
                 continue
             found = json.loads(path.read_text(encoding="utf-8"))
             self._check_same(path, found)
-            return found if path.name == "dataset_info.json" else None
+            return DatasetInfo.parse(path) if path.name == INFO else None
         return None
 
     def _check_same(self, path: Path, found: dict[str, Any]) -> None:
@@ -72,18 +73,18 @@ class Parts:
         if other:
             raise InputError(
                 f"{path}: begun with other values of {', '.join(other)}; choose another --out, or "
-                "give --overwrite to build it anew"
+                "give --overwrite to build it again"
             )
 
     def _marks(self) -> tuple[Path, Path]:
         """The files that show that a build made this folder: finished, and begun."""
-        return self._folder / "dataset_info.json", self._parts / "made_with.json"
+        return self._folder / INFO, self._parts / "made_with.json"
 
     def begin(self) -> None:
         """Make the folders and note the settings.
 
         Raises:
-            InputError: the folder is a file, or has pictures that no build put there.
+            InputError: the folder is a file, or has images that no build put there.
         """
         if self._folder.exists() and not self._folder.is_dir():
             raise InputError(f"{self._folder}: found a file; expected a folder, or nothing yet")
@@ -99,7 +100,7 @@ class Parts:
         """Remove what an earlier build wrote, and nothing else."""
         if not any(mark.exists() for mark in self._marks()):
             return
-        for name in ("dataset_info.json", *(f"{split}.json" for split in SPLITS)):
+        for name in (INFO, *(f"{split}.json" for split in SPLITS)):
             (self._folder / name).unlink(missing_ok=True)
         for folder in (self._parts, self._folder / "images"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -120,12 +121,8 @@ class Parts:
 
 
 def write_part(path: Path, records: list[Record]) -> None:
-    """Write the records of a part under a temporary name and move them into place."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(
-        "".join(f"{_dumps(record)}\n" for record in records), encoding="utf-8", newline="\n"
-    )
-    temporary.replace(path)
+    """Write the records of a part in one step."""
+    write_text(path, "".join(f"{_dumps(record)}\n" for record in records))
 
 
 def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
@@ -137,19 +134,19 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     tasks: Counter[str] = Counter()
     reads_back: Counter[str] = Counter()
-    drops: dict[str, dict[str, Any]] = {}
+    drops = Tally()
     with ExitStack() as stack:
         files = {
             split: stack.enter_context(
-                (folder / f"{split}.json.tmp").open("w", encoding="utf-8", newline="\n")
+                stack.enter_context(atomic_path(folder / f"{split}.json")).open(
+                    "w", encoding="utf-8", newline="\n"
+                )
             )
             for split in SPLITS
         }
         for record in records:
             if "drop" in record:
-                drop = drops.setdefault(record["drop"], {"count": 0, "examples": []})
-                drop["count"] += 1
-                drop["examples"] += [record["name"]] if drop["count"] <= _EXAMPLES else []
+                drops.add(record["drop"], record["name"])
             else:
                 if "reads_back" in record:
                     reads_back[record["reads_back"]] += 1
@@ -159,21 +156,12 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
                 tasks[record["row"]["task"]] += 1
         for split, file in files.items():
             file.write("\n]\n" if counts[split] else "[]\n")
-    for split in SPLITS:
-        (folder / f"{split}.json.tmp").replace(folder / f"{split}.json")
     return {
         "splits": {split: counts[split] for split in SPLITS},
         "tasks": dict(sorted(tasks.items())),
-        "drops": dict(sorted(drops.items())),
+        "drops": drops.to_dict(),
         "reads_back": dict(sorted(reads_back.items())),
     }
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON under a temporary name and move it into place."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _dumps(value: Any) -> str:

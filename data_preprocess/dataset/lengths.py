@@ -47,8 +47,8 @@ class TokenCounter:
             return _estimate(words)
         return len(_tokenizer(self.model)(words, add_special_tokens=False)["input_ids"])
 
-    def picture(self, size: tuple[int, int], frame: PixelFrame | None) -> int:
-        """Tokens of a picture of this width and height: one a cell of the grid, and its two ends.
+    def image(self, size: tuple[int, int], frame: PixelFrame | None) -> int:
+        """Tokens of an image of this width and height: one a cell of the grid, and its two ends.
 
         Without a frame it is taken to be seen at Qwen2.5-VL's default size.
         """
@@ -89,12 +89,12 @@ class Lengths:
     """How many rows have so many tokens; each a histogram, so rows do not add to it without end.
 
     Attributes:
-        question, answer, picture, total: tokens of a row -> rows; the total has the chat template.
+        question, answer, image, total: tokens of a row -> rows; the total has the chat template.
     """
 
     question: Counter[int] = field(default_factory=Counter)
     answer: Counter[int] = field(default_factory=Counter)
-    picture: Counter[int] = field(default_factory=Counter)
+    image: Counter[int] = field(default_factory=Counter)
     total: Counter[int] = field(default_factory=Counter)
 
     def add(
@@ -110,23 +110,23 @@ class Lengths:
             value = turn.get("value") if isinstance(turn, dict) else None
             if isinstance(value, str) and turn.get("from") in words:
                 words[turn["from"]] += counter.text(value.replace("<image>", ""))
-        picture = sum(counter.picture(size, frame) for size in sizes)
-        total = _SYSTEM + _AROUND_TURN * len(turns) + sum(words.values()) + picture
+        image = sum(counter.image(size, frame) for size in sizes)
+        total = _SYSTEM + _AROUND_TURN * len(turns) + sum(words.values()) + image
         self.question[words["human"]] += 1
         self.answer[words["gpt"]] += 1
-        self.picture[picture] += 1
+        self.image[image] += 1
         self.total[total] += 1
         return total
 
     def merge(self, other: Lengths) -> None:
         """Add the rows of another."""
-        for name in ("question", "answer", "picture", "total"):
+        for name in ("question", "answer", "image", "total"):
             getattr(self, name).update(getattr(other, name))
 
 
-def quantile(histogram: Counter[int], share: float) -> int:
-    """The value that this share of the rows does not exceed; 0 without rows."""
-    wanted = share * sum(histogram.values())
+def quantile(histogram: Counter[int], fraction: float) -> int:
+    """The value that this fraction of the rows does not exceed; 0 without rows."""
+    wanted = fraction * sum(histogram.values())
     seen = 0
     for value in sorted(histogram):
         seen += histogram[value]

@@ -1,4 +1,4 @@
-"""Look at a dataset: random rows, each picture with what its answer says drawn over it.
+"""Look at a dataset: random rows, each image with what its answer says drawn over it.
 
 This is how people judge a dataset. What is drawn is read back from the answer text, so it shows
 what the model is taught and not what the builder meant. A ``.png`` is a contact sheet; an ``.html``
@@ -22,14 +22,16 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from data_preprocess.dataset.distributions import Chart, charts_of
-from data_preprocess.dataset.reading import find_lists, read_info, read_list
+from data_preprocess.dataset.info import DatasetInfo
+from data_preprocess.dataset.json_stream import read_list
+from data_preprocess.dataset.reading import find_lists
 from data_preprocess.dataset.schema import images_of
 from eyesmol import BondOrder, MolGraph, __version__
 from eyesmol.answer.text import read_answer
+from eyesmol.atomic import atomic_path, write_text
 from eyesmol.exceptions import InputError
 from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
 from eyesmol.image.pixel_frame import on_white
-from eyesmol.outputs import replacing
 
 __all__ = ["Chosen", "choose", "data_uri", "preview"]
 
@@ -71,8 +73,8 @@ def choose(dataset: Path, rows: int, seed: int, *, progress: bool = True) -> Cho
         tasks[task_of(row)] += 1
         if seen < most:
             kept.append((seen, name, row))
-        elif (place := rng.randrange(seen + 1)) < most:
-            kept[place] = (seen, name, row)
+        elif (position := rng.randrange(seen + 1)) < most:
+            kept[position] = (seen, name, row)
     shown = sorted(rng.sample(kept, min(rows, len(kept))), key=lambda entry: entry[0])
     return Chosen(
         [(name, row) for _, name, row in shown],
@@ -106,7 +108,7 @@ def preview(
 
     Args:
         dataset: a dataset folder, a folder of LLaVA JSON, or one such file.
-        out: ``.png`` or ``.html`` (one file, pictures inside).
+        out: ``.png`` or ``.html`` (one file, images inside).
         rows: how many, from all splits.
         seed: chooses them.
         progress: show a bar.
@@ -124,13 +126,10 @@ def preview(
     cards = [_card(folder, name, row) for name, row in chosen.rows]
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".png":
-        temporary = out.with_name(out.name + ".tmp")
-        _sheet(cards).save(temporary, format="PNG")
-        temporary.replace(out)
+        with atomic_path(out) as draft:
+            _sheet(cards).save(draft, format="PNG")
     else:
-        page = _page(dataset, chosen, cards, seed)
-        with replacing(out) as file:
-            file.write(page)
+        write_text(out, _page(dataset, chosen, cards, seed))
     return len(cards)
 
 
@@ -140,8 +139,8 @@ class _Card:
 
     Attributes:
         name, split, task: of the row.
-        pictures: as they are; empty for a row of text.
-        overlay: the first picture with the graph of the answer; None where the answer has none.
+        images: as they are; empty for a row of text.
+        overlay: the first image with the graph of the answer; None where the answer has none.
         turns: speaker and words.
         notes: what the answer's reader found wrong.
     """
@@ -149,7 +148,7 @@ class _Card:
     name: str
     split: str
     task: str
-    pictures: list[Image.Image]
+    images: list[Image.Image]
     overlay: Image.Image | None
     turns: list[tuple[str, str]]
     notes: tuple[str, ...] = ()
@@ -160,30 +159,30 @@ def _card(folder: Path, split: str, row: dict[str, Any]) -> _Card:
         (str(turn.get("from")), str(turn.get("value")).replace("<image>", "").strip())
         for turn in row["conversations"]
     ]
-    pictures: list[Image.Image] = []
+    images: list[Image.Image] = []
     notes: list[str] = []
     for path in images_of(row) or []:
         try:
             with Image.open(folder / path) as file:
-                pictures.append(on_white(file))
+                images.append(on_white(file))
         except (OSError, SyntaxError, ValueError) as error:
             notes.append(f"{path} cannot be shown: {error}")
     overlay = None
-    if task_of(row) == "cot" and turns and pictures:
+    if task_of(row) == "cot" and turns and images:
         read = read_answer(turns[-1][1])
         notes += read.problems
-        overlay = _overlay(pictures[0], read.graph)
-    return _Card(str(row.get("id")), split, task_of(row), pictures, overlay, turns, tuple(notes))
+        overlay = _overlay(images[0], read.graph)
+    return _Card(str(row.get("id")), split, task_of(row), images, overlay, turns, tuple(notes))
 
 
-def _overlay(picture: Image.Image, graph: MolGraph) -> Image.Image:
-    return draw_overlay(picture, graph, scale=_TILE / max(picture.size))
+def _overlay(image: Image.Image, graph: MolGraph) -> Image.Image:
+    return draw_overlay(image, graph, scale=_TILE / max(image.size))
 
 
-def _small(picture: Image.Image) -> Image.Image:
-    scale = _TILE / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.BICUBIC)
+def _small(image: Image.Image) -> Image.Image:
+    scale = _TILE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 # ---- the contact sheet ----
@@ -201,8 +200,8 @@ def _sheet(cards: list[_Card]) -> Image.Image:
         left = gap + number % columns * width
         top = gap + number // columns * height
         pen.rectangle((left, top, left + _TILE, top + _TILE + _CAPTION), fill="white")
-        # Questions have no places: the picture as it is.
-        tile = card.overlay or (_small(card.pictures[0]) if card.pictures else None)
+        # Questions have no positions: the image as it is.
+        tile = card.overlay or (_small(card.images[0]) if card.images else None)
         if tile is not None:
             sheet.paste(tile, (left + (_TILE - tile.width) // 2, top + (_TILE - tile.height) // 2))
         caption = "\n".join(
@@ -225,7 +224,7 @@ def _words(card: _Card) -> str:
 
 
 def _page(dataset: Path, chosen: Chosen, cards: list[_Card], seed: int) -> str:
-    info = read_info(dataset) or {}
+    info = DatasetInfo.of(dataset) or DatasetInfo()
     folder = dataset if dataset.is_dir() else dataset.parent
     charts: list[Chart] = charts_of(chosen.lists, chosen.tasks, chosen.measured, folder, info)
     environment = Environment(
@@ -235,7 +234,7 @@ def _page(dataset: Path, chosen: Chosen, cards: list[_Card], seed: int) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["picture"] = data_uri
+    environment.filters["image"] = data_uri
     return environment.get_template("preview.html").render(
         title=dataset.resolve().name,
         total=sum(chosen.lists.values()),
@@ -251,14 +250,14 @@ def _page(dataset: Path, chosen: Chosen, cards: list[_Card], seed: int) -> str:
     )
 
 
-def data_uri(picture: Image.Image, side: int = _TILE) -> str:
-    """A picture as it stands in a page: small, in 64 colours, which line drawings do not miss."""
-    if max(picture.size) > side:
-        scale = side / max(picture.size)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
+def data_uri(image: Image.Image, side: int = _TILE) -> str:
+    """An image as it stands in a page: small, in 64 colours, which line drawings do not miss."""
+    if max(image.size) > side:
+        scale = side / max(image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    picture.quantize(64).save(file, format="PNG", optimize=True)
+    image.quantize(64).save(file, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

@@ -1,8 +1,8 @@
-"""What a row of LLaVA JSON must be: its turns, its pictures, and a chain of thought's answer.
+"""What a row of LLaVA JSON must be: its turns, its images, and a chain of thought's answer.
 
 A row is ``{"id": str, "image": str or [str], "conversations": [{"from": "human", "value": ...},
 {"from": "gpt", "value": ...}, ...]}``. Turns alternate and are even in number; ``<image>`` stands
-in human turns, as often as the row has pictures; a row of text has no ``image``.
+in human turns, as often as the row has images; a row of text has no ``image``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from data_preprocess.dataset.splits import skeleton
+from data_preprocess.dataset.splits import connectivity_key
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 from eyesmol.exceptions import shown
@@ -29,7 +29,7 @@ WARNINGS = frozenset(
     {
         "id stands twice",
         "row stands twice",
-        "picture stands twice under two names",
+        "image stands twice under two names",
         "split is empty",
         "label that does not expand",
         "SMILES not in canonical form",
@@ -45,16 +45,16 @@ class Row:
     Attributes:
         problems: kind and detail of each.
         identifier: its id.
-        content: digest of pictures and words.
-        pictures: path and digest of the pixels of each.
-        sizes: width and height of each picture, in pixels.
-        molecule: skeleton, where the row says its SMILES.
+        content: digest of images and words.
+        images: path and digest of the pixels of each.
+        sizes: width and height of each image, in pixels.
+        molecule: connectivity key, where the row says its SMILES.
     """
 
     problems: list[tuple[str, str]] = field(default_factory=list)
     identifier: str = ""
     content: bytes = b""
-    pictures: list[tuple[str, bytes]] = field(default_factory=list)
+    images: list[tuple[str, bytes]] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     molecule: str | None = None
 
@@ -64,7 +64,7 @@ def check_row(row: Any, folder: Path, frame: PixelFrame | None) -> Row:
 
     Args:
         row: an element of the list.
-        folder: its picture paths start here.
+        folder: its image paths start here.
         frame: the pixel frame of the dataset; None where it is not known.
     """
     found = Row()
@@ -92,7 +92,7 @@ def check_row(row: Any, folder: Path, frame: PixelFrame | None) -> Row:
 
 
 def images_of(row: dict[str, Any]) -> list[str] | None:
-    """The paths of a row's pictures; None where `image` is something else."""
+    """The paths of a row's images; None where `image` is something else."""
     image = row.get("image")
     if image is None:
         return []
@@ -126,8 +126,8 @@ def _check_marks(turns: list[tuple[str, str]], images: int, found: Row) -> None:
     human = sum(words.count(_MARK) for speaker, words in turns if speaker == "human")
     other = sum(words.count(_MARK) for speaker, words in turns if speaker != "human")
     if human != images:
-        detail = f"{images} pictures, {human} marks {_MARK} in human turns"
-        found.problems.append(("pictures and <image> marks differ", detail))
+        detail = f"{images} images, {human} marks {_MARK} in human turns"
+        found.problems.append(("images and <image> marks differ", detail))
     if other:
         found.problems.append(("<image> in an answer", f"{other} times"))
 
@@ -135,23 +135,23 @@ def _check_marks(turns: list[tuple[str, str]], images: int, found: Row) -> None:
 def _check_image(image: str, folder: Path, frame: PixelFrame | None, found: Row) -> None:
     inside = PurePosixPath(image)
     if inside.is_absolute() or ".." in inside.parts or "\\" in image:
-        found.problems.append(("picture outside the dataset's folder", image))
+        found.problems.append(("image outside the dataset's folder", image))
         return
     try:
         with Image.open(folder / image) as file:
             rgb = file.convert("RGB")
     except FileNotFoundError:
-        found.problems.append(("picture is missing", image))
+        found.problems.append(("image is missing", image))
         return
     # What Pillow raises for broken files depends on their kind.
     except Exception as error:
-        found.problems.append(("picture cannot be read", f"{image}: {error}"))
+        found.problems.append(("image cannot be read", f"{image}: {error}"))
         return
     found.sizes.append(rgb.size)
-    found.pictures.append((image, _digest(repr(rgb.size).encode() + rgb.tobytes())))
+    found.images.append((image, _digest(repr(rgb.size).encode() + rgb.tobytes())))
     if frame is not None and not _is_on_grid(rgb.size, frame):
         detail = f"{image}: {rgb.width} x {rgb.height}; expected a size that the frame leaves alone"
-        found.problems.append(("picture size off the pixel frame", detail))
+        found.problems.append(("image size off the pixel frame", detail))
 
 
 def _is_on_grid(size: tuple[int, int], frame: PixelFrame) -> bool:
@@ -164,13 +164,13 @@ def _is_on_grid(size: tuple[int, int], frame: PixelFrame) -> bool:
 def _check_answer(task: str, answer: str, found: Row) -> None:
     if task == "smiles":
         words = answer.split()
-        found.molecule = skeleton(words[-1]) if words else None
+        found.molecule = connectivity_key(words[-1]) if words else None
     elif task == "cot":
         _check_cot(answer, found)
 
 
 def _check_cot(text: str, found: Row) -> None:
-    """The graph reads back, lies in the picture, and is the molecule of the SMILES."""
+    """The graph reads back, lies in the image, and is the molecule of the SMILES."""
     answer = read_answer(text)
     if answer.problems:
         found.problems.append(("answer does not read back", "; ".join(answer.problems[:3])))
@@ -181,9 +181,9 @@ def _check_cot(text: str, found: Row) -> None:
         if outside:
             atom = outside[0]
             detail = f"{len(outside)} atoms, such as {atom.text} at {atom.x:g} {atom.y:g}"
-            found.problems.append(("atom outside the picture", f"{detail}; {width} x {height}"))
+            found.problems.append(("atom outside the image", f"{detail}; {width} x {height}"))
     canonical = canonical_smiles(answer.smiles)
-    found.molecule = skeleton(answer.smiles) or answer.smiles
+    found.molecule = connectivity_key(answer.smiles) or answer.smiles
     if canonical is None:
         found.problems.append(("SMILES that RDKit cannot read", answer.smiles))
         return

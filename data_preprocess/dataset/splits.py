@@ -1,9 +1,9 @@
 """Which split a molecule belongs to, and the proof that it stands in no other.
 
-A molecule goes by its skeleton: the first block of the InChIKey, which leaves out stereo, isotopes
-and protonation, so that near twins stay together. The split is a hash of the skeleton (or of the
-group, such as a patent number), so it depends on nothing else: not on the order of the rows, not on
-the task, not on the seed.
+A molecule goes by its connectivity key: the first block of the InChIKey, which leaves out stereo,
+isotopes and protonation, so that near twins stay together. The split is a hash of the key (or of
+the group, such as a patent number), so it depends on nothing else: not on the order of the rows,
+the task or the seed.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import hashlib
 import sqlite3
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 from rdkit import Chem, rdBase
+
+from data_preprocess.closing import Closing
 
 __all__ = [
     "SPLITS",
     "Ledger",
     "SplitBy",
+    "connectivity_key",
     "number_of",
-    "skeleton",
     "split_of",
 ]
 
@@ -31,7 +32,7 @@ SplitBy = Literal["molecule", "group"]
 
 
 @lru_cache(maxsize=256)  # copies and questions of a molecule follow each other
-def skeleton(smiles: str) -> str | None:
+def connectivity_key(smiles: str) -> str | None:
     """First block of the InChIKey; of a molecule that has none (R groups), SMILES without stereo.
 
     Returns:
@@ -46,11 +47,11 @@ def skeleton(smiles: str) -> str | None:
 
 
 def split_of(what: str, valid: float, test: float) -> str:
-    """Train, valid or test, by a hash of a skeleton or a group."""
-    share = number_of(what) / 2**64
-    if share < test:
+    """Train, valid or test, by a hash of a connectivity key or a group."""
+    fraction = number_of(what) / 2**64
+    if fraction < test:
         return "test"
-    return "valid" if share < test + valid else "train"
+    return "valid" if fraction < test + valid else "train"
 
 
 def number_of(text: str) -> int:
@@ -58,7 +59,7 @@ def number_of(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-class Ledger:
+class Ledger(Closing):
     """What has been seen, on disk, so that memory does not grow with the rows.
 
     A scratch file (SQLite, from nothing each time), used as ``with Ledger(path) as ledger``.
@@ -79,15 +80,8 @@ class Ledger:
             """
         )
 
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove the scratch file."""
         self._database.close()
         self._path.unlink(missing_ok=True)
 

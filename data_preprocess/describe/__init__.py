@@ -1,4 +1,4 @@
-"""Descriptions of a catalogue's pictures, by Gemini: asked once, noted at once, within a budget.
+"""Descriptions of a catalogue's images, by Gemini: asked once, noted at once, within a budget.
 
 Google's terms forbid the use of the answers to train models that compete with Google's own; a data
 set that holds them should say so.
@@ -6,7 +6,6 @@ set that holds them should say so.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,30 +14,31 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_preprocess.catalogue.compounds import catalogue_file, read_catalogue
+from data_preprocess.catalogue.compounds import COMPOUNDS
 from data_preprocess.describe.batch import ask_in_batches
 from data_preprocess.describe.budget import Budget, Tokens
 from data_preprocess.describe.gemini import Gemini
+from data_preprocess.describe.images import open_images
 from data_preprocess.describe.journal import ANSWERED, Journal, Reply
 from data_preprocess.describe.one_by_one import BUDGET_SPENT, ask_one_by_one
-from data_preprocess.describe.pictures import Passed, open_pictures
 from data_preprocess.describe.write_back import write_back
+from data_preprocess.tally import Tally
 
-__all__ = ["BUDGET_SPENT", "Summary", "Ways", "describe"]
+__all__ = ["BUDGET_SPENT", "RequestOptions", "Summary", "describe"]
 
 
 @dataclass(frozen=True)
-class Ways:
+class RequestOptions:
     """How to ask.
 
     Attributes:
         batch: in batch jobs, else one by one.
         workers: calls in flight, one by one.
         longest_wait: seconds that the service may ask for, one by one.
-        job_size: pictures a batch job.
+        job_size: images a batch job.
         poll: seconds between looks at batch jobs.
-        limit: pictures to ask about in this run; None for all.
-        retry_failed: ask again about pictures that were blocked, refused or cut off.
+        limit: images to ask about in this run; None for all.
+        retry_failed: ask again about images that were blocked, refused or cut off.
     """
 
     batch: bool = False
@@ -55,19 +55,18 @@ class Summary:
     """What a run did.
 
     Attributes:
-        outcomes: replies of this run, by their kind; one for each picture, one by one.
-        examples: the first picture and what was said about it, for each kind of failure.
+        outcomes: replies of this run, by their kind; one for each image, one by one. The examples
+            are images and what was said about them.
         passed: rows that were not asked about.
         described: rows of the catalogue that have a description now.
         spent: tokens of all runs so far.
-        waiting: pictures that are in batch jobs still.
+        waiting: images that are in batch jobs still.
         lost: calls that an earlier run had in flight when it was stopped.
         stopped: why it ended early, None where it did not.
     """
 
-    outcomes: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    passed: Passed = field(default_factory=Passed)
+    outcomes: Tally = field(default_factory=Tally)
+    passed: Tally = field(default_factory=Tally)
     described: int = 0
     spent: Tokens = field(default_factory=Tokens)
     waiting: int = 0
@@ -76,20 +75,27 @@ class Summary:
 
 
 def describe(
-    catalogue: Path, gemini: Gemini, budget: Budget, ways: Ways, *, progress: bool = True
+    catalogue: Path,
+    gemini: Gemini,
+    budget: Budget,
+    request_options: RequestOptions,
+    *,
+    progress: bool = True,
 ) -> Summary:
-    """Describe the pictures of a catalogue, and fill its two columns with the answers.
+    """Describe the images of a catalogue, and fill its two columns with the answers.
 
     Raises:
         InputError: no catalogue, or another run is at work on it.
     """
-    file = catalogue_file(catalogue)
-    rows = sum(1 for _ in read_catalogue(catalogue))  # names a faulty row before a call is paid
+    file = COMPOUNDS.file(catalogue)
+    rows = sum(1 for _ in COMPOUNDS.read(catalogue))  # names a faulty row before a call is paid
     summary = Summary()
     with Journal(file.parent) as journal:
         summary.lost = journal.lost
         with closing(tqdm(total=rows, unit=" rows", disable=not progress)) as bar:
-            summary.stopped = _ask(catalogue, gemini, journal, budget, ways, summary, bar)
+            summary.stopped = _ask(
+                catalogue, gemini, journal, budget, request_options, summary, bar
+            )
         summary.described = write_back(file, journal)
         summary.spent, summary.waiting = journal.spent, journal.calls_in_jobs()
     return summary
@@ -100,45 +106,43 @@ def _ask(
     gemini: Gemini,
     journal: Journal,
     budget: Budget,
-    ways: Ways,
+    request_options: RequestOptions,
     summary: Summary,
     bar: tqdm,
 ) -> str | None:
     note = _noting(summary, journal, bar)
-    pictures = islice(
-        open_pictures(catalogue, journal, summary.passed, retry_failed=ways.retry_failed),
-        ways.limit,
+    images = islice(
+        open_images(catalogue, journal, summary.passed, retry_failed=request_options.retry_failed),
+        request_options.limit,
     )
-    if ways.batch:
+    if request_options.batch:
         return ask_in_batches(
-            pictures,
+            images,
             gemini,
             journal,
             budget,
-            catalogue_file(catalogue).parent,
-            job_size=ways.job_size,
-            poll=ways.poll,
+            COMPOUNDS.file(catalogue).parent,
+            job_size=request_options.job_size,
+            poll=request_options.poll,
             told=note,
         )
     return ask_one_by_one(
-        pictures,
+        images,
         gemini,
         journal,
         budget,
-        workers=ways.workers,
-        longest_wait=ways.longest_wait,
+        workers=request_options.workers,
+        longest_wait=request_options.longest_wait,
         told=note,
     )
 
 
 def _noting(summary: Summary, journal: Journal, bar: tqdm) -> Callable[[str, Reply], None]:
-    def note(picture: str, reply: Reply) -> None:
-        summary.outcomes[reply.outcome] += 1
-        if reply.outcome != ANSWERED and reply.outcome not in summary.examples:
-            said = f": {reply.detail}" if reply.detail else ""
-            summary.examples[reply.outcome] = f"{picture}{said}"
-        bar.n = summary.outcomes.total() + summary.passed.counts.total()
-        answered = summary.outcomes[ANSWERED]
+    def note(image: str, reply: Reply) -> None:
+        said = f": {reply.detail}" if reply.detail else ""
+        summary.outcomes.add(reply.outcome, f"{image}{said}")
+        bar.n = summary.outcomes.total() + summary.passed.total()
+        answered = summary.outcomes.count(ANSWERED)
         spent = journal.spent
         bar.set_postfix(answered=answered, tokens=spent.prompt + spent.answer)
 

@@ -1,8 +1,8 @@
-"""Ask about pictures in batch jobs: half the price, an answer within a day.
+"""Ask about images in batch jobs: half the price, an answer within a day.
 
 A job goes through four steps, each on disk before the next: its lines are written and its calls
 noted; the service confirms it and gives it a name; it ends; its replies are matched by their keys.
-A run that was killed goes on at the step that it had reached: a job that was sent without a name
+A run that was killed resumes at the step that it had reached: a job that was sent without a name
 coming back is found again by its label, and is not sent twice.
 """
 
@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from data_preprocess.describe import journal as outcomes
 from data_preprocess.describe.budget import Budget, Tokens
-from data_preprocess.describe.gemini import Fault, FinishedJob, Gemini, Picture
+from data_preprocess.describe.gemini import Fault, FinishedJob, Gemini, SentImage
 from data_preprocess.describe.journal import Job, Journal, Reply
 from data_preprocess.describe.one_by_one import BUDGET_SPENT
 from data_preprocess.describe.question import QUESTION
+from eyesmol.atomic import atomic_path
 
 __all__ = ["ask_in_batches"]
 
@@ -33,7 +34,7 @@ class _Stop(Exception):
 
 
 def ask_in_batches(
-    pictures: Iterator[Picture],
+    images: Iterator[SentImage],
     gemini: Gemini,
     journal: Journal,
     budget: Budget,
@@ -43,21 +44,21 @@ def ask_in_batches(
     poll: float,
     told: Callable[[str, Reply], None],
 ) -> str | None:
-    """Ask about every picture; returns why it ended early, None where it did not.
+    """Ask about every image; returns why it ended early, None where it did not.
 
     Args:
         folder: the catalogue's; lines and replies of jobs lie there while they are needed.
-        job_size: pictures a job, at most.
+        job_size: images a job, at most.
         poll: seconds between looks at the jobs.
-        told: hears of each picture's reply.
+        told: hears of each image's reply.
     """
-    return _Batches(pictures, gemini, journal, budget, folder, job_size, poll, told).run()
+    return _Batches(images, gemini, journal, budget, folder, job_size, poll, told).run()
 
 
 class _Batches:
     def __init__(
         self,
-        pictures: Iterator[Picture],
+        images: Iterator[SentImage],
         gemini: Gemini,
         journal: Journal,
         budget: Budget,
@@ -66,8 +67,8 @@ class _Batches:
         poll: float,
         told: Callable[[str, Reply], None],
     ) -> None:
-        self._pictures = pictures
-        self._held: Picture | None = None  # read, but in no job yet
+        self._images = images
+        self._held: SentImage | None = None  # read, but in no job yet
         self._gemini, self._journal, self._budget = gemini, journal, budget
         self._folder, self._job_size, self._poll, self._told = folder, job_size, poll, told
         self._sent_before = {job.number for job in journal.open_jobs() if job.name is None}
@@ -87,7 +88,7 @@ class _Batches:
     # ---- sending ----
 
     def _submit_all(self) -> bool:
-        """Send jobs until no picture is left or no more can be sent; True if one was."""
+        """Send jobs until no image is left or no more can be sent; True if one was."""
         sent = False
         while job := self._unconfirmed() or self._prepared():
             if not self._submit(job):
@@ -113,38 +114,39 @@ class _Batches:
             return None
         with self._journal.all_or_nothing():
             job = self._journal.begin_job(f"eyesmol-{uuid.uuid4().hex}")
-            temporary = self._lines(job).with_suffix(".tmp")
-            with temporary.open("w", encoding="utf-8") as file:
+            with (
+                atomic_path(self._lines(job)) as draft,
+                draft.open("w", encoding="utf-8") as file,
+            ):
                 self._fill(file.write, job, first)
-            temporary.replace(self._lines(job))
         return job
 
-    def _fill(self, write: Callable[[str], int], job: Job, first: Picture) -> None:
+    def _fill(self, write: Callable[[str], int], job: Job, first: SentImage) -> None:
         """Write lines and note calls until the job is full, the budget is, or none is left."""
         count, size = 0, 0
-        picture: Picture | None = first
-        while picture is not None:
-            size += 2 * len(picture.data)  # base64 and the words around it
+        image: SentImage | None = first
+        while image is not None:
+            size += 2 * len(image.data)  # base64 and the words around it
             full = count == self._job_size or (count and size > _BYTES)
-            if full or not self._affordable(picture):
-                self._held = picture
+            if full or not self._affordable(image):
+                self._held = image
                 return
             number = self._journal.begin(
-                picture.name, self._gemini.model, QUESTION, self._reserve(picture), job=job
+                image.name, self._gemini.model, QUESTION, self._reserve(image), job=job
             )
-            write(self._gemini.batch_line(str(number), picture))
+            write(self._gemini.batch_line(str(number), image))
             count += 1
-            picture = self._next()
+            image = self._next()
 
-    def _next(self) -> Picture | None:
+    def _next(self) -> SentImage | None:
         held, self._held = self._held, None
-        return held or next(self._pictures, None)
+        return held or next(self._images, None)
 
-    def _reserve(self, picture: Picture) -> Tokens:
-        return self._journal.dearest(self._gemini.estimate(picture))
+    def _reserve(self, image: SentImage) -> Tokens:
+        return self._journal.dearest(self._gemini.estimate(image))
 
-    def _affordable(self, picture: Picture) -> bool:
-        return self._budget.admits(self._journal.spent, self._reserve(picture))
+    def _affordable(self, image: SentImage) -> bool:
+        return self._budget.admits(self._journal.spent, self._reserve(image))
 
     def _submit(self, job: Job) -> bool:
         """True when the service has confirmed the job; False to try again later."""
@@ -219,7 +221,7 @@ class _Batches:
         self._faults = 0
         if missing:
             # Sent again at once they might fail again at once, and for ever.
-            self._ended_early = f"{missing} pictures have {outcomes.NO_REPLY}: {detail}"
+            self._ended_early = f"{missing} images have {outcomes.NO_REPLY}: {detail}"
 
     def _read(self, replies: Path, job: Job) -> None:
         foreign = 0
@@ -229,10 +231,10 @@ class _Batches:
                     continue
                 key, reply = self._gemini.read_line(line)
                 known = key is not None and key.isdigit()
-                picture = self._journal.end(int(key), reply) if key and known else None
-                if picture is None:
+                image = self._journal.end(int(key), reply) if key and known else None
+                if image is None:
                     foreign += 1
                 else:
-                    self._told(picture, reply)
+                    self._told(image, reply)
         if foreign:
             tqdm.write(f"job {job.name}: {foreign} lines match no open call and are passed over")

@@ -28,9 +28,10 @@ from data_preprocess.describe import journal
 from data_preprocess.describe.budget import Tokens
 from data_preprocess.describe.journal import Reply
 from data_preprocess.describe.question import ANSWER_SCHEMA, PROMPT, PictureDescription
+from data_preprocess.web import retry_after
 from eyesmol.exceptions import InputError
 
-__all__ = ["Fault", "FinishedJob", "Gemini", "Picture"]
+__all__ = ["Fault", "FinishedJob", "Gemini", "SentImage"]
 
 _TIMEOUT = 180_000  # milliseconds; a thinking model takes its time
 _TEMPERATURE = 0.2
@@ -39,8 +40,8 @@ _KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture as it is sent.
+class SentImage:
+    """One image as it is sent.
 
     Attributes:
         name: as the catalogue has it.
@@ -56,7 +57,7 @@ class Picture:
     def tokens(self) -> int:
         """At most so many tokens, as the models up to now count them.
 
-        Gemini 2 cuts a picture into tiles of 256 to 768 pixels a side, two thirds of the shorter
+        Gemini 2 cuts an image into tiles of 256 to 768 pixels a side, two thirds of the shorter
         side, of 258 tokens each; Gemini 3 takes up to 1,120 for the whole.
         """
         side = min(max(min(self.size) / 1.5, 256), 768)
@@ -71,7 +72,7 @@ class Fault(Exception):
         reply: how the journal notes it.
         code: the HTTP status, None where there was none.
         wait: seconds that the service asks for, None where it does not say.
-        stop: why going on is of no use, None where it is.
+        stop: why asking more is of no use, None where it is.
     """
 
     def __init__(
@@ -137,20 +138,20 @@ class Gemini:
         )
         self._max_output = max_output_tokens
 
-    def estimate(self, picture: Picture) -> Tokens:
-        """The most that a call about this picture should cost."""
+    def estimate(self, image: SentImage) -> Tokens:
+        """The most that a call about this image should cost."""
         words = len(PROMPT) + len(json.dumps(ANSWER_SCHEMA))
-        return Tokens(picture.tokens() + words // 2, self._max_output)
+        return Tokens(image.tokens() + words // 2, self._max_output)
 
     # ---- one call ----
 
-    def ask(self, picture: Picture) -> Reply:
-        """Describe one picture.
+    def ask(self, image: SentImage) -> Reply:
+        """Describe one image.
 
         Raises:
             Fault: no reply came.
         """
-        part = types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type)
+        part = types.Part.from_bytes(data=image.data, mime_type=image.mime_type)
         contents = types.Content(role="user", parts=[part, types.Part.from_text(text=PROMPT)])
         with self._faults():
             response = self._client.models.generate_content(
@@ -185,11 +186,11 @@ class Gemini:
 
     # ---- batch jobs ----
 
-    def batch_line(self, key: str, picture: Picture) -> str:
+    def batch_line(self, key: str, image: SentImage) -> str:
         """One line of the JSON Lines file that a batch job takes."""
         data = {
-            "mimeType": picture.mime_type,
-            "data": base64.b64encode(picture.data).decode("ascii"),
+            "mimeType": image.mime_type,
+            "data": base64.b64encode(image.data).decode("ascii"),
         }
         parts = [{"inlineData": data}, {"text": PROMPT}]
         request = {
@@ -321,8 +322,8 @@ def _outcome(
         answer = PictureDescription.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        return journal.NOT_THE_JSON, f"{place}: {first['msg']}; found {text[:80]!r}", None
+        position = ".".join(map(str, first["loc"])) or "the whole"
+        return journal.NOT_THE_JSON, f"{position}: {first['msg']}; found {text[:80]!r}", None
     return journal.ANSWERED, None, answer.model_dump()
 
 
@@ -364,11 +365,11 @@ def _details(error: errors.APIError) -> list[dict[str, Any]]:
 
 def _retry_delay(error: errors.APIError, details: list[dict[str, Any]]) -> float | None:
     """Seconds to wait: RetryInfo in the body, or else the header Retry-After."""
-    headers = getattr(error.response, "headers", None) or {}
-    for said in [*(detail.get("retryDelay") for detail in details), headers.get("retry-after")]:
-        if match := re.fullmatch(r"(\d+(?:\.\d+)?)s?", str(said or "")):
+    for detail in details:
+        if match := re.fullmatch(r"(\d+(?:\.\d+)?)s?", str(detail.get("retryDelay") or "")):
             return float(match[1])
-    return None
+    headers = getattr(error.response, "headers", None) or {}
+    return retry_after(str(headers.get("retry-after") or ""))
 
 
 def _dict(value: Any) -> dict[str, Any]:

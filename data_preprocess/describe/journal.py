@@ -1,7 +1,7 @@
 """Every call that was ever made for a catalogue, in one SQLite file beside it.
 
 A call is written down before it is sent and again when its reply is there, each time on disk, so a
-kill at any point loses no answer that was received, and no call goes unaccounted. A picture is
+kill at any point loses no answer that was received, and no call goes unaccounted. An image is
 described when one of its calls was answered.
 """
 
@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
+from data_preprocess.closing import Closing
 from data_preprocess.describe.budget import Tokens
 from eyesmol.exceptions import InputError
 
@@ -42,7 +42,7 @@ NO_REPLY = "no reply in the batch"
 
 # What a call costs whose reply has no count of tokens: nothing, or, to be safe, the most possible.
 _FREE = frozenset({REFUSED, NOT_ALLOWED, OVER_QUOTA, SERVER_ERROR, NOT_REACHED, NO_REPLY})
-# A second try may go better; the model writes each answer anew.
+# A second try may go better; the model writes each answer again.
 _BY_CHANCE = frozenset({NO_TEXT, NOT_THE_JSON})
 _TRIES = 3
 # A second try would end alike.
@@ -58,7 +58,7 @@ class Reply:
     Attributes:
         outcome: one of the phrases above.
         detail: what the service said about a failure; never the key.
-        answer: the fields of a `PictureDescription`.
+        answer: the fields of a `ImageDescription`.
         tokens: as the service counted them; None where it did not.
         thoughts: the part of `tokens.answer` that was thinking.
     """
@@ -98,7 +98,7 @@ CREATE INDEX IF NOT EXISTS open_calls ON calls (job) WHERE ended IS NULL;
 """
 
 
-class Journal:
+class Journal(Closing):
     """The calls of one catalogue; held by one process at a time.
 
     Attributes:
@@ -110,7 +110,7 @@ class Journal:
         path = folder / JOURNAL
         self._base = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
-            # One process at a time, or a picture could be asked twice; a kill frees the lock.
+            # One process at a time, or an image could be asked twice; a kill frees the lock.
             self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = FULL")
@@ -157,13 +157,13 @@ class Journal:
         return _larger(estimate, self._most)
 
     def begin(
-        self, picture: str, model: str, question: str, reserve: Tokens, job: Job | None = None
+        self, image: str, model: str, question: str, reserve: Tokens, job: Job | None = None
     ) -> int:
         """Note a call that is about to be sent; returns its number."""
         cursor = self._base.execute(
             "INSERT INTO calls (picture, job, model, question, reserved_prompt, reserved_answer, "
             "begun) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (picture, job.number if job else None, model, question, reserve.prompt, reserve.answer,
+            (image, job.number if job else None, model, question, reserve.prompt, reserve.answer,
              _now()),
         )  # fmt: skip
         self.spent += reserve
@@ -171,7 +171,7 @@ class Journal:
         return cursor.lastrowid
 
     def end(self, number: int, reply: Reply) -> str | None:
-        """Note what became of it; returns its picture.
+        """Note what became of it; returns its image.
 
         None where there is no such call, or where it is known already what became of it.
         """
@@ -182,7 +182,7 @@ class Journal:
         ).fetchone()
         if row is None:
             return None
-        picture, reserve = str(row[0]), Tokens(*row[1:])
+        image, reserve = str(row[0]), Tokens(*row[1:])
         tokens, thoughts = reply.tokens, reply.thoughts or 0
         self._base.execute(
             "UPDATE calls SET ended = ?, outcome = ?, detail = ?, answer = ?, model_version = ?, "
@@ -198,15 +198,15 @@ class Journal:
             self._most = _larger(self._most, tokens)
         elif reply.outcome in _FREE:
             self.spent -= reserve
-        return picture
+        return image
 
-    def verdict(self, picture: str, *, retry_failed: bool) -> Verdict:
-        """Whether a picture still needs to be asked about."""
+    def verdict(self, image: str, *, retry_failed: bool) -> Verdict:
+        """Whether an image still needs to be asked about."""
         counts: Counter[str | None] = Counter(
             dict(
                 self._base.execute(
                     "SELECT outcome, count(*) FROM calls WHERE picture = ? GROUP BY outcome",
-                    (picture,),
+                    (image,),
                 ).fetchall()
             )
         )
@@ -221,12 +221,12 @@ class Journal:
             return "failed"
         return "open"
 
-    def answer(self, picture: str) -> tuple[dict[str, Any], str] | None:
-        """The fields of a picture's description and the model version that gave them."""
+    def answer(self, image: str) -> tuple[dict[str, Any], str] | None:
+        """The fields of an image's description and the model version that gave them."""
         row = self._base.execute(
             "SELECT answer, coalesce(model_version, model) FROM calls WHERE picture = ? AND "
             "outcome = ? ORDER BY number DESC LIMIT 1",
-            (picture, ANSWERED),
+            (image, ANSWERED),
         ).fetchone()
         return (json.loads(row[0]), row[1]) if row else None
 
@@ -287,15 +287,8 @@ class Journal:
 
     # ---- the end ----
 
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._base.close()
 
 

@@ -1,4 +1,4 @@
-"""Ask about pictures one by one, several at a time, patiently, and within a budget."""
+"""Ask about images one by one, several at a time, patiently, and within a budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from data_preprocess.describe import journal as outcomes
 from data_preprocess.describe.budget import Budget
-from data_preprocess.describe.gemini import Fault, Gemini, Picture
+from data_preprocess.describe.gemini import Fault, Gemini, SentImage
 from data_preprocess.describe.journal import Journal, Reply
 from data_preprocess.describe.question import QUESTION
 
@@ -19,7 +19,7 @@ __all__ = ["BUDGET_SPENT", "ask_one_by_one"]
 
 BUDGET_SPENT = "the budget does not allow another call"
 
-_FIRST_PAUSE = 1.0  # seconds after a fault; doubled with each further one of the same picture
+_FIRST_PAUSE = 1.0  # seconds after a fault; doubled with each further one of the same image
 _LONGEST_PAUSE = 60.0
 _FAULTS_OF_A_PICTURE = 5  # after so many it stays open for the next run
 _PICTURES_IN_A_ROW = 3  # given up so, with no answer between: the service is down
@@ -28,9 +28,9 @@ _QUOTA_PAUSES = 20  # in a row, with no answer between
 
 @dataclass
 class _Turn:
-    """A picture and what it has been through in this run."""
+    """An image and what it has been through in this run."""
 
-    picture: Picture
+    image: SentImage
     faults: int = 0
 
 
@@ -39,7 +39,7 @@ class _Stop(Exception):
 
 
 def ask_one_by_one(
-    pictures: Iterator[Picture],
+    images: Iterator[SentImage],
     gemini: Gemini,
     journal: Journal,
     budget: Budget,
@@ -48,15 +48,15 @@ def ask_one_by_one(
     longest_wait: float,
     told: Callable[[str, Reply], None],
 ) -> str | None:
-    """Ask about every picture; returns why it ended early, None where it did not.
+    """Ask about every image; returns why it ended early, None where it did not.
 
     Replies of calls that are in flight when it ends, however it ends, are still noted.
 
     Args:
         longest_wait: seconds; a service that asks for more is left for another day.
-        told: hears of each picture that is done with: answered, failed or given up.
+        told: hears of each image that is done with: answered, failed or given up.
     """
-    asking = _Asking(pictures, gemini, journal, budget, longest_wait, told)
+    asking = _Asking(images, gemini, journal, budget, longest_wait, told)
     with ThreadPoolExecutor(workers) as pool:
         try:
             while asking.go_on(pool, workers):
@@ -73,19 +73,19 @@ class _Asking:
 
     def __init__(
         self,
-        pictures: Iterator[Picture],
+        images: Iterator[SentImage],
         gemini: Gemini,
         journal: Journal,
         budget: Budget,
         longest_wait: float,
         told: Callable[[str, Reply], None],
     ) -> None:
-        self._new, self._again = pictures, deque[_Turn]()
+        self._new, self._again = images, deque[_Turn]()
         self._gemini, self._journal, self._budget = gemini, journal, budget
         self._longest_wait, self._told = longest_wait, told
         self._flying: dict[Future[Reply], tuple[int, _Turn]] = {}
         self._resume_at = 0.0  # on the monotonic clock; nothing is sent before
-        self._in_a_row: Counter[str] = Counter()  # quota pauses and given-up pictures
+        self._in_a_row: Counter[str] = Counter()  # quota pauses and given-up images
 
     def go_on(self, pool: ThreadPoolExecutor, workers: int) -> bool:
         """Send as many calls as may be in flight; False when all is done."""
@@ -106,15 +106,15 @@ class _Asking:
         return bool(self._flying)
 
     def _next(self) -> _Turn | None:
-        picture = next(self._new, None)
-        return _Turn(picture) if picture else None
+        image = next(self._new, None)
+        return _Turn(image) if image else None
 
     def _send(self, pool: ThreadPoolExecutor, turn: _Turn) -> bool:
-        reserve = self._journal.dearest(self._gemini.estimate(turn.picture))
+        reserve = self._journal.dearest(self._gemini.estimate(turn.image))
         if not self._budget.admits(self._journal.spent, reserve):
             return False
-        number = self._journal.begin(turn.picture.name, self._gemini.model, QUESTION, reserve)
-        self._flying[pool.submit(self._gemini.ask, turn.picture)] = number, turn
+        number = self._journal.begin(turn.image.name, self._gemini.model, QUESTION, reserve)
+        self._flying[pool.submit(self._gemini.ask, turn.image)] = number, turn
         return True
 
     def settle_first(self) -> None:
@@ -141,14 +141,14 @@ class _Asking:
             return
         self._journal.end(number, reply)
         self._in_a_row.clear()
-        name = turn.picture.name
+        name = turn.image.name
         if self._journal.verdict(name, retry_failed=False) == "open":  # failed by chance
             self._again.append(turn)
         else:
             self._told(name, reply)
 
     def _after(self, fault: Fault, turn: _Turn) -> None:
-        """Pause, ask again, give the picture up, or stop."""
+        """Pause, ask again, give the image up, or stop."""
         outcome = fault.reply.outcome
         if fault.stop:
             raise _Stop(fault.stop)
@@ -175,9 +175,9 @@ class _Asking:
             raise _Stop(f"over quota, and waiting does not help ({fault.reply.detail})")
 
     def _give_up(self, fault: Fault, turn: _Turn) -> None:
-        self._told(turn.picture.name, fault.reply)
-        self._in_a_row["pictures"] += 1
-        if self._in_a_row["pictures"] >= _PICTURES_IN_A_ROW:
+        self._told(turn.image.name, fault.reply)
+        self._in_a_row["images"] += 1
+        if self._in_a_row["images"] >= _PICTURES_IN_A_ROW:
             raise _Stop(f"{fault.reply.outcome}, again and again ({fault.reply.detail})")
 
     def _pause(self, seconds: float) -> bool:

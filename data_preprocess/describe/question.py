@@ -1,4 +1,4 @@
-"""What the model is asked about a picture, and the form of its answer: both stand here only.
+"""What the model is asked about an image, and the form of its answer: both stand here only.
 
 Changing a word changes `QUESTION`, which is stored with every answer.
 """

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_preprocess.catalogue.row_writer import read_batches
+from data_preprocess.catalogue.table import read_batches
 from data_preprocess.describe.journal import Journal
 from data_preprocess.describe.question import PictureDescription
+from eyesmol.atomic import atomic_path
 
 __all__ = ["write_back"]
 
@@ -18,39 +19,44 @@ _COLUMNS = ("visual_description", "visual_model")
 
 
 def write_back(file: Path, journal: Journal) -> int:
-    """Rewrite a catalogue with its answers, under a temporary name first; returns how many it has.
+    """Rewrite a catalogue with its answers, in one step; returns how many it has.
 
     All other columns stay as they are, and so does a description that no call of the journal gave.
     Where nothing is new the file is not touched.
     """
-    temporary = file.with_name(f"{file.name}.tmp")
-    described, changed = 0, False
+    with pq.ParquetFile(file) as table:
+        described, changed = _described(table, journal)
+    if changed:
+        with atomic_path(file) as draft:
+            _rewrite(file, draft, journal)
+    return described
+
+
+def _rewrite(file: Path, draft: Path, journal: Journal) -> None:
     with pq.ParquetFile(file) as old:
         schema = old.schema_arrow
         for name in _COLUMNS:
             if name not in schema.names:
                 schema = schema.append(pa.field(name, pa.string()))
-        try:
-            with pq.ParquetWriter(temporary, schema, compression="zstd") as new:
-                for batch in read_batches(old):
-                    filled = _filled(pa.Table.from_batches([batch]), journal).cast(schema)
-                    columns = [filled[name].to_pylist() for name in _COLUMNS]
-                    before = [_column(batch, name) for name in _COLUMNS]
-                    changed |= columns != before
-                    described += sum(bool(text) for text in columns[0])
-                    new.write_table(filled)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    if changed:
-        temporary.replace(file)
-    else:
-        temporary.unlink()
-    return described
+        with pq.ParquetWriter(draft, schema, compression="zstd") as new:
+            for batch in read_batches(old):
+                new.write_table(_filled(pa.Table.from_batches([batch]), journal).cast(schema))
+
+
+def _described(file: pq.ParquetFile, journal: Journal) -> tuple[int, bool]:
+    """How many rows will have a description, and whether any of them is new."""
+    names = [name for name in ("image", *_COLUMNS) if name in file.schema_arrow.names]
+    described, changed = 0, False
+    for batch in read_batches(file, names):
+        filled = _filled(pa.Table.from_batches([batch]), journal)
+        columns = [_column(filled, name) for name in _COLUMNS]
+        changed |= columns != [_column(batch, name) for name in _COLUMNS]
+        described += sum(bool(text) for text in columns[0])
+    return described, changed
 
 
 def _filled(table: pa.Table, journal: Journal) -> pa.Table:
-    """The table with both columns at their places, or at its end where it had none."""
+    """The table with both columns at their positions, or at its end where it had none."""
     pairs = list(zip(*(_column(table, name) for name in _COLUMNS), strict=True))
     for row, image in enumerate(_column(table, "image")):
         if image and (found := journal.answer(image)):

@@ -277,13 +277,13 @@ def _shapes(page: _Page) -> None:
 
 def _photo(page: _Page) -> None:
     """Smooth greys with grain, as a photograph or a gel."""
-    dice = np.random.Generator(np.random.SFC64(page.rng.getrandbits(64)))
+    np_rng = np.random.Generator(np.random.SFC64(page.rng.getrandbits(64)))
     width, height = (max(24, round(side)) for side in page.size)
-    grey = np.full((height, width), dice.uniform(60, 200), dtype=np.float32)
+    grey = np.full((height, width), np_rng.uniform(60, 200), dtype=np.float32)
     for step in (4, 12, 40):
-        small = dice.standard_normal((height // step + 2, width // step + 2), dtype=np.float32)
+        small = np_rng.standard_normal((height // step + 2, width // step + 2), dtype=np.float32)
         field = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-        grey += np.asarray(field) * float(dice.uniform(3, 40))
+        grey += np.asarray(field) * float(np_rng.uniform(3, 40))
     page.photo = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
 
 

@@ -19,7 +19,9 @@ from eyesmol.chem.graph import Bond, BondOrder
 
 __all__ = ["BondStrokes", "element_shade", "hidden_share"]
 
-_MOST_HIDDEN = 0.92  # share of a line that lies under letters, above which nothing is drawn of it
+_MOST_HIDDEN = (
+    0.92  # fraction of a line that lies under letters, above which nothing is drawn of it
+)
 
 # Luminance of the colours in which programs draw elements.
 _SHADES = {"N": 70, "O": 76, "S": 160, "F": 140, "Cl": 130, "Br": 85, "I": 75, "P": 150, "B": 170}
@@ -201,9 +203,9 @@ class BondStrokes:
         self._line(bond)
         self._line(bond, side * gap, self._cuts(bond, self.style.inner_cut))
 
-    def _cuts(self, bond: Bond, share: float) -> tuple[float, float]:
+    def _cuts(self, bond: Bond, fraction: float) -> tuple[float, float]:
         """Only ends where the chain goes on are cut."""
-        cut = share * self.unit
+        cut = fraction * self.unit
         return (
             cut if len(self.neighbours[bond.begin]) > 1 else 0.0,
             cut if len(self.neighbours[bond.end]) > 1 else 0.0,
@@ -400,6 +402,6 @@ def _smallest_rings(subject: Subject) -> dict[frozenset[int], tuple[int, ...]]:
     return table
 
 
-def _between(p: Point, q: Point, share: float) -> Point:
-    """The point at a share of the way from p to q."""
-    return p[0] + (q[0] - p[0]) * share, p[1] + (q[1] - p[1]) * share
+def _between(p: Point, q: Point, fraction: float) -> Point:
+    """The point at a fraction of the way from p to q."""
+    return p[0] + (q[0] - p[0]) * fraction, p[1] + (q[1] - p[1]) * fraction

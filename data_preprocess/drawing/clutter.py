@@ -143,7 +143,7 @@ class Scene:
 
 
 def surround(scene: Scene) -> list[Atom]:
-    """Add what stands beside the molecule; the atoms of salts, at their places."""
+    """Add what stands beside the molecule; the atoms of salts, at their positions."""
     what, likely = scene.style.clutter, scene.likely
     atoms: list[Atom] = []
     if not scene.subject.sheet:
@@ -265,12 +265,12 @@ def _salt(scene: Scene) -> list[Atom]:
     if words is None or len(words.runs) != len(runs):
         return []
     sides = {"right": 40, "below": 18, "inside": 14, "far right": 10, "left": 12, "above": 6}
-    place = _beside(scene, words, sides, rng.uniform(0.3, 2.2) * scene.unit)
-    if place is None:
+    position = _beside(scene, words, sides, rng.uniform(0.3, 2.2) * scene.unit)
+    if position is None:
         return []
-    starts = _put(scene, words, *place)
+    starts = _put(scene, words, *position)
     x = starts[anchor] + words.advance(anchor) / 2
-    return [Atom.from_text(f"[{parts.text}]", x, place[1] - words.cap / 2)]
+    return [Atom.from_text(f"[{parts.text}]", x, position[1] - words.cap / 2)]
 
 
 def _caption(scene: Scene) -> None:
@@ -287,9 +287,9 @@ def _caption(scene: Scene) -> None:
     if words is None:
         return
     sides = {"below": 60, "above": 15, "right": 15, "left": 5, "inside": 5}
-    place = _beside(scene, words, sides, rng.uniform(0.25, 1.5) * scene.unit)
-    if place is not None:
-        _put(scene, words, *place, shade=rng.choice((0, 0, 0, 90)))
+    position = _beside(scene, words, sides, rng.uniform(0.25, 1.5) * scene.unit)
+    if position is not None:
+        _put(scene, words, *position, shade=rng.choice((0, 0, 0, 90)))
 
 
 def _number_far_right(scene: Scene) -> None:
@@ -307,10 +307,10 @@ def _at_atoms(scene: Scene, texts: Sequence[str]) -> None:
     """Small words beside some atoms, on the side where there is room."""
     rng, unit = scene.rng, scene.unit
     font = scene.style.font
-    share = rng.choice((0.15, 0.4, 0.9))
+    fraction = rng.choice((0.15, 0.4, 0.9))
     em = scene.style.em * unit * rng.uniform(0.4, 0.75)
     for (x, y), text in zip(scene.points, texts, strict=True):
-        if rng.random() >= share:
+        if rng.random() >= fraction:
             continue
         words = _words(scene, [(text, 0)], font, em)
         if words is None:

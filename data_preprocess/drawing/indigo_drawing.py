@@ -1,4 +1,4 @@
-"""A sketch put on paper by Indigo, with marks beside it that tell where each atom is.
+"""A depiction put on paper by Indigo, with marks beside it that tell where each atom is.
 
 Indigo scales and shifts what it draws by itself and does not say how. So a small triangle (a ring,
 which takes no label) is drawn far below and left of the molecule and another above and right of it.
@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data_preprocess.drawing.sketch import RenderError, Sketch, fitting_bond_length
+from data_preprocess.drawing.depiction import Depiction, RenderError, fitting_bond_length
 from data_preprocess.drawing.style import Style
 from eyesmol.chem.graph import Atom, Bond, MolGraph
 from eyesmol.chem.molfile import graph_to_molblock
 
 __all__ = ["draw_with_indigo"]
 
-_BOND = 1.5  # angstrom, as in the sketch
+_BOND = 1.5  # angstrom, as in the depiction
 # Radius of a mark, in angstrom. Its sides are as long as bonds, so that the mean of all bonds,
 # which Indigo scales by, stays what it is.
 _MARK = _BOND / math.sqrt(3)
@@ -38,26 +38,26 @@ _Points = NDArray[np.float64]
 
 
 def draw_with_indigo(
-    sketch: Sketch, size: tuple[int, int], style: Style
+    depiction: Depiction, size: tuple[int, int], style: Style
 ) -> tuple[Image.Image, list[tuple[float, float]]]:
-    """The picture (RGB, white paper) and the pixel place of each atom, y down.
+    """The image (RGB, white paper) and the pixel position of each atom, y down.
 
     Raises:
         RenderError: Indigo does not take the molecule.
     """
-    points = np.array([(atom.x, atom.y) for atom in sketch.graph.atoms])
+    points = np.array([(atom.x, atom.y) for atom in depiction.graph.atoms])
     room = np.array(size) * (1 - 2 * style.margin)
-    length = fitting_bond_length(sketch, size, style)
+    length = fitting_bond_length(depiction, size, style)
     for _ in range(_TRIES):
-        image, placed = _drawn(sketch, points, length, style)
+        image, placed = _drawn(depiction, points, length, style)
         box = _ink_box(image)
         width, height = box[2] - box[0], box[3] - box[1]
         if width <= room[0] and height <= room[1]:
             break
         length *= min(room[0] / width, room[1] / height) * 0.98  # letters do not shrink below
     else:
-        raise RenderError("the picture is too small for the molecule", sketch.smiles)
-    # The ink in the middle of the picture, at whole pixels: nothing is interpolated.
+        raise RenderError("the image is too small for the molecule", depiction.smiles)
+    # The ink in the middle of the image, at whole pixels: nothing is interpolated.
     left = (size[0] - width) // 2 - box[0]
     top = (size[1] - height) // 2 - box[1]
     paper = Image.new("RGB", size, "white")
@@ -66,15 +66,15 @@ def draw_with_indigo(
 
 
 def _drawn(
-    sketch: Sketch, points: _Points, length: float, style: Style
+    depiction: Depiction, points: _Points, length: float, style: Style
 ) -> tuple[Image.Image, _Points]:
-    """The picture without its marks, and the places, at a bond length in pixels."""
+    """The image without its marks, and the positions, at a bond length in pixels."""
     # Labels reach out of the atoms' box by their text.
-    longest = max(len(atom.text) for atom in sketch.graph.atoms)
+    longest = max(len(atom.text) for atom in depiction.graph.atoms)
     reach = 2.5 * _ROOM + 0.5 * _BOND * longest * max(style.font_size, _MIN_FONT / length)
     low, high = points.min(axis=0) - reach, points.max(axis=0) + reach
-    block = _molblock(sketch, (low, high))
-    data = _rendered(block, length, style, sketch.smiles)
+    block = _molblock(depiction, (low, high))
+    data = _rendered(block, length, style, depiction.smiles)
     image = Image.open(io.BytesIO(data)).convert("RGB")
     ink = 255.0 - np.asarray(image.convert("L"), dtype=np.float64)
     # The marks are the only ink in the corners top left and bottom right.
@@ -106,10 +106,10 @@ def _ink_box(image: Image.Image) -> tuple[int, int, int, int]:
     return box or (0, 0, 1, 1)
 
 
-def _molblock(sketch: Sketch, corners: tuple[_Points, _Points]) -> str:
-    """The graph with both marks, at its own places: y down here, up in the file."""
-    atoms, bonds = list(sketch.graph.atoms), list(sketch.graph.bonds)
-    for index in sketch.carbons:
+def _molblock(depiction: Depiction, corners: tuple[_Points, _Points]) -> str:
+    """The graph with both marks, at its own positions: y down here, up in the file."""
+    atoms, bonds = list(depiction.graph.atoms), list(depiction.graph.bonds)
+    for index in depiction.carbons:
         atoms[index] = replace(atoms[index], label="*")  # of a carbon, Indigo leaves the C out
     for x, y in corners:
         first = len(atoms)
@@ -118,7 +118,7 @@ def _molblock(sketch: Sketch, corners: tuple[_Points, _Points]) -> str:
             atoms.append(Atom("C", x + _MARK * math.cos(angle), y + _MARK * math.sin(angle)))
         bonds += (Bond(first + a, first + (a + 1) % 3) for a in range(3))
     block = graph_to_molblock(MolGraph(tuple(atoms), tuple(bonds)))
-    for index in sketch.carbons:
+    for index in depiction.carbons:
         alias = f"\nA  {index + 1:3d}\n"
         block = block.replace(f"{alias}*\n", f"{alias}C\n")
     return block
@@ -135,7 +135,7 @@ def _indigo() -> tuple[Any, Any]:
             "drawing with Indigo needs the package epam.indigo: pip install -e '.[data]'"
         ) from None
     indigo = Indigo()
-    # The graph's stereo and valences are checked by the house's own reader, not here.
+    # The graph's stereo and valences are checked by the project's own reader, not here.
     indigo.setOption("ignore-stereochemistry-errors", True)
     indigo.setOption("ignore-bad-valence", True)
     return indigo, IndigoRenderer(indigo)

@@ -1,8 +1,8 @@
 """Strokes and letters as a list, put on paper once their extent is known.
 
-Places are continuous: pixel i covers i to i + 1, x to the right, y down. A `Sheet` takes strokes in
-any order and at any place; `raster` draws them several times too large with Pillow and averages,
-so that lines are as wide and stand where they should to a fraction of a pixel.
+Positions are continuous: pixel i covers i to i + 1, x to the right, y down. A `Sheet` takes strokes
+in any order and at any position; `raster` draws them several times too large with Pillow and
+averages, so that lines are as wide and stand where they should to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _mask(font: str, half_pixels: int, text: str) -> tuple[Image.Image, int, int
 
 @dataclass(frozen=True, slots=True)
 class _Paper:
-    """What strokes are put on: places times `scale`, plus `dx` and `dy`, are its pixels."""
+    """What strokes are put on: positions times `scale`, plus `dx` and `dy`, are its pixels."""
 
     image: Image.Image
     pen: ImageDraw.ImageDraw
@@ -98,8 +98,8 @@ class _Paper:
     dx: float
     dy: float
 
-    def at(self, place: Point) -> Point:
-        return place[0] * self.scale + self.dx, place[1] * self.scale + self.dy
+    def at(self, position: Point) -> Point:
+        return position[0] * self.scale + self.dx, position[1] * self.scale + self.dy
 
     def square(self, centre: Point, half: float) -> Box:
         x, y = self.at(centre)
@@ -136,17 +136,17 @@ class Sheet:
         self.left, self.top = min(self.left, left), min(self.top, top)
         self.right, self.bottom = max(self.right, right), max(self.bottom, bottom)
 
-    def cut_at(self, side: int, place: float) -> None:
+    def cut_at(self, side: int, position: float) -> None:
         """End the sheet here at one side, whatever ink there is beyond."""
         self.cut_sides.add(side)
         if side == 0:
-            self.left = place
+            self.left = position
         elif side == 1:
-            self.top = place
+            self.top = position
         elif side == 2:
-            self.right = place
+            self.right = position
         else:
-            self.bottom = place
+            self.bottom = position
 
     def polygon(self, points: Sequence[Point], shade: int = 0) -> None:
         """A filled polygon; 255 is white."""
@@ -265,7 +265,7 @@ class Sheet:
         left, top, right, bottom = box
         size = (right - left) * fineness, (bottom - top) * fineness
         image = Image.new("L", size, 255)
-        # Pillow's places are those of the pixels' middles.
+        # Pillow's positions are those of the pixels' middles.
         dx, dy = -left * fineness - 0.5, -top * fineness - 0.5
         paper = _Paper(image, ImageDraw.Draw(image), float(fineness), dx, dy)
         for stroke in self._strokes:

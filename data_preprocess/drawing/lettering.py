@@ -2,7 +2,7 @@
 
 Three steps: `runs_of` cuts a text into runs on the line, above and below it; `lettered` adds
 hydrogens, isotope, charge and dots on the sides that are free; `placed_letters` gives each run its
-place, so that the bonded letter's middle is at the atom.
+position, so that the bonded letter's middle is at the atom.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Lettering:
-    """A label before it has a place.
+    """A label before it has a position.
 
     Attributes:
         line: from left to right.
@@ -60,7 +60,7 @@ class Lettering:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A run at its place: x of its beginning, its base line, its size, and its ink's box."""
+    """A run at its position: x of its beginning, its base line, its size, and its ink's box."""
 
     text: str
     x: float
@@ -243,7 +243,7 @@ def _is_backward(label: str, mol_atom: Chem.Atom, directions: Sequence[Point]) -
 
 
 def placed_letters(lettering: Lettering, at: Point, style: PenStyle, em: float) -> list[Letter]:
-    """Each run at its place, the bonded letter's middle at `at`; lengths are in pixels."""
+    """Each run at its position, the bonded letter's middle at `at`; lengths are in pixels."""
     setter = _Setter(style, em)
     cap = cap_height(style.font) * em
     base = at[1] + cap / 2
@@ -319,7 +319,7 @@ class _Setter:
     def put_sign(self, letters: list[Letter], lettering: Lettering, at: Point, base: float) -> None:
         """A sign that stands apart from the line."""
         assert lettering.sign is not None
-        text, place = lettering.sign
+        text, position = lettering.sign
         text = writable(self.style.font, text) or "-"
         size = self._size(1)
         width = measure(self.style.font, text)[0] * size
@@ -335,5 +335,5 @@ class _Setter:
             "upper left": (left - width, base - self.style.script_rise * self.cap),
             "far": (right + 0.25 * self.em, base - 0.9 * self.cap),
             "upper right": (right, base - self.style.script_rise * self.cap),
-        }[place]
+        }[position]
         self._add(letters, text, x, y, size)

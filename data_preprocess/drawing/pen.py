@@ -63,11 +63,11 @@ def draw(subject: Subject, style: PenStyle, rng: Random) -> Drawing | None:
     return _on_paper(subject, set_.points, extra, sheet, style, rng)
 
 
-# Places
+# Positions
 
 
 def _laid_out(subject: Subject, style: PenStyle, rng: Random) -> _Points | None:
-    """The atoms' places in pixels about any origin; None where two lie upon each other."""
+    """The atoms' positions in pixels about any origin; None where two lie upon each other."""
     graph = subject.graph
     points = np.array([(atom.x, atom.y) for atom in graph.atoms], dtype=np.float64).reshape(-1, 2)
     median = graph.median_bond_length() or 1.5
@@ -96,9 +96,9 @@ def _with_stretched_ends(
     """Atoms at the ends moved along their bond, where no other atom comes near."""
     points = points.copy()
     common = rng.uniform(*factors) if rng.random() < 0.5 else None
-    share = rng.choice((0.3, 0.7, 1.0))
+    fraction = rng.choice((0.3, 0.7, 1.0))
     for index, row in enumerate(graph.neighbours()):
-        if len(row) != 1 or rng.random() >= share:
+        if len(row) != 1 or rng.random() >= fraction:
             continue
         anchor = points[row[0][0]]
         moved = anchor + (points[index] - anchor) * (common or rng.uniform(*factors))
@@ -114,7 +114,7 @@ def _with_stretched_ends(
 
 @dataclass(frozen=True)
 class _Typeset:
-    """Labels at their places: for each atom its letters, none for bare corners."""
+    """Labels at their positions: for each atom its letters, none for bare corners."""
 
     points: _Points
     letters: list[list[Letter]]
@@ -302,14 +302,14 @@ def _on_paper(
         return None
     fineness = max(1, min(4, round(_FINE / unit)))
     image = sheet.raster((left, top, right, bottom), fineness)
-    places = [(float(x), float(y)) for x, y in points] + [(a.x, a.y) for a in extra]
+    positions = [(float(x), float(y)) for x, y in points] + [(a.x, a.y) for a in extra]
     thinnest = min(style.line_width, stroke_width(style.font) * style.em)
     print_ = wear.Print(unit, thinnest * unit, style.em * unit, style.double_gap * unit)
-    shifted = [(x - left, y - top) for x, y in places]
-    worn, places = wear.apply(image, shifted, style.wear, print_, rng)
+    shifted = [(x - left, y - top) for x, y in positions]
+    worn, positions = wear.apply(image, shifted, style.wear, print_, rng)
     atoms = [
         replace(atom, x=x, y=y)
-        for atom, (x, y) in zip((*subject.graph.atoms, *extra), places, strict=True)
+        for atom, (x, y) in zip((*subject.graph.atoms, *extra), positions, strict=True)
     ]
     height, width = worn.shape
     if not all(0 <= a.x <= width and 0 <= a.y <= height for a in atoms):

@@ -48,29 +48,29 @@ class PenStyle:
         wave_step, wave_height: of wavy bonds.
         label_margin: white round the letters.
         round_ends: lines end round.
-        bold_ring: share of the drawings' bonds, in one connected piece, that are drawn bold.
+        bold_ring: fraction of the drawings' bonds, in one connected piece, that are drawn bold.
         bold_factor: how much wider they are.
         crossing_gap: white at each side of a bond that crosses another; 0 for none.
         circle: radius of an aromatic ring's circle, in the ring's own.
         methyl: CH3 is written at the ends of chains.
-        written: share of the other carbons that are written out.
+        written: fraction of the other carbons that are written out.
         script_size: of numbers and signs, in sizes of the font.
         script_drop, script_rise: of their base line, in cap heights.
         r_script: where the number of an R group stands.
         sign_place: of charges.
-        sign_circled: share of the charges in a circle.
+        sign_circled: fraction of the charges in a circle.
         minus: the character.
         letter_gap: extra room between letters, in em; negative where they touch.
         script_gap: extra room before numbers, in em.
         row_gap: from base line to base line of stacked letters, in cap heights.
-        stack: share of the labels within a chain (SO2, CO, NMe) that are stacked.
+        stack: fraction of the labels within a chain (SO2, CO, NMe) that are stacked.
         hydrogen_stack: hydrogens stand above or below where both sides are taken.
         symbol_middle: a symbol of two letters is bonded in its middle, else at its first letter.
         label_shade: grey value of the letters, 0 black.
         element_shades: letters have the grey values of their element's usual colour.
         half_bonds: so have the halves of the bonds.
         end_stretch: least and greatest factor on the bonds at the ends of chains.
-        jitter: standard deviation of the atoms' places.
+        jitter: standard deviation of the atoms' positions.
         rotation: of the layout.
         stretch: factor on x.
         wobble: amplitude of a trembling hand along the lines.
@@ -207,8 +207,8 @@ def _plain(rng: Random) -> PenStyle:
 
 
 def _sign_place(rng: Random, weights: tuple[int, int, int, int, int]) -> SignPlace:
-    places: tuple[SignPlace, ...] = ("upper right", "above", "below", "upper left", "far")
-    return rng.choices(places, weights)[0]
+    positions: tuple[SignPlace, ...] = ("upper right", "above", "below", "upper left", "far")
+    return rng.choices(positions, weights)[0]
 
 
 def _end_stretch(rng: Random, chance: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""A sketch put on paper by RDKit, which tells where it puts each atom."""
+"""A depiction put on paper by RDKit, which tells where it puts each atom."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.Geometry import Point2D
 
+from data_preprocess.drawing.depiction import Depiction, fitting_bond_length
 from data_preprocess.drawing.fonts import font_file
-from data_preprocess.drawing.sketch import Sketch, fitting_bond_length
 from data_preprocess.drawing.style import Style
 from eyesmol.chem.graph import Bond, BondOrder, MolGraph
 
@@ -25,23 +25,23 @@ _CIRCLE = 0.6  # radius of an aromatic circle, in radii of its ring
 
 
 def draw_with_rdkit(
-    sketch: Sketch, size: tuple[int, int], style: Style
+    depiction: Depiction, size: tuple[int, int], style: Style
 ) -> tuple[Image.Image, list[Point]]:
-    """The picture (RGB, white paper) and the pixel place of each atom, y down."""
-    mol = sketch.mol
-    if sketch.carbons:
+    """The image (RGB, white paper) and the pixel position of each atom, y down."""
+    mol = depiction.mol
+    if depiction.carbons:
         mol = Chem.Mol(mol)
-        for index in sketch.carbons:
+        for index in depiction.carbons:
             mol.GetAtomWithIdx(index).SetProp("_displayLabel", "C")
-    line = style.line_width(fitting_bond_length(sketch, size, style))
+    line = style.line_width(fitting_bond_length(depiction, size, style))
     drawer = _drawer(size, style, line)
     drawer.DrawMolecule(mol)
     points = [drawer.GetDrawCoords(index) for index in range(mol.GetNumAtoms())]
     if style.hash_width:
-        for bond in sketch.graph.bonds:
+        for bond in depiction.graph.bonds:
             if bond.order == BondOrder.DASHED_WEDGE:
-                _draw_dashed_wedge(drawer, sketch.graph, bond, points, style, line)
-    for ring in sketch.circles:
+                _draw_dashed_wedge(drawer, depiction.graph, bond, points, style, line)
+    for ring in depiction.circles:
         corners = [points[index] for index in ring]
         x, y = (sum(getattr(c, axis) for c in corners) / len(corners) for axis in "xy")
         radius = _CIRCLE * ((corners[0].x - x) ** 2 + (corners[0].y - y) ** 2) ** 0.5
@@ -75,21 +75,21 @@ def _draw_dashed_wedge(
         )
     )
 
-    def at(share: float, aside: float) -> Point2D:
-        return begin + along * share + across * aside
+    def at(fraction: float, aside: float) -> Point2D:
+        return begin + along * fraction + across * aside
 
     drawer.SetFillPolys(True)
     drawer.SetColour((1, 1, 1))
     rim = [(start, 0.04), (stop, 0.2), (stop, -0.2), (start, -0.04)]
-    drawer.DrawPolygon([at(share, aside * length) for share, aside in rim], True)
+    drawer.DrawPolygon([at(fraction, aside * length) for fraction, aside in rim], True)
     drawer.SetColour((0, 0, 0))
     stroke = max(style.hash_width * line, _MIN_STROKE)
     drawer.SetLineWidth(stroke)
     count = max(4, round((stop - start) * length / max(2.3 * stroke, min(length / 8, 5))))
     for number in range(count + 1):
-        share = start + (stop - start) * number / count
-        half = max(style.wedge_width / 2 * share * length, 0.5)
-        drawer.DrawLine(at(share, half), at(share, -half), rawCoords=True)
+        fraction = start + (stop - start) * number / count
+        half = max(style.wedge_width / 2 * fraction * length, 0.5)
+        drawer.DrawLine(at(fraction, half), at(fraction, -half), rawCoords=True)
 
 
 def _drawer(size: tuple[int, int], style: Style, line: float) -> rdMolDraw2D.MolDraw2DCairo:

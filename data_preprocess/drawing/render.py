@@ -1,4 +1,4 @@
-"""Molecules drawn, each with the exact pixel place of every atom: the door to `drawing`.
+"""Molecules drawn, each with the exact pixel position of every atom: the entry point of `drawing`.
 
 The graph is read off the very molecule that is drawn: its Kekule bonds, its wedges (narrow end
 first), its charges, its labels. A hydrogen is an atom of its own only where it is drawn as one, so
@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 from rdkit import Chem
 
+from data_preprocess.drawing.depiction import RenderError, depict, readable
 from data_preprocess.drawing.indigo_drawing import draw_with_indigo
 from data_preprocess.drawing.rdkit_drawing import draw_with_rdkit
 from data_preprocess.drawing.scan import CLEAN_SCAN, Print
-from data_preprocess.drawing.sketch import RenderError, readable, sketch
 from data_preprocess.drawing.style import Engine, Style, StyleRange
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.smiles import graph_to_smiles
@@ -29,11 +29,11 @@ __all__ = ["Drawing", "Engine", "RenderError", "Style", "StyleRange", "render"]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture, the graph in its pixels, and the molecule that it shows.
+    """An image, the graph in its pixels, and the molecule that it shows.
 
     Attributes:
         image: mode L, black on white; of a varied style also RGB, coloured, or light on dark.
-        graph: atoms in the order of the sketch; places in pixels (not rounded), y down.
+        graph: atoms in the order of the depiction; positions in pixels (not rounded), y down.
         smiles: canonical SMILES of what is drawn. A double bond that the input leaves open is
             drawn as cis or trans, and so it reads, unless the style draws it crossed.
     """
@@ -52,12 +52,12 @@ def render(
     look: StyleRange = "clean",
     r_groups: bool = True,
 ) -> Drawing:
-    """Draw a molecule; the same molecule, size, seed and style always give the same picture.
+    """Draw a molecule; the same molecule, size, seed and style always give the same image.
 
     Args:
         mol: a sanitised RDKit molecule, which is left unchanged, or a SMILES.
         size: width and height in pixels.
-        seed: chooses a random style, and every place where a style leaves a choice.
+        seed: chooses a random style, and every position where a style leaves a choice.
         style: instead of a random one.
         look: ``clean`` styles are black on white, by RDKit; ``scanned`` ones are the same, printed
             and scanned; ``varied`` ones have two engines, abbreviations, R groups, captions and
@@ -66,7 +66,7 @@ def render(
 
     Raises:
         RenderError: no SMILES, or a molecule that this drawing cannot hold (radicals, no atoms,
-            atoms upon each other, a picture too small for it).
+            atoms upon each other, an image too small for it).
     """
     mol = readable(mol)
     rng = random.Random(seed)
@@ -75,7 +75,7 @@ def render(
         style = looks[look](rng, size)
     if not r_groups:
         style = replace(style, r_groups=0)
-    drawn = sketch(mol, style, rng)
+    drawn = depict(mol, style, rng)
     draw = draw_with_indigo if style.engine == "indigo" else draw_with_rdkit
     image, points = draw(drawn, style.beside.inner_size(size), style)
     image, dx, dy = style.beside.framed(image, size)
@@ -85,8 +85,8 @@ def render(
     graph = drawn.graph.placed((x + dx, y + dy) for x, y in points)
     if style.scan != CLEAN_SCAN:
         image, affine = style.scan.apply(image, _print(graph, style), rng)
-        places = np.array([(atom.x, atom.y, 1) for atom in graph.atoms]) @ affine.T
-        graph = graph.placed((float(x), float(y)) for x, y in places)
+        positions = np.array([(atom.x, atom.y, 1) for atom in graph.atoms]) @ affine.T
+        graph = graph.placed((float(x), float(y)) for x, y in positions)
     _check(graph, drawn.smiles, size, style)
     return Drawing(image, graph, drawn.smiles)
 
@@ -114,9 +114,9 @@ def _check(graph: MolGraph, smiles: str, size: tuple[int, int], style: Style) ->
         RenderError: it is not.
     """
     if style.legible and 0 < graph.median_bond_length() < _SHORTEST_BOND:
-        raise RenderError("the picture is too small for the molecule", smiles)
+        raise RenderError("the image is too small for the molecule", smiles)
     if not all(0 <= atom.x < size[0] and 0 <= atom.y < size[1] for atom in graph.atoms):
-        raise RenderError("an atom outside the picture", smiles)
+        raise RenderError("an atom outside the image", smiles)
     found, _ = graph_to_smiles(graph)
     if found != smiles:
         raise RenderError("the drawing does not hold the whole molecule", smiles)

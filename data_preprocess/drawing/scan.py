@@ -1,4 +1,4 @@
-"""What a scanner, a copier and a file format make of a drawing; places follow every bend.
+"""What a scanner, a copier and a file format make of a drawing; positions follow every bend.
 
 Effects that could wipe out a letter or a line are measured in letters and lines: a drawing with
 small letters is blurred, coarsened and soiled less than one with large letters.
@@ -19,7 +19,7 @@ from scipy import ndimage
 
 __all__ = ["CLEAN_SCAN", "Print", "Scan"]
 
-Affine = NDArray[np.float64]  # (2, 3): places in the drawing -> places in the scan
+Affine = NDArray[np.float64]  # (2, 3): positions in the drawing -> positions in the scan
 _FloatImage = NDArray[np.float32]
 # At the lowest resolution, in pixels.
 _SMALLEST_LETTER = 9.0  # size of the font; below, N and H are the same
@@ -56,15 +56,15 @@ class Scan:
         tilt: of the page, in degrees.
         shear: slant, along x and along y.
         zoom: over the drawing's own size, where there is room.
-        crop: cut to the ink, so that the outermost ink meets the picture's edge.
+        crop: cut to the ink, so that the outermost ink meets the image's edge.
         lines: ``thick`` by a pixel at each side where gaps and letters allow it; ``broken`` where
             the toner failed.
-        resolution: of the scanner; 1 is the picture's own.
+        resolution: of the scanner; 1 is the image's own.
         blur: standard deviation, in widths of a line.
         ink, paper: grey values, 0 black to 255 white.
         shade: how much darker the paper is on one side.
         noise: standard deviation of grey values.
-        specks: share of the pixels that are salt or pepper.
+        specks: fraction of the pixels that are salt or pepper.
         binary: black and white only, as patent offices scan, where letters are large enough.
         jpeg: quality; 0 for none.
         inverted: light on dark.
@@ -124,7 +124,7 @@ class Scan:
         )
 
     def apply(self, image: Image.Image, print_: Print, rng: Random) -> tuple[Image.Image, Affine]:
-        """The scan, as large as the drawing, and where the drawing's places lie in it.
+        """The scan, as large as the drawing, and where the drawing's positions lie in it.
 
         Args:
             image: L or RGB, dark on white.
@@ -136,8 +136,8 @@ class Scan:
             image = _bent(image, affine)
         if self == CLEAN_SCAN:
             return image, affine
-        dice = np.random.default_rng(rng.getrandbits(64))
-        image = _with_lines(image, self.lines, print_, affine, dice)
+        np_rng = np.random.default_rng(rng.getrandbits(64))
+        image = _with_lines(image, self.lines, print_, affine, np_rng)
         binary = self.binary and print_.letter >= _SMALLEST_BINARY_LETTER
         smallest = _SMALLEST_BINARY_LETTER if binary else _SMALLEST_LETTER
         finest = max(
@@ -148,10 +148,10 @@ class Scan:
         image = _coarsened(image, max(self.resolution, finest))
         if self.blur:
             image = image.filter(ImageFilter.GaussianBlur(self.blur * print_.line))
-        return self._developed(image, print_, dice, binary), affine
+        return self._developed(image, print_, np_rng, binary), affine
 
     def _affine(self, image: Image.Image) -> Affine:
-        """Tilt, slant and size about the picture's middle, then shifted until the ink is inside."""
+        """Tilt, slant and size about the image's middle, then shifted until the ink is inside."""
         angle = math.radians(self.tilt)
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         slant = np.array([[1.0, self.shear[0]], [self.shear[1], 1.0]])
@@ -173,30 +173,30 @@ class Scan:
         return np.column_stack([matrix, shift])
 
     def _developed(
-        self, image: Image.Image, print_: Print, dice: np.random.Generator, binary: bool
+        self, image: Image.Image, print_: Print, np_rng: np.random.Generator, binary: bool
     ) -> Image.Image:
         """Grey values or colours, noise, specks, black and white, the file format."""
         pixels: NDArray[Any] = np.asarray(image, dtype=np.float32)
         if self.shade or self.paper != 255 or self.ink:
             pixels = self.ink + pixels * ((self.paper - self.ink) / 255)
         if self.shade:
-            pixels = pixels - _each_colour(self.shade * _slope(pixels.shape, dice), pixels)
+            pixels = pixels - _each_colour(self.shade * _slope(pixels.shape, np_rng), pixels)
         if self.noise:
-            grain = dice.standard_normal(pixels.shape[:2], dtype=np.float32) * self.noise
+            grain = np_rng.standard_normal(pixels.shape[:2], dtype=np.float32) * self.noise
             pixels = pixels + _each_colour(grain, pixels)
         if binary:
             # Thin lines are grey where they have been blurred; thick ones must not grow.
             thinnest = min(print_.line, print_.letter / 14)  # a plus is thinner than a bond
-            share = 0.8 - 0.3 * min(max(thinnest - 1, 0) / 1.5, 1)
-            threshold = self.ink + share * (self.paper - self.ink)
+            fraction = 0.8 - 0.3 * min(max(thinnest - 1, 0) / 1.5, 1)
+            threshold = self.ink + fraction * (self.paper - self.ink)
             grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
             pixels = np.where(grey < threshold, 0.0, 255.0)
         if self.specks:
-            # A speck is a pixel; where letters are small, so is the share that they can bear.
-            share = self.specks * min(1.0, print_.letter / 14)
-            die = dice.random(pixels.shape[:2])
-            pixels = np.where(_each_colour(die < share / 2, pixels), 0, pixels)
-            pixels = np.where(_each_colour(die > 1 - share / 2, pixels), 255, pixels)
+            # A speck is a pixel; where letters are small, so is the fraction that they can bear.
+            fraction = self.specks * min(1.0, print_.letter / 14)
+            die = np_rng.random(pixels.shape[:2])
+            pixels = np.where(_each_colour(die < fraction / 2, pixels), 0, pixels)
+            pixels = np.where(_each_colour(die > 1 - fraction / 2, pixels), 255, pixels)
         scanned = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
         if self.tint is not None:
             dark_colour, light_colour = self.tint
@@ -221,7 +221,7 @@ def _random_tint(rng: Random) -> tuple[tuple[int, int, int], tuple[int, int, int
 
 
 def _ink_corners(image: Image.Image) -> Affine:
-    """The corners of the ink's box, (4, 2); of the picture's where there is no ink."""
+    """The corners of the ink's box, (4, 2); of the image's where there is no ink."""
     box = image.convert("L").point(lambda value: 255 if value < _INK else 0).getbbox()
     left, top, right, bottom = box or (0, 0, *image.size)
     return np.array([(left, top), (right, top), (left, bottom), (right, bottom)], dtype=np.float64)
@@ -239,7 +239,7 @@ def _bent(image: Image.Image, affine: Affine) -> Image.Image:
 
 
 def _with_lines(
-    image: Image.Image, lines: str, print_: Print, affine: Affine, dice: np.random.Generator
+    image: Image.Image, lines: str, print_: Print, affine: Affine, np_rng: np.random.Generator
 ) -> Image.Image:
     if (
         lines == "thick"
@@ -250,7 +250,7 @@ def _with_lines(
         return image.filter(ImageFilter.MinFilter(3))
     if lines == "broken":
         # Spots of 2 to 4 pixels without toner, a twentieth of the paper.
-        field = ndimage.gaussian_filter(dice.standard_normal(image.size[::-1]), 1.2)
+        field = ndimage.gaussian_filter(np_rng.standard_normal(image.size[::-1]), 1.2)
         spots = Image.fromarray((field > 1.7 * field.std()).astype(np.uint8) * 255)
         pen = ImageDraw.Draw(spots)
         for x, y, radius in print_.labels:  # a broken O is a C
@@ -263,7 +263,7 @@ def _with_lines(
 
 
 def _coarsened(image: Image.Image, resolution: float) -> Image.Image:
-    """Scanned with fewer pixels and enlarged again; whole extents map, so places stay."""
+    """Scanned with fewer pixels and enlarged again; whole extents map, so positions stay."""
     if resolution >= 1:
         return image
     width, height = (max(1, round(side * resolution)) for side in image.size)
@@ -272,9 +272,9 @@ def _coarsened(image: Image.Image, resolution: float) -> Image.Image:
     )
 
 
-def _slope(shape: tuple[int, ...], dice: np.random.Generator) -> _FloatImage:
+def _slope(shape: tuple[int, ...], np_rng: np.random.Generator) -> _FloatImage:
     """0 to 1 across the page, in any direction; (height, width)."""
-    angle = dice.uniform(0, 2 * math.pi)
+    angle = np_rng.uniform(0, 2 * math.pi)
     rows = np.linspace(-0.5, 0.5, shape[0], dtype=np.float32)[:, None]
     columns = np.linspace(-0.5, 0.5, shape[1], dtype=np.float32)[None, :]
     slope = (rows * math.sin(angle) + columns * math.cos(angle)) / math.sqrt(2) + 0.5

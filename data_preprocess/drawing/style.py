@@ -27,7 +27,7 @@ class Style:
         bond_width: of the lines, in pixels.
         scaled: lines grow thinner with the bonds where the molecule does not fit otherwise.
         font_size: of the labels, in bond lengths.
-        margin: empty share of the picture at each side.
+        margin: empty fraction of the image at each side.
         engine: who draws.
         font: ``sans``, ``serif``, ``wide``, or None for the engine's own. Indigo takes the
             machine's sans serif font whatever is asked.
@@ -40,14 +40,14 @@ class Style:
         colour: labels of elements in their usual colours, else black.
         methyl: write CH3 at the ends of chains.
         circles: draw benzene and pyridine rings with a circle: bonds of order 4.
-        abbreviations: share of the substituents with a label that are drawn as one atom.
+        abbreviations: fraction of the substituents with a label that are drawn as one atom.
         r_groups: how many ends of the molecule give way to R1, R2, X, Ar ...; the molecule is then
             another one, and the drawing says which.
         r_labels: write the open ends of a molecule as R1 or X, where RDKit writes 1* or *.
         r_script: the number of an R group stands ``high``, ``low`` or on the ``line`` (RDKit).
-        hydrogens: share of the stereo centres whose hydrogen is drawn.
-        carbons: share of the carbons without hydrogens that are written as C.
-        open_stereo: share of the open stereo centres and double bonds that are drawn so, wavy or
+        hydrogens: fraction of the stereo centres whose hydrogen is drawn.
+        carbons: fraction of the carbons without hydrogens that are written as C.
+        open_stereo: fraction of the open stereo centres and double bonds that are drawn so, wavy or
             crossed. An open double bond is else drawn, and read, as cis or trans.
         legible: refuse a drawing with bonds of less than 9 pixels or atoms upon each other.
         beside: what stands beside the molecule.
@@ -89,7 +89,7 @@ class Style:
 
     @classmethod
     def random(cls, rng: Random, size: tuple[int, int]) -> Style:
-        """A clean style as programs vary it, for pictures of `size` (width, height)."""
+        """A clean style as programs vary it, for images of `size` (width, height)."""
         bond = min(rng.uniform(0.2, 0.3) * min(size), rng.uniform(32, 48))
         return cls(
             # Most drawings keep their bonds on multiples of 30 degrees, the rest stands askew.
@@ -112,7 +112,7 @@ class Style:
 
         Args:
             rng: chooses.
-            size: width and height of the picture.
+            size: width and height of the image.
             engine: instead of a random one.
         """
         bond = min(rng.uniform(0.12, 0.3) * min(size), rng.uniform(18, 56))

@@ -52,8 +52,8 @@ class Drawing:
         image: (height, width), 0 ink to 255 paper, or reversed where the style inverts; at its
             native resolution.
         graph: the subject's atoms in their order, then the texts of salts, solvates and
-            counter-ions as atoms without bonds; places in the image's pixels, y down. The place of
-            a label is the middle of the letter that is bonded.
+            counter-ions as atoms without bonds; positions in the image's pixels, y down. The
+            position of a label is the middle of the letter that is bonded.
         bond_length: the median, in pixels; where there is no bond, that of the style.
     """
 

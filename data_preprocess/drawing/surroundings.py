@@ -1,6 +1,6 @@
 """What stands beside a molecule on a page and is no part of it: captions, and strokes at the edge.
 
-Nothing of it touches the molecule: a place is taken only where the paper round it is empty.
+Nothing of it touches the molecule: a position is taken only where the paper round it is empty.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INK = 200  # of 255: darker is ink
 
 @dataclass(frozen=True)
 class Surroundings:
-    """How much of the picture the molecule has, and what is in the rest.
+    """How much of the image the molecule has, and what is in the rest.
 
     Attributes:
         share: of width and height that the molecule is drawn in.
@@ -32,14 +32,14 @@ class Surroundings:
         strokes: how many are tried, from the edges inwards.
     """
 
-    share: tuple[float, float] = (1.0, 1.0)
+    fraction: tuple[float, float] = (1.0, 1.0)
     at: tuple[float, float] = (0.5, 0.5)
     captions: int = 0
     strokes: int = 0
 
     @classmethod
     def random(cls, rng: Random) -> Surroundings:
-        """Most pictures show a molecule alone."""
+        """Most images show a molecule alone."""
         kind = rng.random()
         captions = rng.choice((1, 1, 2)) if kind < 0.3 else 0
         strokes = rng.choice((1, 2)) if 0.2 < kind < 0.4 else 0
@@ -49,16 +49,18 @@ class Surroundings:
         # A strip below, above or beside it stays free.
         strip = rng.uniform(0.8, 0.9)
         below = rng.random() < 0.7
-        share = (1.0, strip) if below else (strip, 1.0)
+        fraction = (1.0, strip) if below else (strip, 1.0)
         end = 0.0 if rng.random() < 0.75 else 1.0
-        return cls(share, (rng.random(), end) if below else (end, rng.random()), captions, strokes)
+        return cls(
+            fraction, (rng.random(), end) if below else (end, rng.random()), captions, strokes
+        )
 
     def inner_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height in pixels that the molecule is drawn in."""
-        return round(size[0] * self.share[0]), round(size[1] * self.share[1])
+        return round(size[0] * self.fraction[0]), round(size[1] * self.fraction[1])
 
     def framed(self, image: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, int, int]:
-        """The molecule's picture on paper of `size`; how far right and down it has moved."""
+        """The molecule's image on paper of `size`; how far right and down it has moved."""
         if image.size == size:
             return image, 0, 0
         dx = round((size[0] - image.width) * self.at[0])
@@ -68,7 +70,7 @@ class Surroundings:
         return paper, dx, dy
 
     def add(self, image: Image.Image, rng: Random) -> None:
-        """Draw captions and strokes into an L or RGB picture, where there is room."""
+        """Draw captions and strokes into an L or RGB image, where there is room."""
         ink = np.asarray(image.convert("L")) < _INK
         for number in range(self.captions + self.strokes):
             # What is new is drawn on a paper of its own, so that its very ink can be compared.

@@ -1,4 +1,4 @@
-"""What printers, scanners and file formats make of a drawing; places follow.
+"""What printers, scanners and file formats make of a drawing; positions follow.
 
 Each step is small; a `Wear` says which are taken and how strongly, in widths of a line where the
 step could wipe out lines.
@@ -52,7 +52,7 @@ class Print:
     gap: float
 
     def least_resolution(self, *, bilevel: bool) -> float:
-        """The share of its pixels that the drawing needs to stay readable, at most 1."""
+        """The fraction of its pixels that the drawing needs to stay readable, at most 1."""
         letter = _LEAST_BILEVEL_LETTER if bilevel else _LEAST_LETTER
         needed = max(_LEAST_UNIT / self.unit, _LEAST_LINE / self.line, letter / self.letter)
         return min(1.0, needed)
@@ -76,7 +76,7 @@ class Wear:
         edge: standard deviation of the grey values that roughen the edges of bilevel images.
         bilevel: black and white only.
         threshold: of a bilevel image, 0 ink to 255 paper.
-        broken: share of the paper that took no toner, in spots as small as a line.
+        broken: fraction of the paper that took no toner, in spots as small as a line.
         specks: specks in each 100 x 100 pixels.
         fax: lines that are missing or doubled.
         jpeg: quality; 0 for none.
@@ -183,23 +183,23 @@ def _coarseness(rng: Random, chance: float) -> tuple[float, Filter]:
 
 def apply(
     image: Image.Image,
-    places: Sequence[Point],
+    positions: Sequence[Point],
     wear: Wear,
     print_: Print,
     rng: Random,
 ) -> tuple[NDArray[np.uint8], list[Point]]:
-    """The worn image, and where the places lie in it.
+    """The worn image, and where the positions lie in it.
 
     Args:
         image: mode L, black on white.
-        places: in its pixels.
+        positions: in its pixels.
         wear: what happens.
         print_: sizes of what is on it, which some steps must not wipe out.
         rng: for dirt and noise.
     """
-    dice = np.random.Generator(np.random.SFC64(rng.getrandbits(64)))
+    np_rng = np.random.Generator(np.random.SFC64(rng.getrandbits(64)))
     line = print_.line
-    points = list(places)
+    points = list(positions)
     if wear.tilt:
         image, points = _tilted(image, points, wear.tilt)
     if wear.swell > 0 and print_.letter >= 18 and print_.gap - line >= 4:
@@ -215,7 +215,7 @@ def apply(
         line *= scale
     if wear.blur:
         image = image.filter(ImageFilter.GaussianBlur(wear.blur * max(line, 1.0)))
-    pixels = _developed(np.asarray(image), wear, line, dice)
+    pixels = _developed(np.asarray(image), wear, line, np_rng)
     if wear.jpeg:
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "JPEG", quality=wear.jpeg)
@@ -237,7 +237,7 @@ def _grown(image: Image.Image, extreme: np.ufunc) -> Image.Image:
 
 
 def _tilted(
-    image: Image.Image, places: list[Point], degrees: float
+    image: Image.Image, positions: list[Point], degrees: float
 ) -> tuple[Image.Image, list[Point]]:
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
@@ -246,7 +246,7 @@ def _tilted(
     cx, cy, dx, dy = width / 2, height / 2, turned.width / 2, turned.height / 2
     points = [
         ((x - cx) * cos + (y - cy) * sin + dx, -(x - cx) * sin + (y - cy) * cos + dy)
-        for x, y in places
+        for x, y in positions
     ]
     return turned, points
 
@@ -266,58 +266,58 @@ def _step(threshold: float) -> list[int]:
 
 
 def _scaled(
-    image: Image.Image, places: list[Point], scale: float, filter_: Filter
+    image: Image.Image, positions: list[Point], scale: float, filter_: Filter
 ) -> tuple[Image.Image, list[Point]]:
     if scale == 1 or (filter_ == "nearest" and scale < 0.9):
         filter_ = "box"  # every other line would be lost
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     kx, ky = size[0] / image.width, size[1] / image.height
-    return image.resize(size, _RESAMPLING[filter_]), [(x * kx, y * ky) for x, y in places]
+    return image.resize(size, _RESAMPLING[filter_]), [(x * kx, y * ky) for x, y in positions]
 
 
 def _developed(
-    pixels: NDArray[np.uint8], wear: Wear, line: float, dice: np.random.Generator
+    pixels: NDArray[np.uint8], wear: Wear, line: float, np_rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Greys, noise, dirt, missing toner; black and white where the wear says so."""
     if wear.broken:
-        pixels = _without_toner(pixels, wear.broken, line, dice)
+        pixels = _without_toner(pixels, wear.broken, line, np_rng)
     if wear.ink or wear.paper != 255 or wear.shade:
         grey = wear.ink + pixels.astype(np.float32) * ((wear.paper - wear.ink) / 255)
         if wear.shade:
-            grey = grey - wear.shade * _slope(pixels.shape, dice)
+            grey = grey - wear.shade * _slope(pixels.shape, np_rng)
         pixels = np.clip(grey, 0, 255).astype(np.uint8)
     sigma = wear.edge if wear.bilevel else wear.noise
     if sigma and wear.bilevel:
-        pixels = _rough(pixels, sigma * min(1.0, line / 3), dice)
+        pixels = _rough(pixels, sigma * min(1.0, line / 3), np_rng)
     elif sigma:
-        noise = sigma * dice.standard_normal(pixels.shape, dtype=np.float32)
+        noise = sigma * np_rng.standard_normal(pixels.shape, dtype=np.float32)
         pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
     if wear.bilevel:
         pixels = np.where(pixels < _threshold(wear, line), 0, 255).astype(np.uint8)
     if wear.specks:
-        pixels = _with_specks(pixels, wear.specks, wear.ink, dice)
+        pixels = _with_specks(pixels, wear.specks, wear.ink, np_rng)
     if wear.fax:
-        pixels = _faxed(pixels, wear.fax, dice)
+        pixels = _faxed(pixels, wear.fax, np_rng)
     return pixels
 
 
 def _small_field(
-    shape: tuple[int, ...], step: int, dice: np.random.Generator
+    shape: tuple[int, ...], step: int, np_rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Smooth noise of standard deviation about 1 whose spots are `step` pixels wide."""
     rows, columns = shape[0] // step + 2, shape[1] // step + 2
-    small = Image.fromarray(dice.standard_normal((rows, columns), dtype=np.float32))
+    small = Image.fromarray(np_rng.standard_normal((rows, columns), dtype=np.float32))
     size = columns * step, rows * step
     field = np.asarray(small.resize(size, Image.Resampling.BILINEAR))
     return field[: shape[0], : shape[1]]
 
 
 def _without_toner(
-    pixels: NDArray[np.uint8], share: float, line: float, dice: np.random.Generator
+    pixels: NDArray[np.uint8], fraction: float, line: float, np_rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    field = _small_field(pixels.shape, max(2, round(0.8 * line)), dice)
-    # The share of a normal distribution beyond it, to a few percent.
-    bound = 1.0 + 1.2 * math.log10(0.15 / share)
+    field = _small_field(pixels.shape, max(2, round(0.8 * line)), np_rng)
+    # The fraction of a normal distribution beyond it, to a few percent.
+    bound = 1.0 + 1.2 * math.log10(0.15 / fraction)
     return np.where(field > bound, 255, pixels).astype(np.uint8)
 
 
@@ -335,46 +335,48 @@ def _threshold(wear: Wear, line: float) -> float:
     return wear.ink + (threshold / 255) * (wear.paper - wear.ink)
 
 
-def _rough(pixels: NDArray[np.uint8], sigma: float, dice: np.random.Generator) -> NDArray[np.uint8]:
+def _rough(
+    pixels: NDArray[np.uint8], sigma: float, np_rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """Noise where ink meets paper, for a threshold to make ragged edges of."""
     grey = pixels.astype(np.float32)
     grey[1:-1] = (grey[:-2] + 2 * grey[1:-1] + grey[2:]) / 4
     grey[:, 1:-1] = (grey[:, :-2] + 2 * grey[:, 1:-1] + grey[:, 2:]) / 4
-    grey += (sigma * 4 / 255**2) * grey * (255 - grey) * _small_field(pixels.shape, 2, dice)
+    grey += (sigma * 4 / 255**2) * grey * (255 - grey) * _small_field(pixels.shape, 2, np_rng)
     return np.clip(grey, 0, 255).astype(np.uint8)
 
 
 def _with_specks(
-    pixels: NDArray[np.uint8], density: float, ink: int, dice: np.random.Generator
+    pixels: NDArray[np.uint8], density: float, ink: int, np_rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     pixels = pixels.copy()
     height, width = pixels.shape
-    count = int(dice.poisson(density * height * width / 1e4))
+    count = int(np_rng.poisson(density * height * width / 1e4))
     for y, x, size, white in zip(
-        dice.integers(0, height, count), dice.integers(0, width, count),
-        dice.integers(1, 4, count), dice.random(count) < 0.25, strict=True,
+        np_rng.integers(0, height, count), np_rng.integers(0, width, count),
+        np_rng.integers(1, 4, count), np_rng.random(count) < 0.25, strict=True,
     ):  # fmt: skip
         pixels[y : y + size, x : x + max(1, size - 1)] = 255 if white else ink
     return pixels
 
 
-def _faxed(pixels: NDArray[np.uint8], lines: int, dice: np.random.Generator) -> NDArray[np.uint8]:
+def _faxed(pixels: NDArray[np.uint8], lines: int, np_rng: np.random.Generator) -> NDArray[np.uint8]:
     """Lines of the scanner that went missing, or are all ink for a while."""
     pixels = pixels.copy()
     height, width = pixels.shape
     for _ in range(lines):
-        y = int(dice.integers(0, height))
-        if dice.random() < 0.5:
+        y = int(np_rng.integers(0, height))
+        if np_rng.random() < 0.5:
             pixels[y] = 255
         else:
-            start = int(dice.integers(0, width))
-            pixels[y, start : start + int(dice.integers(5, max(6, width // 3)))] = 0
+            start = int(np_rng.integers(0, width))
+            pixels[y, start : start + int(np_rng.integers(5, max(6, width // 3)))] = 0
     return pixels
 
 
-def _slope(shape: tuple[int, ...], dice: np.random.Generator) -> NDArray[np.float32]:
+def _slope(shape: tuple[int, ...], np_rng: np.random.Generator) -> NDArray[np.float32]:
     """0 to 1 across the page, in any direction; (height, width)."""
-    angle = dice.uniform(0, 2 * math.pi)
+    angle = np_rng.uniform(0, 2 * math.pi)
     rows = np.linspace(-0.5, 0.5, shape[0], dtype=np.float32)[:, None]
     columns = np.linspace(-0.5, 0.5, shape[1], dtype=np.float32)[None]
     slope = (rows * math.sin(angle) + columns * math.cos(angle)) / math.sqrt(2) + 0.5

@@ -1,8 +1,8 @@
-"""The published EyesMol data set as a dataset folder of today, mended or dropped row by row.
+"""The published EyesMol data set as a dataset folder of today, repaired or dropped row by row.
 
 It has three files: ``cot_result_v2_train.json`` and ``instruction_result_v2_train.json``, LLaVA
 JSON of hundreds of megabytes, and ``instruction_data_id.parquet``, a list of compounds. They are
-read as they are, in a stream. What is wrong with a chain of thought, and how it is mended, says
+read as they are, in a stream. What is wrong with a chain of thought, and how it is repaired, says
 `data_preprocess.original.legacy_cot`.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import re
 import sqlite3
 from collections import Counter
@@ -23,17 +22,28 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from data_preprocess.build.examples import Drop, Example, Molecule, fitted, opened, pictured, save
-from data_preprocess.catalogue.row_writer import read_batches
-from data_preprocess.dataset.folder import Parts, Record, write_json, write_lists, write_part
+from data_preprocess.build.examples import (
+    Drop,
+    Example,
+    Molecule,
+    fit_to_frame,
+    opened,
+    render_or_load,
+    save,
+)
+from data_preprocess.catalogue.table import read_batches
+from data_preprocess.dataset.folder import Parts, Record, write_lists, write_part
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.json_stream import json_objects
-from data_preprocess.dataset.splits import Ledger, skeleton, split_of
+from data_preprocess.dataset.splits import Ledger, connectivity_key, split_of
 from data_preprocess.engine import run
-from data_preprocess.original.legacy_cot import is_renumbered, mend
+from data_preprocess.original.legacy_cot import is_renumbered, repair
 from data_preprocess.sources.files import Item, file_digest
+from data_preprocess.tally import summary
 from data_preprocess.tasks import cot_turn
 from eyesmol import __version__
 from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
+from eyesmol.atomic import atomic_path
 from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.smiles import canonical_smiles
 from eyesmol.exceptions import InputError
@@ -51,12 +61,12 @@ Kind = Literal["cot", "instruction"]
 
 @dataclass(frozen=True)
 class Published:
-    """The published files, and where their pictures lie.
+    """The published files, and where their images lie.
 
     Attributes:
         cot, instruction: LLaVA JSON; at least one of the two.
         ids: Parquet with the ids of the instruction data.
-        images: folder of the pictures that the rows name.
+        images: folder of the images that the rows name.
     """
 
     images: Path
@@ -79,8 +89,8 @@ class Settings:
 
     Attributes:
         form: of chain-of-thought answers.
-        frame: the size at which the model sees the pictures.
-        valid, test: shares of the molecules.
+        frame: the size at which the model sees the images.
+        valid, test: fractions of the molecules.
     """
 
     form: AnswerForm = "compact"
@@ -91,7 +101,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not (self.valid >= 0 and self.test >= 0 and self.valid + self.test < 1):
             raise InputError(
-                f"valid {self.valid} and test {self.test}: expected shares of at least 0 that "
+                f"valid {self.valid} and test {self.test}: expected fractions of at least 0 that "
                 "leave something for training"
             )
 
@@ -104,13 +114,11 @@ def import_dataset(
     workers: int = 1,
     overwrite: bool = False,
     progress: bool = True,
-) -> dict[str, Any]:
-    """Write a dataset folder, or go on with one that was interrupted.
+) -> DatasetInfo:
+    """Write a dataset folder, or resume one that was interrupted.
 
     Returns:
-        The content of `dataset_info.json`. Besides what the builder writes it has ``repairs`` (rows
-        by what was mended), ``prompts`` (rows by the question that the original asked) and ``ids``
-        (how rows and list of ids go together).
+        What the dataset is.
 
     Raises:
         InputError: a file is missing or not what it should be, the folder holds another dataset, or
@@ -131,8 +139,7 @@ def import_dataset(
     with tqdm(total=items, unit=" rows", desc=out.name, disable=not progress) as bar:
         for done in run(jobs, _work, workers):
             bar.update(done)
-    info = {**made_with, **_finish(out, parts, items, listed, settings)}
-    write_json(out / "dataset_info.json", info)
+    info = _finish(out, parts, made_with, items, listed, settings)
     parts.discard()
     return info
 
@@ -180,7 +187,7 @@ def _made_with(published: Published, settings: Settings, progress: bool) -> dict
     return values
 
 
-_OUT_OF_ORDER = 0.02  # a share of the answers; a walk that numbers its atoms has none
+_OUT_OF_ORDER = 0.02  # a fraction of the answers; a walk that numbers its atoms has none
 
 
 def _counted(path: Path, progress: bool) -> tuple[int, int]:
@@ -314,29 +321,29 @@ def _jobs(
 
 def _work(job: _Job) -> int:
     if not job.path.exists():
-        records = [_record(row, place, job) for place, row in enumerate(job.rows, job.first)]
+        records = [_record(row, position, job) for position, row in enumerate(job.rows, job.first)]
         write_part(job.path, records)
     return len(job.rows)
 
 
-def _record(row: Mapping[str, Any], place: int, job: _Job) -> Record:
-    name = str(row.get("id") or f"row-{place}")
+def _record(row: Mapping[str, Any], position: int, job: _Job) -> Record:
+    name = str(row.get("id") or f"row-{position}")
     # Ids repeat in the original; here no two rows share one.
-    row_id = f"{name}~{job.kind}-{place}"
+    row_id = f"{name}~{job.kind}-{position}"
     try:
         question, turns, repairs = _turns(row)
         about: Record = {"name": name, "asked": question, "repairs": repairs}
         make = _cot if job.kind == "cot" else _instruction
         return {**about, **make(row, row_id, turns, about, job)}
     except Drop as drop:
-        return {"drop": f"{job.kind}: {drop}", "name": f"row {place} {name}"}
+        return {"drop": f"{job.kind}: {drop}", "name": f"row {position} {name}"}
 
 
 _SPEAKERS = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt", "model": "gpt"}
 
 
 def _turns(row: Mapping[str, Any]) -> tuple[str, list[dict[str, str]], list[str]]:
-    """The first question without its mark, the conversation in LLaVA's form, what was mended."""
+    """The first question without its mark, the conversation in LLaVA's form, what was repaired."""
     turns = row.get("conversations")
     if not isinstance(turns, list) or not turns or len(turns) % 2:
         raise Drop("no conversation of questions and answers")
@@ -351,7 +358,7 @@ def _turns(row: Mapping[str, Any]) -> tuple[str, list[dict[str, str]], list[str]
         kept.append({"from": speaker, "value": value})
     marks = sum(turn["value"].count(_MARK) for turn in kept)
     asked = sum(turn["value"].count(_MARK) for turn in kept[::2])
-    wanted = len(_pictures(row))
+    wanted = len(_images(row))
     repairs = []
     if wanted == 1 and marks == 0:
         kept[0]["value"] = f"{_MARK}\n{kept[0]['value']}"
@@ -365,7 +372,7 @@ def _value(turn: Any) -> Any:
     return turn.get("value") if isinstance(turn, dict) else None
 
 
-def _pictures(row: Mapping[str, Any]) -> list[str]:
+def _images(row: Mapping[str, Any]) -> list[str]:
     value = row.get("image")
     values = value if isinstance(value, list) else [value]
     return [str(name) for name in values if name]
@@ -374,15 +381,15 @@ def _pictures(row: Mapping[str, Any]) -> list[str]:
 def _cot(
     row: Mapping[str, Any], row_id: str, turns: list[dict[str, str]], about: Record, job: _Job
 ) -> Record:
-    names = _pictures(row)
+    names = _images(row)
     if len(names) != 1 or len(turns) != 2:
-        raise Drop("not one picture with one question")
-    mended = mend(turns[1]["value"], own_numbers=job.own_numbers)
+        raise Drop("not one image with one question")
+    repaired = repair(turns[1]["value"], own_numbers=job.own_numbers)
     path = _found(job.images, names[0])
-    molecule = Molecule(mended.smiles, mended.graph)
+    molecule = Molecule(repaired.smiles, repaired.graph)
     item = Item(row_id, SOURCE, image=path, molfile=path)
-    example = pictured(item, molecule, task="cot", draw=False, size=(448, 448), seed=0)
-    example = fitted(example, job.settings.frame)
+    example = render_or_load(item, molecule, task="cot", draw=False, size=(448, 448), seed=0)
+    example = fit_to_frame(example, job.settings.frame)
     assert example.graph is not None
     turn = cot_turn(example.graph, example.smiles, job.settings.form)
     conversations = [
@@ -390,9 +397,9 @@ def _cot(
         {"from": "gpt", "value": turn.answer},
     ]
     image = _saved(example, names[0], job)
-    repairs = [*about["repairs"], *mended.repairs, "places fitted onto the picture, y down"]
+    repairs = [*about["repairs"], *repaired.repairs, "positions fitted onto the image, y down"]
     return {
-        **_split(mended.smiles, job.settings),
+        **_split(repaired.smiles, job.settings),
         "repairs": repairs,
         "reads_back": "same",
         "row": _row(row_id, [image], conversations, "cot"),
@@ -405,15 +412,15 @@ def _instruction(
     smiles = _smiles_in(row, turns)
     key = smiles or f"id {about['name']}"
     images = []
-    for name in _pictures(row):
-        picture = opened(_found(job.images, name))
-        images.append(_saved(fitted(Example(picture, None, ""), job.settings.frame), name, job))
+    for name in _images(row):
+        image = opened(_found(job.images, name))
+        images.append(_saved(fit_to_frame(Example(image, None, ""), job.settings.frame), name, job))
     task = next((str(row[key]) for key in ("task", "type", "task_type") if row.get(key)), "")
     return {**_split(key, job.settings), "row": _row(row_id, images, turns, task or "instruction")}
 
 
 def _split(molecule: str, settings: Settings) -> Record:
-    key = skeleton(molecule) or molecule
+    key = connectivity_key(molecule) or molecule
     return {"key": key, "split": split_of(key, settings.valid, settings.test)}
 
 
@@ -456,11 +463,11 @@ def _smiles_in(row: Mapping[str, Any], turns: list[dict[str, str]]) -> str | Non
     return smiles
 
 
-# ---- pictures ----
+# ---- images ----
 
 
 def _found(folder: Path, name: str) -> Path:
-    """A row's picture: its path below the folder, or the end of it (the rest was another machine).
+    """A row's image: its path below the folder, or the end of it (the rest was another machine).
 
     Raises:
         Drop: no such file, or the path leads out.
@@ -476,7 +483,7 @@ def _found(folder: Path, name: str) -> Path:
 
 
 def _saved(example: Example, name: str, job: _Job) -> str:
-    """Save a picture, once for all rows that name it; returns its path in the dataset."""
+    """Save an image, once for all rows that name it; returns its path in the dataset."""
     assert example.image is not None
     digest = hashlib.sha256(name.encode()).hexdigest()
     stem = re.sub(r"[^\w.-]", "_", PurePosixPath(name.replace("\\", "/")).stem, flags=re.ASCII)
@@ -484,9 +491,8 @@ def _saved(example: Example, name: str, job: _Job) -> str:
     there = job.out / path
     if not there.exists():
         there.parent.mkdir(parents=True, exist_ok=True)
-        mine = there.with_suffix(f".{os.getpid()}.png")  # another process may save the same one
-        save(example.image, mine)
-        mine.replace(there)
+        with atomic_path(there, sync=False) as draft:  # another process may save the same one
+            save(example.image, draft)
     return path.as_posix()
 
 
@@ -508,9 +514,14 @@ _PROMPT = 120  # characters of each
 
 
 def _finish(
-    out: Path, parts: Parts, items: int, listed: _Listed | None, settings: Settings
-) -> dict[str, Any]:
-    """Stream the parts into the lists; returns the rest of `dataset_info.json`."""
+    out: Path,
+    parts: Parts,
+    made_with: dict[str, Any],
+    items: int,
+    listed: _Listed | None,
+    settings: Settings,
+) -> DatasetInfo:
+    """Stream the parts into the lists, then say that it is done."""
     numbers = itertools.takewhile(lambda number: parts.path(number).exists(), itertools.count())
     counts = _Counts()
     with Ledger(parts.folder / "molecules.sqlite") as ledger:
@@ -518,22 +529,25 @@ def _finish(
         written = write_lists(out, records)
         proof = ledger.proof(frozenset())
     if not sum(written["splits"].values()):
-        reasons = "; ".join(f"{reason}: {d['count']}" for reason, d in written["drops"].items())
+        reasons = summary(written["drops"])
         raise InputError(f"{out}: of {items} rows not one could be kept ({reasons})")
     cot = "cot" in written["tasks"]
-    return {
-        "pixel_frame": settings.frame.to_dict(),
-        "answer_form": settings.form if cot else None,
-        "prompt_version": PROMPT_VERSION if cot else None,
+    info = DatasetInfo(
+        **made_with,
         **written,
-        "molecules": proof,
-        "items": items,
-        "licences": [_LICENCE],
-        "seed": 0,
-        "repairs": dict(counts.repairs.most_common()),
-        "prompts": dict(counts.prompts.most_common(_PROMPTS)),
-        "ids": _id_counts(listed, counts),
-    }
+        pixel_frame=settings.frame,
+        answer_form=settings.form if cot else None,
+        prompt_version=PROMPT_VERSION if cot else None,
+        molecules=proof,
+        items=items,
+        licences=[_LICENCE],
+        seed=0,
+        repairs=dict(counts.repairs.most_common()),
+        prompts=dict(counts.prompts.most_common(_PROMPTS)),
+        ids=_id_counts(listed, counts),
+    )
+    info.write(out)
+    return info
 
 
 def _counting(

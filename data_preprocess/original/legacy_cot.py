@@ -1,17 +1,17 @@
-"""Chain-of-thought answers as the original EyesMol data set has them, read and mended.
+"""Chain-of-thought answers as the original EyesMol data set has them, read and repaired.
 
 Such an answer is Python text: ``{'a': 'C', 'id': 12, 'xy': [5.0013, -0.4847]}, {'b': 1, 'a1': 11,
 'a2': 12}, ... {'smiles': 'CC'}``. Its program left four faults in it:
 
-- Labels stand in the order of the molfile, places and bonds in the order of the SMILES, so labels
-  sit on wrong atoms wherever the two orders differ.
+- Labels stand in the order of the molfile, positions and bonds in that of the SMILES, so labels sit
+  on wrong atoms wherever the two orders differ.
 - The label of an abbreviation is repeated on each of the atoms that it hides.
 - Wedges that the walk met from behind have their ends exchanged.
 - Only the first fragment of a drawing was walked.
 
 The SMILES of the row is taken for the truth, since it came from the table and not from the program.
-A graph is mended only in ways that leave no choice, and it is kept only if it then gives the SMILES
-back, stereo included. Everything else is dropped with its reason.
+A graph is repaired only in ways that leave no choice, and it is kept only if it then gives the
+SMILES back, stereo included. Everything else is dropped with its reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 
-__all__ = ["Mended", "is_renumbered", "mend"]
+__all__ = ["Repaired", "is_renumbered", "repair"]
 
 CHARGES = "charges taken from the SMILES"
 LABELS = "labels put on their atoms"
@@ -48,13 +48,13 @@ _FREE_WEDGES = 8  # wedges with two possible narrow ends; 256 combinations are t
 
 
 @dataclass(frozen=True)
-class Mended:
+class Repaired:
     """An answer that says what its SMILES says.
 
     Attributes:
-        graph: places in the units of the molfile, y up, abbreviations as one atom.
+        graph: positions in the units of the molfile, y up, abbreviations as one atom.
         smiles: canonical.
-        repairs: what was mended, from a few fixed phrases.
+        repairs: what was repaired, from a few fixed phrases.
     """
 
     graph: MolGraph
@@ -68,17 +68,17 @@ def is_renumbered(text: str) -> bool:
     return numbers == sorted(numbers)
 
 
-def mend(text: str, *, own_numbers: bool) -> Mended:
-    """Read an answer and mend it.
+def repair(text: str, *, own_numbers: bool) -> Repaired:
+    """Read an answer and repair it.
 
     Args:
         text: the answer.
         own_numbers: the atoms' numbers are those of the table, which are those of the SMILES; else
-            the walk has numbered them anew. A data set is the one or the other: see
+            the walk has numbered them again. A data set is the one or the other: see
             `is_renumbered`.
 
     Raises:
-        Drop: it cannot be read, or not be mended for certain; the message is the reason, one of a
+        Drop: it cannot be read, or not be repaired for certain; the message is the reason, one of a
             few fixed phrases.
     """
     written = _read(text)
@@ -105,7 +105,7 @@ def mend(text: str, *, own_numbers: bool) -> Mended:
         repairs = [*written.repairs, *candidate.repairs]
         if turned != candidate.graph:
             repairs.append(WEDGES)
-        return Mended(turned, smiles, tuple(repairs))
+        return Repaired(turned, smiles, tuple(repairs))
     raise Drop(reason)
 
 
@@ -161,14 +161,18 @@ def _atoms(items: Sequence[Mapping[str, Any]]) -> dict[int, Atom]:
     """Atoms by their numbers."""
     atoms: dict[int, Atom] = {}
     for item in items:
-        label, number, place = item["a"], item.get("id"), item.get("xy")
+        label, number, position = item["a"], item.get("id"), item.get("xy")
         if not (isinstance(label, str) and label.strip() and isinstance(number, int)):
             raise Drop("atom without a label or a number")
-        if not (isinstance(place, list | tuple) and len(place) == 2 and all(map(_finite, place))):
-            raise Drop("atom without a place")
+        if not (
+            isinstance(position, list | tuple)
+            and len(position) == 2
+            and all(map(_finite, position))
+        ):
+            raise Drop("atom without a position")
         if number in atoms:
             raise Drop("atom listed twice")
-        atoms[number] = Atom.from_text(label, float(place[0]), float(place[1]))
+        atoms[number] = Atom.from_text(label, float(position[0]), float(position[1]))
     if not atoms:
         raise Drop("answer is no list of atoms and bonds, or is cut off")
     return atoms
@@ -458,7 +462,7 @@ def _with_degrees(graph: MolGraph) -> Iterator[tuple[Atom, int]]:
 
 
 def _atom(there: Chem.Atom, here: Atom) -> Atom:
-    """An atom of the SMILES at its place in the drawing."""
+    """An atom of the SMILES at its position in the drawing."""
     if not there.GetAtomicNum():
         label = f"R{there.GetIsotope()}" if there.GetIsotope() else "*"
         return Atom(label, here.x, here.y)
@@ -515,7 +519,7 @@ def _alike(graph: MolGraph, start: int) -> list[int]:
 
 
 def _merged(graph: MolGraph, groups: Sequence[tuple[str, Sequence[int]]]) -> MolGraph:
-    """Each group drawn as one atom with its label, at the place of its first member."""
+    """Each group drawn as one atom with its label, at the position of its first member."""
     into = {member: members[0] for _, members in groups for member in members}
     label_of = {members[0]: label for label, members in groups}
     kept = [index for index in range(len(graph.atoms)) if into.get(index, index) == index]

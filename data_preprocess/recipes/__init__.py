@@ -2,8 +2,8 @@
 
 A recipe is a YAML file that people read and change ::
 
-    questions: 4            # rows a picture
-    charts: 0.18            # share of chart rows in the finished set
+    questions: 4            # rows an image
+    charts: 0.18            # fraction of chart rows in the finished set
     tasks:                  # task -> weight; how often it is drawn, compared with the others
       formula: 2
       rings: 1
@@ -44,12 +44,12 @@ _KEYS = ("questions", "charts", "tasks", "otherwise", "wordings")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which questions are asked about a picture.
+    """Which questions are asked about an image.
 
     Attributes:
         name: of the recipe, or the stem of its file.
-        questions: rows a picture, where that many tasks fit it.
-        charts: share of chart rows in the finished set, 0 to less than 1.
+        questions: rows an image, where that many tasks fit it.
+        charts: fraction of chart rows in the finished set, 0 to less than 1.
         tasks: task -> weight; None for the quickstart's short questions.
         otherwise: the task that is asked where none of `tasks` fits.
         wordings: task -> words that replace its own.
@@ -108,9 +108,9 @@ class Recipe:
         Raises:
             ValueError: RDKit cannot read the SMILES.
         """
-        if self.tasks is None:
-            return instruction_turns(subject.smiles, self.questions, rng)
         facts = Facts(subject)
+        if self.tasks is None:
+            return instruction_turns(facts, self.questions, rng)
         turns: list[Turn] = []
         for task in _drawn(self.tasks, rng):
             if len(turns) == self.questions:
@@ -149,7 +149,7 @@ def _mistakes(values: Any) -> list[str]:
     if not isinstance(questions, int) or isinstance(questions, bool) or questions < 1:
         found.append(f"questions: found {shown(questions)}; expected a whole number of at least 1")
     if not _is_number(charts) or not 0 <= charts < 1:
-        found.append(f"charts: found {shown(charts)}; expected a share of 0 to less than 1")
+        found.append(f"charts: found {shown(charts)}; expected a fraction of 0 to less than 1")
     found += _task_mistakes(values.get("tasks"))
     otherwise = values.get("otherwise")
     if otherwise is not None and otherwise not in TASKS:

@@ -2,7 +2,7 @@
 (Catalogues of compounds are a third kind: `data_preprocess.catalogue.source`.)
 
 A source lists its items without opening them, in an order that never changes, so that a build can
-be cut into parts, spread over processes and gone on with later.
+be cut into parts, spread over processes and resumed later.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MOLFILE_SUFFIXES = frozenset({".mol", ".mdl"})
 
 @dataclass(frozen=True)
 class Filed:
-    """A picture that a catalogue names: a path inside its folder, or ``archive.zip!member``."""
+    """An image that a catalogue names: a path inside its folder, or ``archive.zip!member``."""
 
     folder: Path
     reference: str
@@ -54,7 +54,7 @@ class Item:
     """One drawing to be: a SMILES, or an image and its molfile, or all that a catalogue knows.
 
     Attributes:
-        name: unique within its source; rows and pictures are named after it.
+        name: unique within its source; rows and images are named after it.
         source: the `source` field of its rows.
         smiles: of the compound; to be drawn where there is no image.
         image: read this one; None where it is missing.
@@ -62,7 +62,7 @@ class Item:
         group: what a split by groups keeps together, such as a patent number.
         title: the compound's name for people.
         description: of the compound.
-        visual_description: of `image`, and of no other picture.
+        visual_description: of `image`, and of no other image.
         problem: why it becomes no row, where the list shows it already.
     """
 

@@ -1,11 +1,11 @@
 """Molecules invented on the spot: ring systems, linkers and groups put together at random.
 
-To draw training pictures without a download, one needs molecules that look like those of patents
+To draw training images without a download, one needs molecules that look like those of patents
 without being those of patents. The ring systems are the common ones of drugs (after Taylor,
 MacCoss and Lawson, J. Med. Chem. 2014, 57, 5845: a few hundred cover most drugs), with linkers and
 end groups as medicinal chemistry uses them; the weights were set so that sizes, rings, elements and
-stereo come out near those of 3,994 USPTO molfiles (`benchmarks/invented.py` shows the two side by
-side). Nothing but those shares was taken from them.
+stereo come out near those of 3,994 USPTO molfiles (`benchmarks/random_molecules.py` shows the two
+side by side). Nothing but those fractions was taken from them.
 
 Every molecule depends on the seed and its number alone, so any worker can make any of them.
 """
@@ -19,9 +19,9 @@ from functools import cache
 
 from rdkit import Chem, rdBase
 
-__all__ = ["STEREO", "Sizes", "invent", "invented"]
+__all__ = ["STEREO", "Sizes", "random_molecule", "random_molecules"]
 
-STEREO = 0.30  # share of the molecules whose stereo centres are drawn as such, near USPTO's
+STEREO = 0.30  # fraction of the molecules whose stereo centres are drawn as such, near USPTO's
 
 
 @dataclass(frozen=True)
@@ -44,32 +44,34 @@ class Sizes:
                 return size
 
 
-def invented(seed: int = 0, sizes: Sizes | None = None, *, first: int = 0) -> Iterator[str]:
+def random_molecules(seed: int = 0, sizes: Sizes | None = None, *, first: int = 0) -> Iterator[str]:
     """Molecules without end, from number `first` on."""
     number = first
     while True:
-        yield invent(seed, number, sizes)
+        yield random_molecule(seed, number, sizes)
         number += 1
 
 
-def invent(seed: int, number: int, sizes: Sizes | None = None, *, stereo: float = STEREO) -> str:
+def random_molecule(
+    seed: int, number: int, sizes: Sizes | None = None, *, stereo: float = STEREO
+) -> str:
     """One molecule, as a canonical SMILES; the same arguments give the same one.
 
     Args:
         seed: of the whole series.
         number: of the molecule in the series.
         sizes: USPTO's by default.
-        stereo: share of the molecules whose stereo centres are drawn as such.
+        stereo: fraction of the molecules whose stereo centres are drawn as such.
     """
     rng = random.Random(f"{seed} {number}")
     target = (sizes or Sizes()).draw(rng)
-    while True:  # one in a hundred has no sane valence, and is made anew
+    while True:  # one in a hundred has no valid valence, and is made again
         smiles = _finished(_assembled(target, rng), rng, stereo)
         if smiles is not None:
             return smiles
 
 
-# SMILES and weight. An atom with a hydrogen is a place where something can be attached.
+# SMILES and weight. An atom with a hydrogen is a position where something can be attached.
 _RINGS = """
 c1ccccc1 420            c1ccncc1 45             c1cncnc1 22             c1cnccn1 8
 c1ccnnc1 6              c1ncncn1 4              c1cc[nH]c1 8            c1cn[nH]c1 18
@@ -279,7 +281,7 @@ def _agree(one: Chem.Mol, first: int, other: Chem.Mol, second: int) -> bool:
 
 
 def _finished(mol: Chem.RWMol, rng: random.Random, stereo: float) -> str | None:
-    """R groups, stereo, salts; None where RDKit finds the molecule insane."""
+    """R groups, stereo, salts; None where RDKit finds the molecule invalid."""
     if rng.random() < _R_GROUP:
         _add_r_group(mol, rng)
     with rdBase.BlockLogs():
@@ -293,12 +295,12 @@ def _finished(mol: Chem.RWMol, rng: random.Random, stereo: float) -> str | None:
     if rng.random() < _SALT:
         smiles = f"{smiles}.{rng.choice(_IONS)}"
     with rdBase.BlockLogs():
-        sane = Chem.MolFromSmiles(smiles)
-    return None if sane is None else str(Chem.MolToSmiles(sane))
+        valid = Chem.MolFromSmiles(smiles)
+    return None if valid is None else str(Chem.MolToSmiles(valid))
 
 
 def _add_r_group(mol: Chem.RWMol, rng: random.Random) -> None:
-    """One of the single-bonded ends becomes R1 to R6 or a plain open place."""
+    """One of the single-bonded ends becomes R1 to R6 or a plain open position."""
     ends = [
         atom.GetIdx()
         for atom in mol.GetAtoms()
@@ -315,7 +317,7 @@ def _add_r_group(mol: Chem.RWMol, rng: random.Random) -> None:
 
 def _set_stereo(mol: Chem.RWMol, rng: random.Random) -> None:
     tags = [Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW]
-    for place in Chem.FindPotentialStereo(mol):
-        if place.type == Chem.StereoType.Atom_Tetrahedral and rng.random() < _CENTRE:
-            mol.GetAtomWithIdx(place.centeredOn).SetChiralTag(rng.choice(tags))
+    for position in Chem.FindPotentialStereo(mol):
+        if position.type == Chem.StereoType.Atom_Tetrahedral and rng.random() < _CENTRE:
+            mol.GetAtomWithIdx(position.centeredOn).SetChiralTag(rng.choice(tags))
     Chem.AssignStereochemistry(mol, cleanIt=True, force=True)

@@ -1,8 +1,8 @@
-"""All sane small molecules up to a number of heavy atoms, grown atom by atom, from no list.
+"""All valid small molecules up to a number of heavy atoms, grown atom by atom, from no list.
 
 Every connected graph has an atom whose removal leaves it connected, so every molecule of n atoms
-is one of n - 1 atoms plus an atom. The rules of what is sane only ever forbid patterns, and a part
-of a molecule holds no pattern that the whole lacks; hence growing from sane molecules misses none.
+is one of n - 1 atoms plus an atom. The rules of what is valid only ever forbid patterns, and a part
+of a molecule holds no pattern that the whole lacks; hence growing from valid molecules misses none.
 (The one rule that asks for something, a carbon, is safe too: there are always two such atoms, and
 so one can be taken away that is not the only carbon.)
 """
@@ -85,16 +85,16 @@ def _of_size(size: int, elements: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _grown(parent: str, elements: tuple[str, ...]) -> Iterator[str]:
-    """All sane molecules that are `parent` and one atom more, bonded in every possible way."""
+    """All valid molecules that are `parent` and one atom more, bonded in every possible way."""
     mol = Chem.MolFromSmiles(parent)
     Chem.Kekulize(mol, clearAromaticFlags=True)
     free = [min(atom.GetTotalNumHs(), 3) for atom in mol.GetAtoms()]
     for element in elements:
-        ways = (range(min(hydrogens, _VALENCE[element]) + 1) for hydrogens in free)
-        for orders in itertools.product(*ways):
+        request_options = (range(min(hydrogens, _VALENCE[element]) + 1) for hydrogens in free)
+        for orders in itertools.product(*request_options):
             if 0 < sum(orders) <= _VALENCE[element]:
                 child = _with_atom(mol, element, orders)
-                if child is not None and _is_sane(child):
+                if child is not None and _is_valid(child):
                     yield Chem.MolToSmiles(child)
 
 
@@ -106,11 +106,11 @@ def _with_atom(mol: Chem.Mol, element: str, orders: tuple[int, ...]) -> Chem.Mol
             grown.AddBond(index, new, _BOND_TYPE[order])
             grown.GetAtomWithIdx(index).SetNoImplicit(False)
             grown.GetAtomWithIdx(index).SetNumExplicitHs(0)
-    # Read anew: hydrogens, aromaticity and rings are then exactly those of the SMILES.
+    # Read again: hydrogens, aromaticity and rings are then exactly those of the SMILES.
     return Chem.MolFromSmiles(Chem.MolToSmiles(grown))
 
 
-def _is_sane(mol: Chem.Mol) -> bool:
+def _is_valid(mol: Chem.Mol) -> bool:
     if not mol.HasSubstructMatch(_CARBON):
         return False
     if any(mol.HasSubstructMatch(pattern) for pattern in _NOT_SANE.values()):

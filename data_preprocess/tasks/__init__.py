@@ -1,4 +1,4 @@
-"""What is asked about a picture, and the right answer: chain of thought and questions.
+"""What is asked about an image, and the right answer: chain of thought and questions.
 
 A recipe (`data_preprocess.recipes`) says which questions are asked and how often.
 """

@@ -1,4 +1,4 @@
-"""Multiple choice and yes or no, with wrong answers that are near misses.
+"""Multiple choice and yes or no, with wrong answers that are distractors.
 
 The right option stands at each letter as often as at any other, and yes is as likely as no: a
 statement is only asked about where it can be made true and false.
@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from data_preprocess.tasks.distractors import near_formulas, near_molecules, stereoisomers
 from data_preprocess.tasks.groups import functional_groups
-from data_preprocess.tasks.near_misses import near_formulas, near_molecules, stereoisomers
 from data_preprocess.tasks.rings import RING_NAMES, ring_systems
 from data_preprocess.tasks.subject import Facts
 from data_preprocess.tasks.task import (
@@ -40,11 +40,11 @@ def _choice(right: str, wrong: Sequence[str], rng: random.Random) -> Filling | N
     if len(wrong) < len(_LETTERS) - 1:
         return None
     options = list(wrong[: len(_LETTERS) - 1])
-    place = rng.randrange(len(_LETTERS))
-    options.insert(place, right)
+    position = rng.randrange(len(_LETTERS))
+    options.insert(position, right)
     return {
         "options": "\n".join(f"{letter}. {o}" for letter, o in zip(_LETTERS, options, strict=True)),
-        "letter": _LETTERS[place],
+        "letter": _LETTERS[position],
         "answer": right,
     }
 

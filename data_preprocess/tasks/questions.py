@@ -1,7 +1,7 @@
 """Questions with an answer of their own: what the source says, and what RDKit computes.
 
-Where the answer would not be determined the question is not asked: no formula where a place is left
-open, no list of groups where the table does not know them all.
+Where the answer would not be determined the question is not asked: no formula where a position is
+left open, no list of groups where the table does not know them all.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _formula(facts: Facts, rng: random.Random) -> Filling | None:
 
 
 def _summary(facts: Facts, rng: random.Random) -> Filling | None:
-    """One or two sentences of facts; of a molecule with open places only what is certain."""
+    """One or two sentences of facts; of a molecule with open positions only what is certain."""
     if not facts.elements or (facts.r_groups and not facts.is_general):
         return None
     atoms = listed([f"{n} {element_name(symbol)}" for symbol, n in facts.elements.items()])
@@ -75,8 +75,8 @@ def _summary(facts: Facts, rng: random.Random) -> Filling | None:
         f"{counted(facts.heavy_atoms, 'heavy atom')} ({atoms}) and {counted(facts.rings, 'ring')}"
     )
     if facts.r_groups:
-        places = counted(facts.r_groups, "place")
-        return told(f"A general structure with {places} left open; the rest of it has {rest}.")
+        positions = counted(facts.r_groups, "place")
+        return told(f"A general structure with {positions} left open; the rest of it has {rest}.")
     formula = f"; its formula is {facts.formula}" if facts.is_plain else ""
     sentences = [f"A molecule with {rest}{formula}."]
     if facts.parts > 1:
@@ -110,7 +110,7 @@ def _ring_systems(facts: Facts, rng: random.Random) -> Filling | None:
 
 
 def _core_rings(facts: Facts, rng: random.Random) -> Filling | None:
-    """The same of a general structure, where an open place may hide more of them."""
+    """The same of a general structure, where an open position may hide more of them."""
     return _named_rings(facts) if facts.is_general else None
 
 

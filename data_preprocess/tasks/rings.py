@@ -142,7 +142,7 @@ _PARENTS = {
 def ring_systems(mol: Chem.Mol) -> list[str] | None:
     """The name of each ring system, sorted; None where one has no name in the table.
 
-    A system with an open place (``*``) in it has none.
+    A system with an open position (``*``) in it has none.
     """
     names = [_name_of(mol, atoms) for atoms in _systems(mol)]
     known = [name for name in names if name is not None]

@@ -1,91 +1,58 @@
 """Eight questions with short answers: enough for a small model to learn to answer what is asked.
 
-Every answer is computed by RDKit from the molecule, never guessed. Which question a picture gets,
+Every answer is computed by RDKit from the molecule, never guessed. Which question an image gets,
 and in which words, is drawn from a generator that the caller seeds.
+
+These are no tasks of the recipes, for they ask otherwise: the yes or no is as often yes as no over
+all of its questions together, an element that is asked for is one of the molecule's or N or O, and
+the description is computed, where `questions` has the source's.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from rdkit import Chem
-from rdkit.Chem import rdMolDescriptors
 
+from data_preprocess.tasks.subject import Facts
 from data_preprocess.tasks.task import element_name, listed
 from data_preprocess.tasks.turn import Turn
 
 __all__ = ["instruction_turns"]
 
 
-def instruction_turns(smiles: str, count: int, rng: random.Random) -> list[Turn]:
+def instruction_turns(facts: Facts, count: int, rng: random.Random) -> list[Turn]:
     """`count` different questions about a molecule, or as many as make sense for it.
 
     A molecule with R groups has no formula and no atom count, so it is only asked for its SMILES
     and its rings.
     """
-    facts = _Facts.of(smiles)
     tasks = [task for task in _TASKS if facts.is_complete or task in _FIT_R_GROUPS]
     return [_ask(task, facts, rng) for task in rng.sample(tasks, min(count, len(tasks)))]
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What the questions ask for.
-
-    Attributes:
-        elements: symbol -> how many atoms, carbon first, then by the alphabet; without hydrogen.
-        has_double_bond: in the Kekule form, which is what stands in the picture.
-        is_complete: no R groups or other places left open.
-    """
-
-    smiles: str
-    formula: str
-    elements: dict[str, int]
-    rings: int
-    has_double_bond: bool
-    is_complete: bool
-
-    @classmethod
-    def of(cls, smiles: str) -> _Facts:
-        mol = Chem.MolFromSmiles(smiles)
-        if mol is None:
-            raise ValueError(f"{smiles!r} is not a SMILES that RDKit can read")
-        counts = Counter(a.GetSymbol() for a in mol.GetAtoms() if a.GetAtomicNum() > 1)
-        rings = rdMolDescriptors.CalcNumRings(mol)
-        Chem.Kekulize(mol, clearAromaticFlags=True)
-        return cls(
-            smiles=smiles,
-            formula=rdMolDescriptors.CalcMolFormula(mol),
-            elements=dict(sorted(counts.items(), key=lambda item: (item[0] != "C", item[0]))),
-            rings=rings,
-            has_double_bond=any(b.GetBondType() == Chem.BondType.DOUBLE for b in mol.GetBonds()),
-            is_complete=bool(counts) and all(a.GetAtomicNum() for a in mol.GetAtoms()),
-        )
-
-    @property
-    def heavy_atoms(self) -> int:
-        return sum(self.elements.values())
+def _has_double_bond(facts: Facts) -> bool:
+    """In the Kekule form, which is what stands in the image."""
+    return facts.kekule_bonds[Chem.BondType.DOUBLE] > 0
 
 
-def _ask(task: str, facts: _Facts, rng: random.Random) -> Turn:
+def _ask(task: str, facts: Facts, rng: random.Random) -> Turn:
     question, answer = _TASKS[task](facts, rng)
     return Turn(task, question, answer)
 
 
-def _smiles(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+def _smiles(facts: Facts, rng: random.Random) -> tuple[str, str]:
     return rng.choice(
         [
             "Write the SMILES of the molecule in this picture.",
             "What is the SMILES of this molecule? Answer with the SMILES only.",
             "Translate this drawing into SMILES.",
         ]
-    ), facts.smiles
+    ), facts.subject.smiles
 
 
-def _formula(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+def _formula(facts: Facts, rng: random.Random) -> tuple[str, str]:
     return rng.choice(
         [
             "What is the molecular formula of this molecule? Answer with the formula only.",
@@ -95,7 +62,7 @@ def _formula(facts: _Facts, rng: random.Random) -> tuple[str, str]:
     ), facts.formula
 
 
-def _heavy_atoms(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+def _heavy_atoms(facts: Facts, rng: random.Random) -> tuple[str, str]:
     return rng.choice(
         [
             "How many heavy atoms does this molecule have? Answer with the number only.",
@@ -105,7 +72,7 @@ def _heavy_atoms(facts: _Facts, rng: random.Random) -> tuple[str, str]:
     ), str(facts.heavy_atoms)
 
 
-def _rings(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+def _rings(facts: Facts, rng: random.Random) -> tuple[str, str]:
     return rng.choice(
         [
             "How many rings does this molecule have? Answer with the number only.",
@@ -114,7 +81,7 @@ def _rings(facts: _Facts, rng: random.Random) -> tuple[str, str]:
     ), str(facts.rings)
 
 
-def _elements(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+def _elements(facts: Facts, rng: random.Random) -> tuple[str, str]:
     return rng.choice(
         [
             "Which elements other than hydrogen are in this molecule? List their symbols.",
@@ -123,7 +90,7 @@ def _elements(facts: _Facts, rng: random.Random) -> tuple[str, str]:
     ), ", ".join(facts.elements)
 
 
-def _element_count(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+def _element_count(facts: Facts, rng: random.Random) -> tuple[str, str]:
     symbol = rng.choice([*facts.elements, "N", "O"])
     question = rng.choice(
         [
@@ -134,12 +101,12 @@ def _element_count(facts: _Facts, rng: random.Random) -> tuple[str, str]:
     return question.format(element_name(symbol)), str(facts.elements.get(symbol, 0))
 
 
-def _yes_no(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+def _yes_no(facts: Facts, rng: random.Random) -> tuple[str, str]:
     truth = {
         f"Does this molecule contain {element_name(e)}?": e in facts.elements for e in _ASKED_FOR
     }
     truth["Does this molecule have a ring?"] = facts.rings > 0
-    truth["Is there a double bond in this molecule?"] = facts.has_double_bond
+    truth["Is there a double bond in this molecule?"] = _has_double_bond(facts)
     # The answer is chosen first, so that "no" is not right nine times out of ten.
     wanted = rng.random() < 0.5
     fitting = [question for question, answer in truth.items() if answer == wanted]
@@ -148,7 +115,7 @@ def _yes_no(facts: _Facts, rng: random.Random) -> tuple[str, str]:
     return wording.format(question), "Yes" if truth[question] else "No"
 
 
-def _description(facts: _Facts, rng: random.Random) -> tuple[str, str]:
+def _description(facts: Facts, rng: random.Random) -> tuple[str, str]:
     question = rng.choice(
         [
             "Describe this molecule in one sentence.",
@@ -157,7 +124,7 @@ def _description(facts: _Facts, rng: random.Random) -> tuple[str, str]:
     )
     atoms = listed([f"{n} {element_name(e)}" for e, n in facts.elements.items()])
     rings = {0: "no ring", 1: "one ring"}.get(facts.rings, f"{facts.rings} rings")
-    double = "a double bond" if facts.has_double_bond else "no double bond"
+    double = "a double bond" if _has_double_bond(facts) else "no double bond"
     plural = "atom" if facts.heavy_atoms == 1 else "atoms"
     return question, (
         f"A molecule of {facts.heavy_atoms} heavy {plural} ({atoms}) with {rings} and {double}; "
@@ -166,7 +133,7 @@ def _description(facts: _Facts, rng: random.Random) -> tuple[str, str]:
 
 
 # Every kind of question; the names stand in the `task` field of the rows.
-_TASKS: dict[str, Callable[[_Facts, random.Random], tuple[str, str]]] = {
+_TASKS: dict[str, Callable[[Facts, random.Random], tuple[str, str]]] = {
     "smiles": _smiles,
     "formula": _formula,
     "heavy_atoms": _heavy_atoms,

@@ -1,4 +1,4 @@
-"""What is known about the molecule of a picture: from its source, and computed by RDKit."""
+"""What is known about the molecule of an image: from its source, and computed by RDKit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _CIP_LIMIT = 100_000  # comparisons; most molecules need fewer than 10,000, and 
 
 @dataclass(frozen=True)
 class Subject:
-    """The molecule of a picture, with what its source says about it.
+    """The molecule of an image, with what its source says about it.
 
     Attributes:
         smiles: R groups as ``*``.
         name: for people.
         description: of the compound, plain text.
-        visual_description: of the picture.
+        visual_description: of the image.
     """
 
     smiles: str
@@ -86,9 +86,9 @@ class Facts:
 
     @cached_property
     def is_general(self) -> bool:
-        """A structure with open places, each bound to the rest: no text beside the drawing."""
-        places = [atom for atom in self.mol.GetAtoms() if not atom.GetAtomicNum()]
-        return bool(places) and all(atom.GetDegree() for atom in places)
+        """A structure with open positions, each bound to the rest: no text beside the drawing."""
+        positions = [atom for atom in self.mol.GetAtoms() if not atom.GetAtomicNum()]
+        return bool(positions) and all(atom.GetDegree() for atom in positions)
 
     @cached_property
     def parts(self) -> int:

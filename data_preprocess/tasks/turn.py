@@ -1,4 +1,4 @@
-"""A turn: one question about a picture and its answer; and the turn of the chain of thought."""
+"""A turn: one question about an image and its answer; and the turn of the chain of thought."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Turn", "cot_turn"]
 
 @dataclass(frozen=True)
 class Turn:
-    """One question about a picture and its answer."""
+    """One question about an image and its answer."""
 
     task: str
     question: str
@@ -23,7 +23,7 @@ def cot_turn(graph: MolGraph, smiles: str, form: AnswerForm) -> Turn:
     """The chain of thought: atom by atom, bond by bond, the SMILES last.
 
     Args:
-        graph: places in the pixels of the picture that the model sees.
+        graph: positions in the pixels of the image that the model sees.
         smiles: of the same molecule.
         form: ``json`` or ``compact``.
     """

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from data_preprocess.build.exclude import read_excluded
 from data_preprocess.build.online import Drawings
-from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.dataset.splits import connectivity_key, split_of
 from eyesmol.reader.embedded import NANO, model_folder
 
 _CHUNK = 2_000
@@ -50,7 +50,7 @@ def main() -> int:
                 smiles |= chunk
         total += drawings
     known = read_excluded(options.benchmarks).keys
-    keys = {skeleton(one) or one for one in tqdm(smiles, unit="molecule")}
+    keys = {connectivity_key(one) or one for one in tqdm(smiles, unit="molecule")}
     common = len(keys & known)
     kept = sum(split_of(key, piece["rows"]["held_out"], 0.0) != "train" for key in keys)
     print(f"{total:,} drawings of {len(smiles):,} molecules ({len(keys):,} without stereo);")

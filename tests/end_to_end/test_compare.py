@@ -33,12 +33,12 @@ def test_every_kind_sees_as_many_rows_from_the_same_seeds(
     monkeypatch.setattr(compare, "run", lambda *words: merged.append([str(w) for w in words]))
     monkeypatch.setattr(sys, "argv", ["compare", "--out", str(tmp_path / "out")])
     options = compare.parse_options()
-    road = compare.Road(options.out, {})
+    runner = compare.StageRunner(options.out, {})
     lessons = compare.nano_lessons(options)
     cot, questions = tmp_path / "cot", tmp_path / "questions"
     systems: dict[str, str] = {}
     for seed in (0, 1):
-        systems |= compare.one_seed(road, tmp_path / "base", cot, questions, lessons, seed)
+        systems |= compare.one_seed(runner, tmp_path / "base", cot, questions, lessons, seed)
 
     assert len(systems) == 6
     rows = {out.relative_to(options.out).as_posix(): count for _, out, count, _ in trained}

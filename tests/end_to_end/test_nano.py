@@ -15,7 +15,7 @@ from rdkit.Chem import Draw
 from safetensors import safe_open
 
 from data_preprocess.build.online import Drawings
-from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.dataset.splits import connectivity_key, split_of
 from eyesmol.answer.text import read_answer
 from eyesmol.evaluation.metrics import same_smiles
 from eyesmol.reader.embedded import NANO, model_folder
@@ -54,7 +54,9 @@ def test_it_reads_drawings_of_molecules_that_it_has_never_seen() -> None:
                     part="held_out")  # fmt: skip
     drawn = [rows[index] for index in range(len(rows))]
     truth = [read_answer(row["conversations"][1]["value"]).smiles for row in drawn]
-    assert {split_of(skeleton(smiles or "") or "", 0.01, 0.0) for smiles in truth} == {"valid"}
+    assert {split_of(connectivity_key(smiles or "") or "", 0.01, 0.0) for smiles in truth} == {
+        "valid"
+    }
     reader = LocalRecognizer.from_folder(NANO)
     read = reader.recognize([row["image"] for row in drawn], batch_size=20)
     right = sum(same_smiles(a.smiles, b) for a, b in zip(read, truth, strict=True))

@@ -144,6 +144,36 @@ def test_a_process_that_dies_leaves_the_old_file(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert done.returncode == 9
     assert path.read_text() == "old"
+    assert len(names(tmp_path)) == 2
+    write_text(path, "new")
+    assert names(tmp_path) == ["a.txt"]  # what it left is gone
+
+
+def test_a_draft_of_a_living_process_stays_and_a_stale_one_goes(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    program = (
+        "import sys; from eyesmol.atomic import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as draft:\n"
+        "    draft.write_text('other'); print('ready', flush=True); input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        elsewhere = [tmp_path / f".a.txt.0000000{n}-1-00000000.tmp" for n in range(2)]
+        for draft in elsewhere:
+            draft.write_text("of another machine")
+        os.utime(elsewhere[0], (0, 0))
+        write_text(path, "ours")
+        assert len(names(tmp_path)) == 3
+        assert not elsewhere[0].exists()
+        other.communicate("\n")
+    assert other.returncode == 0
+    assert path.read_text() == "other"
 
 
 def test_the_content_is_on_disk_before_the_name(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from data_preprocess.build.align_to_ink import PlaceError, ink_mask, place, settle_labels
+from data_preprocess.build.align_to_ink import AlignmentError, align, ink_mask, settle_labels
 from data_preprocess.drawing.render import Drawing, Style, render
 from eyesmol.chem.graph import Atom, Bond, MolGraph
 from eyesmol.chem.molfile import parse_molblock, read_molblock
@@ -44,7 +44,7 @@ def scanned(drawing: Drawing, seed: int) -> Image.Image:
 def test_known_scale_and_offsets_are_recovered(smiles: str, seed: int) -> None:
     drawing = render(smiles, (430, 300), seed=seed)
     graph = as_molfile(drawing.graph, scale=37.0 + 20 * seed, dx=100.0, dy=-40.0)
-    fit = place(scanned(drawing, seed), graph)
+    fit = align(scanned(drawing, seed), graph)
     assert fit.problem is None
     for true, found in zip(drawing.graph.atoms, fit.apply(graph).atoms, strict=True):
         assert math.hypot(true.x - found.x, true.y - found.y) < 5  # of bonds of 32 to 48
@@ -53,33 +53,33 @@ def test_known_scale_and_offsets_are_recovered(smiles: str, seed: int) -> None:
 def test_another_molecule_does_not_fit() -> None:
     drawing = render("CC(=O)Nc1ccc(O)cc1", (430, 300), style=Style(bond_length=45))
     other = render("CCCCC1CC2CCC1C2", (430, 300)).graph
-    assert place(drawing.image, as_molfile(other, 50, 0, 0)).problem is not None
+    assert align(drawing.image, as_molfile(other, 50, 0, 0)).problem is not None
 
 
 def test_a_part_of_the_molecule_does_not_fit() -> None:
     """All its bonds lie on ink, but most of the ink belongs to something else."""
     drawing = render("OCCCCC1CCC(CCCC2CCCCC2)CC1", (430, 300))
     part = MolGraph(drawing.graph.atoms[:4], drawing.graph.bonds[:3])
-    assert place(drawing.image, as_molfile(part, 50, 0, 0)).problem is not None
+    assert align(drawing.image, as_molfile(part, 50, 0, 0)).problem is not None
 
 
 def test_a_single_atom_stands_in_the_middle_of_its_ink() -> None:
     page = Image.new("L", (100, 80), 255)
     page.paste(0, (20, 30, 40, 50))
-    atom = place(page, MolGraph((Atom("O", 3.0, 4.0),))).apply(MolGraph((Atom("O", 3.0, 4.0),)))
+    atom = align(page, MolGraph((Atom("O", 3.0, 4.0),))).apply(MolGraph((Atom("O", 3.0, 4.0),)))
     assert (atom.atoms[0].x, atom.atoms[0].y) == (30, 40)
 
 
 def test_what_has_nothing_to_fit_says_so() -> None:
     graph = render("CCO", (200, 200)).graph
-    with pytest.raises(PlaceError, match="no ink"):
-        place(Image.new("L", (50, 50), 255), graph)
+    with pytest.raises(AlignmentError, match="no ink"):
+        align(Image.new("L", (50, 50), 255), graph)
     two = MolGraph((Atom("Na", 0, 0), Atom("Cl", 1, 0)))
-    with pytest.raises(PlaceError, match="no bond"):
-        place(render("CCO", (200, 200)).image, two)
+    with pytest.raises(AlignmentError, match="no bond"):
+        align(render("CCO", (200, 200)).image, two)
     stacked = graph.transformed(0, 1, 1)
-    with pytest.raises(PlaceError, match="coordinates"):
-        place(render("CCO", (200, 200)).image, stacked)
+    with pytest.raises(AlignmentError, match="coordinates"):
+        align(render("CCO", (200, 200)).image, stacked)
 
 
 def test_a_label_is_moved_to_where_its_bond_is_drawn() -> None:
@@ -103,7 +103,7 @@ def test_a_label_without_a_bond_in_the_picture_is_refused() -> None:
     drawing = render("c1ccccc1", (430, 300), style=Style(bond_length=45))
     first = drawing.graph.atoms[0]
     atoms = (*drawing.graph.atoms, Atom("OMe", first.x + 30, first.y + 30))
-    with pytest.raises(PlaceError, match="label"):
+    with pytest.raises(AlignmentError, match="label"):
         settle_labels(drawing.image, MolGraph(atoms, (*drawing.graph.bonds, Bond(0, 6))))
 
 
@@ -120,6 +120,16 @@ def test_white_on_black_is_ink_too() -> None:
     assert (ink_mask(inverted) == ink_mask(drawing.image)).mean() > 0.99
 
 
+def test_the_shadow_of_a_photographed_page_is_no_ink() -> None:
+    drawing = render("CC(=O)Nc1ccc(O)cc1", (430, 300))
+    grey = np.asarray(drawing.image.convert("L"), dtype=np.float64)
+    shadow = np.linspace(1.0, 0.35, grey.shape[1])[None]
+    mask = ink_mask(Image.fromarray((grey * shadow).astype(np.uint8)))
+    assert mask.mean() < 1.5 * ink_mask(drawing.image).mean()
+    graph = as_molfile(drawing.graph, scale=40.0, dx=10.0, dy=20.0)
+    assert align(Image.fromarray((grey * shadow).astype(np.uint8)), graph).problem is None
+
+
 def test_real_patent_drawings_fit(shared_data: Path) -> None:
     """95 % of the drawings fit, with 95 % of their bond midpoints on ink; every third is tried."""
     folder = shared_data / "clef300"
@@ -128,7 +138,7 @@ def test_real_patent_drawings_fit(shared_data: Path) -> None:
     for path in images:
         graph = parse_molblock(read_molblock(folder / "molfiles" / f"{path.stem}.mol"))
         with Image.open(path) as image:
-            fit = place(image, graph)
+            fit = align(image, graph)
         if fit.problem is None:
             fits.append(fit)
             bonds.append(len(graph.bonds))

@@ -55,9 +55,9 @@ def folders(folder: Path) -> PairedFolders:
 def test_drawn_rows_are_what_the_trainer_and_the_reader_expect(tmp_path: Path) -> None:
     info = build(SmilesList("small", max_atoms=3), tmp_path, drawn("cot"))
     splits = rows_of(tmp_path)
-    assert info["splits"] == {name: len(rows) for name, rows in splits.items()}
-    assert sum(info["splits"].values()) == info["items"] == 73
-    assert PixelFrame.from_dict(info["pixel_frame"]) == SMALL_FRAME
+    assert info.splits == {name: len(rows) for name, rows in splits.items()}
+    assert sum(info.splits.values()) == info.items == 73
+    assert info.pixel_frame == SMALL_FRAME
     for row in (row for rows in splits.values() for row in rows):
         human, gpt = row["conversations"]
         assert human["value"].startswith("<image>\n")
@@ -73,7 +73,7 @@ def test_no_molecule_stands_on_two_sides(tmp_path: Path) -> None:
     build(source, tmp_path / "cot", drawn("cot"))
     build(source, tmp_path / "ask", drawn("instruction"))
     cot, ask = rows_of(tmp_path / "cot"), rows_of(tmp_path / "ask")
-    skeletons = {
+    keys = {
         split: {
             Chem.MolToInchiKey(Chem.MolFromSmiles(smiles))[:14]
             for row in rows
@@ -81,8 +81,8 @@ def test_no_molecule_stands_on_two_sides(tmp_path: Path) -> None:
         }
         for split, rows in cot.items()
     }
-    assert not skeletons["train"] & (skeletons["valid"] | skeletons["test"])
-    assert not skeletons["valid"] & skeletons["test"]
+    assert not keys["train"] & (keys["valid"] | keys["test"])
+    assert not keys["valid"] & keys["test"]
     for split in cot:
         assert {row["image"] for row in cot[split]} == {row["image"] for row in ask[split]}
         assert cot[split], f"{split} is empty"
@@ -121,7 +121,7 @@ def test_every_input_is_a_row_or_a_counted_drop(tmp_path: Path) -> None:
     spare.image.save(tmp_path / "images" / "good0.tif")
 
     info = build(folders(tmp_path), tmp_path / "out", Settings("cot"))
-    found = {reason: drop["examples"] for reason, drop in info["drops"].items()}
+    found = {reason: drop["examples"] for reason, drop in info.drops.items()}
     assert found.pop("no fit on the ink: bonds without ink", None) or found.pop(
         "no fit on the ink: ink without bonds"
     ) == ["other.png"]
@@ -131,13 +131,13 @@ def test_every_input_is_a_row_or_a_counted_drop(tmp_path: Path) -> None:
         "empty molfile": ["empty.png"],
         "missing image": ["only_molfile.MOL"],
         "missing molfile": ["good0.tif", "only_image.png"],
-        "no ink in the picture": ["blank.png"],
+        "no ink in the image": ["blank.png"],
         "unreadable image": ["truncated.png"],
     }
-    dropped = sum(drop["count"] for drop in info["drops"].values())
-    assert sum(info["splits"].values()) == len(SMILES)
-    assert len(SMILES) + dropped == info["items"]
-    assert info["reads_back"] == {"same": len(SMILES)}
+    dropped = sum(drop["count"] for drop in info.drops.values())
+    assert sum(info.splits.values()) == len(SMILES)
+    assert len(SMILES) + dropped == info.items
+    assert info.reads_back == {"same": len(SMILES)}
 
 
 def test_a_label_that_stands_for_nothing_is_open_in_the_smiles(tmp_path: Path) -> None:
@@ -183,12 +183,31 @@ def test_workers_and_kills_change_nothing(
     assert one == contents(tmp_path / "two") == contents(tmp_path / "three")
 
 
+def test_an_image_that_a_kill_cut_off_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, settings = SmilesList("small", max_atoms=2), drawn("cot")
+    build(source, tmp_path / "whole", settings)
+
+    def half(image: Image.Image, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(builder, "save", half)
+    with pytest.raises(KeyboardInterrupt):
+        build(source, tmp_path / "cut", settings)
+    assert b"half" in contents(tmp_path / "cut").values()
+    monkeypatch.undo()
+    build(source, tmp_path / "cut", settings)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
 def test_another_setting_is_refused_and_overwrite_builds_anew(tmp_path: Path) -> None:
     source = SmilesList("small", max_atoms=2)
     build(source, tmp_path, drawn("cot"))
     with pytest.raises(InputError, match=r"settings\.seed"):
         build(source, tmp_path, drawn("cot", seed=1))
-    assert build(source, tmp_path, drawn("cot", seed=1), overwrite=True)["seed"] == 1
+    assert build(source, tmp_path, drawn("cot", seed=1), overwrite=True).seed == 1
 
 
 def test_pictures_of_others_are_left_alone(tmp_path: Path) -> None:
@@ -206,7 +225,7 @@ def test_instruction_answers_are_right(tmp_path: Path) -> None:
     info = build(
         SmilesList(str(tmp_path / "list.csv")), tmp_path, Settings("instruction", questions=8)
     )
-    assert info["drops"] == {
+    assert info.drops == {
         "RDKit cannot read the SMILES": {"count": 1, "examples": ["list-000001-0 C1CC"]}
     }
     answers = {
@@ -232,13 +251,13 @@ def test_instruction_answers_are_right(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--images", "nowhere", "--molfiles", "nowhere"], "expected a folder"),
-        (["--images", "pictures", "--molfiles", "texts"], "shares its name with a molfile"),
+        (["--images", "images", "--molfiles", "texts"], "shares its name with a molfile"),
         (["--smiles", "nowhere.txt"], "no such file"),
         (["--smiles", "texts/prose.txt"], "none of its first 2 entries is a SMILES"),
         (["--smiles", "texts/table.csv"], "found the columns name, mass"),
         (["--smiles", "texts/empty.txt"], "the file is empty"),
-        (["--smiles", "pictures/a.png"], "not a text file"),
-        (["--images", "pictures"], "together"),
+        (["--smiles", "images/a.png"], "not a text file"),
+        (["--images", "images"], "together"),
         ([], "give either"),
         (["--smiles", "small", "--test", "1"], "leave something for training"),
         (["--smiles", "small", "--max-pixels", "5"], "max_pixels"),
@@ -253,13 +272,13 @@ def test_bad_input_is_one_clear_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("pictures").mkdir()
+    Path("images").mkdir()
     Path("texts").mkdir()
-    Image.new("L", (9, 9)).save("pictures/a.png")
+    Image.new("L", (9, 9)).save("images/a.png")
     Path("texts/prose.txt").write_text("Some prose\nabout molecules\n")
     Path("texts/table.csv").write_text("name,mass\nx,1\n")
     Path("texts/empty.txt").write_text("\n")
-    assert main(["build", "cot", *arguments, "--out", "out"]) == 1
+    assert main(["build", "cot", *arguments, "--out", "out"]) == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()
 
@@ -283,7 +302,7 @@ def test_real_patent_drawings_become_rows(shared_data: Path, tmp_path: Path) -> 
         for path in sorted((shared_data / "clef300" / kind).iterdir())[::10]:
             (tmp_path / kind / path.name).symlink_to(path)
     info = build(folders(tmp_path), tmp_path / "out", Settings("cot"))
-    rows = sum(info["splits"].values())
-    assert rows + sum(drop["count"] for drop in info["drops"].values()) == info["items"] == 30
+    rows = sum(info.splits.values())
+    assert rows + sum(drop["count"] for drop in info.drops.values()) == info.items == 30
     assert rows >= 27
-    assert "the molfile contradicts its own labels" not in info["drops"]
+    assert "the molfile contradicts its own labels" not in info.drops

@@ -21,8 +21,9 @@ from PIL import Image
 from data_preprocess.__main__ import main
 from data_preprocess.build.build import Settings, build
 from data_preprocess.build.exclude import read_excluded
-from data_preprocess.catalogue.compounds import CatalogueWriter, Compound
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 from data_preprocess.catalogue.source import CompoundCatalogue
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.drawing.render import Drawing, render
 from data_preprocess.sources.files import PairedFolders, SmilesList
 from eyesmol.answer.text import read_answer
@@ -36,10 +37,10 @@ BLOCK = graph_to_molblock(DRAWING.graph)
 GOOD = Compound("good", "test", "CC0-1.0", image="good.png", molfile=BLOCK)
 
 
-def built(folder: Path, *rows: Compound) -> dict[str, Any]:
+def built(folder: Path, *rows: Compound) -> DatasetInfo:
     """A dataset of a catalogue that has these rows besides a good one."""
     DRAWING.image.save(folder / "good.png")
-    with CatalogueWriter(folder) as writer:
+    with COMPOUNDS.writer(folder) as writer:
         for row in (GOOD, *rows):
             writer.add(row)
     return build(CompoundCatalogue(folder), folder / "out", Settings("cot"), progress=False)
@@ -67,7 +68,7 @@ def _damaged_member(folder: Path) -> Compound:
 
 
 def _bomb_in_zip(folder: Path) -> Compound:
-    """Zeros that claim to be a picture of 300 MB; the claim is what counts, so it is enough."""
+    """Zeros that claim to be an image of 300 MB; the claim is what counts, so it is enough."""
     with zipfile.ZipFile(folder / "zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(1000))
         archive.getinfo("a.png").file_size = 300 << 20
@@ -109,10 +110,10 @@ def _html(folder: Path) -> Compound:
         (_cut_zip, "broken archive"),
         (_damaged_member, "unreadable image|broken archive"),
         (_bomb_in_zip, "unreadable image"),
-        (_outside, "picture outside the catalogue's folder"),
-        (_outside_by_archive, "picture outside the catalogue's folder"),
-        (_bomb, "picture of too many pixels"),
-        (_large, "picture of too many pixels"),
+        (_outside, "image outside the catalogue's folder"),
+        (_outside_by_archive, "image outside the catalogue's folder"),
+        (_bomb, "image of too many pixels"),
+        (_large, "image of too many pixels"),
         (_html, "unreadable image"),
         (_not_a_number, "no usable coordinates in the molfile|RDKit cannot parse the molfile"),
         (lambda _: replace(GOOD, id="bad", image="none.png"), "missing image"),
@@ -132,7 +133,7 @@ def test_a_bad_row_is_a_counted_drop(
     folder.mkdir()
     row = spoiled(folder)
     info = built(folder, row)
-    ((found, drop),) = info["drops"].items()
+    ((found, drop),) = info.drops.items()
     assert re.fullmatch(reason, found)
     assert drop == {"count": 1, "examples": [row.id]}
     assert [one["id"] for one in rows_of(folder / "out")] == ["good"]
@@ -141,11 +142,11 @@ def test_a_bad_row_is_a_counted_drop(
 
 def test_an_id_in_two_sources_is_a_drop_of_the_second(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        with CatalogueWriter(tmp_path / name) as writer:
+        with COMPOUNDS.writer(tmp_path / name) as writer:
             writer.add(Compound("a", name, "CC0-1.0", smiles="CCO" if name == "one" else "CCN"))
     sources = [CompoundCatalogue(tmp_path / name) for name in ("one", "two")]
-    info = build(sources, tmp_path / "out", Settings("cot", pictures=False))
-    assert info["drops"] == {"duplicate id": {"count": 1, "examples": ["a CCN"]}}
+    info = build(sources, tmp_path / "out", Settings("cot", images=False))
+    assert info.drops == {"duplicate id": {"count": 1, "examples": ["a CCN"]}}
     assert [row["source"] for row in rows_of(tmp_path / "out")] == ["one"]
 
 
@@ -155,7 +156,7 @@ def test_an_id_in_two_sources_is_a_drop_of_the_second(tmp_path: Path) -> None:
         ({"id": ["a"], "smiles": ["C"]}, "expected source, licence too"),
         ({"id": [1], "source": ["s"], "licence": ["l"]}, "found int64 in the column id"),
         ({"id": ["a"], "source": [""], "licence": ["l"]}, "row 1: source is empty"),
-        (None, "cannot be read: Parquet magic bytes not found"),
+        (None, "not a whole Parquet file: Parquet magic bytes not found"),
     ],
 )
 def test_a_table_of_another_kind_is_one_clear_error(
@@ -166,7 +167,7 @@ def test_a_table_of_another_kind_is_one_clear_error(
         file.write_bytes(b"PAR1 and no more")
     else:
         pq.write_table(pa.table(table), file)
-    assert main(["build", "cot", "--catalogue", str(file), "--out", str(tmp_path / "out")]) == 1
+    assert main(["build", "cot", "--catalogue", str(file), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert file.name in said
@@ -189,7 +190,7 @@ def test_a_molfile_that_is_not_utf8_is_read(tmp_path: Path) -> None:
     DRAWING.image.save(tmp_path / "images/a.png")
     (tmp_path / "molfiles/a.mol").write_bytes("Molek\xfcl".encode("cp1252") + BLOCK.encode())
     source = PairedFolders(tmp_path / "images", tmp_path / "molfiles")
-    assert build(source, tmp_path / "out", Settings("cot"))["splits"]["train"] == 1
+    assert build(source, tmp_path / "out", Settings("cot")).splits["train"] == 1
 
 
 def _sixteen_bits(image: Image.Image) -> Image.Image:
@@ -235,7 +236,7 @@ def test_every_kind_of_picture_is_placed_alike(
 
 
 def _shares(dataset: Path, row: dict[str, Any]) -> list[tuple[float, float]]:
-    """Places as shares of the picture, whose paper must be white."""
+    """Places as fractions of the image, whose paper must be white."""
     with Image.open(dataset / row["image"]) as image:
         assert (image.mode, image.getpixel((1, 1))) == ("L", 255)
         graph = read_answer(row["conversations"][1]["value"]).graph
@@ -270,18 +271,18 @@ def test_what_is_drawn_counts_where_rdkit_refuses_what_is_hidden(tmp_path: Path)
     (tmp_path / "molfiles/a.mol").write_text("\n".join(lines))
     drawing.image.save(tmp_path / "images/a.png")
     source = PairedFolders(tmp_path / "images", tmp_path / "molfiles")
-    info = build(source, tmp_path / "out", Settings("cot", pictures=False))
-    assert not info["drops"]
+    info = build(source, tmp_path / "out", Settings("cot", images=False))
+    assert not info.drops
     (row,) = rows_of(tmp_path / "out")
     assert read_answer(row["conversations"][1]["value"]).smiles == "*c1ccc(C(F)(F)F)cc1"
 
     excluded = read_excluded([tmp_path / "molfiles"])
     with pytest.raises(InputError, match="on the exclude list: 1"):
-        build(source, tmp_path / "none", Settings("cot", pictures=False), excluded=excluded)
+        build(source, tmp_path / "none", Settings("cot", images=False), excluded=excluded)
 
 
 def test_a_label_that_hides_something_else_is_dropped(tmp_path: Path) -> None:
-    """As in some public molfiles: the picture says OH, and the atom behind it is a carbon."""
+    """As in some public molfiles: the image says OH, and the atom behind it is a carbon."""
     drawing = render("Cc1ccccc1", (200, 200))
     methyl = next(i for i, row in enumerate(drawing.graph.neighbours()) if len(row) == 1)
     lines = graph_to_molblock(drawing.graph).splitlines()
@@ -303,7 +304,7 @@ def test_a_drawing_whose_whole_pixels_are_another_molecule_is_dropped(tmp_path: 
     source = SmilesList(str(tmp_path / "cage.smi"), copies=40)
     frame = PixelFrame(min_pixels=56 * 56)
     info = build(source, tmp_path / "out", Settings("cot", size=(84, 84), frame=frame))
-    assert info["drops"]["in whole pixels it is another molecule"]["count"]
+    assert info.drops["in whole pixels it is another molecule"]["count"]
     for row in rows_of(tmp_path / "out"):
         answer = read_answer(row["conversations"][1]["value"])
         assert graph_to_smiles(answer.graph)[0] == answer.smiles
@@ -321,7 +322,7 @@ sys.exit(main(sys.argv[2:]))
 @pytest.mark.skipif(sys.platform == "win32", reason="no file size limits there")
 @pytest.mark.parametrize("limit", [4_000, 70_000])
 def test_a_full_disk_loses_nothing(limit: int, tmp_path: Path) -> None:
-    """Full at the first part, or not before the lists; the same command goes on either way."""
+    """Full at the first part, or not before the lists; the same command resumes either way."""
     words = ["build", "cot", "--smiles", "small", "--max-atoms", "3", "--copies", "2",
              "--size", "56x56", "--workers", "1", "--out"]  # fmt: skip
     out = tmp_path / "out"
@@ -331,7 +332,7 @@ def test_a_full_disk_loses_nothing(limit: int, tmp_path: Path) -> None:
         text=True,
     )
     assert ran.returncode == 1, ran.stderr
-    assert re.search(r"error: .*no room to write .* and the same command goes on", ran.stderr)
+    assert re.search(r"error: .*no room to write .* and the same command resumes", ran.stderr)
     assert "Traceback" not in ran.stderr
     assert not (out / "dataset_info.json").exists()
     for part in (out / "parts").glob("*.jsonl"):

@@ -13,7 +13,7 @@ from PIL import Image
 import data_preprocess.build.rows as rows
 from data_preprocess.build.build import Settings, build
 from data_preprocess.build.chart_mixing import ChartFolder
-from data_preprocess.catalogue.charts import Chart, ChartWriter
+from data_preprocess.catalogue.charts import CHARTS, Chart
 from data_preprocess.recipes import Recipe
 from data_preprocess.sources.files import SmilesList
 from eyesmol.exceptions import InputError
@@ -26,7 +26,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def chart_folder(folder: Path, count: int) -> ChartFolder:
-    with ChartWriter(folder) as writer:
+    with CHARTS.writer(folder) as writer:
         for number in range(count):
             Image.new("RGB", (60, 40), (number, 90, 90)).save(folder / f"{number}.png")
             writer.add(
@@ -47,7 +47,7 @@ def test_two_ray_workers_go_on_where_one_process_was_stopped(
     )
     charts = chart_folder(tmp_path / "charts", 60)
     info = build(source, tmp_path / "alone", settings, charts=charts)
-    assert info["chart_rows"] == {"wanted": 110, "written": 60}
+    assert info.chart_rows == {"wanted": 110, "written": 60}
 
     original, begun = rows._records, 0
 

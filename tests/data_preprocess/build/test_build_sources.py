@@ -20,10 +20,10 @@ from data_preprocess.build.build import Settings, build
 from data_preprocess.build.chart_mixing import ChartFolder, charts_wanted, shuffled_in
 from data_preprocess.build.exclude import read_excluded
 from data_preprocess.build.settings import Task
-from data_preprocess.catalogue.charts import Chart, ChartWriter
-from data_preprocess.catalogue.compounds import CatalogueWriter, Compound
+from data_preprocess.catalogue.charts import CHARTS, Chart
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 from data_preprocess.catalogue.source import CompoundCatalogue
-from data_preprocess.dataset.splits import Ledger, number_of, skeleton, split_of
+from data_preprocess.dataset.splits import Ledger, connectivity_key, number_of, split_of
 from data_preprocess.drawing.render import render
 from data_preprocess.recipes import Recipe
 from data_preprocess.sources.files import SmilesList
@@ -33,11 +33,11 @@ from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.image.pixel_frame import PixelFrame
 
 SMALL = list(small_molecules(4))
-TEXT = Settings("cot", pictures=False)
+TEXT = Settings("cot", images=False)
 
 
 def catalogue(folder: Path, rows: Iterable[Compound]) -> CompoundCatalogue:
-    with CatalogueWriter(folder) as writer:
+    with COMPOUNDS.writer(folder) as writer:
         for row in rows:
             writer.add(row)
     return CompoundCatalogue(folder)
@@ -63,7 +63,7 @@ def all_rows(dataset: Path) -> list[dict[str, Any]]:
 
 
 def three_kinds(folder: Path) -> CompoundCatalogue:
-    """A picture with a molfile (in an archive), one with a SMILES, and a SMILES alone."""
+    """An image with a molfile (in an archive), one with a SMILES, and a SMILES alone."""
     folder.mkdir()
     placed, named = render("CC(=O)Nc1ccc(O)cc1", (300, 200)), render("CCOC(C)=O", (300, 200))
     placed.image.save(folder / "placed.png")
@@ -90,9 +90,9 @@ def test_each_row_of_a_catalogue_becomes_what_it_can(tmp_path: Path) -> None:
               for row in all_rows(tmp_path / "cot")}  # fmt: skip
     assert smiles == {"placed": "CC(=O)Nc1ccc(O)cc1", "alone": "Oc1ccccc1"}
     assert {row["source"] for row in all_rows(tmp_path / "cot")} == {"patents", "chebi"}
-    assert [drop["examples"] for drop in info["drops"].values()] == [["named"]]
-    assert info["reads_back"] == {"same": 2}
-    assert info["licences"] == ["CC-BY-4.0", "CC0-1.0", "public domain"]
+    assert [drop["examples"] for drop in info.drops.values()] == [["named"]]
+    assert info.reads_back == {"same": 2}
+    assert info.licences == ["CC-BY-4.0", "CC0-1.0", "public domain"]
 
     build(source, tmp_path / "drawn", Settings("cot", draw=True))
     assert {row["id"] for row in all_rows(tmp_path / "drawn")} == {"placed", "named", "alone"}
@@ -112,18 +112,18 @@ def test_each_row_of_a_catalogue_becomes_what_it_can(tmp_path: Path) -> None:
 def test_a_drawing_of_ours_is_not_described_as_the_picture_of_the_source(tmp_path: Path) -> None:
     ask = Settings("instruction", recipe=Recipe.load("v2"), questions=40, draw=True)
     info = build(three_kinds(tmp_path / "mixed"), tmp_path / "ask", ask)
-    assert "description" in info["tasks"]
-    assert "visual_description" not in info["tasks"]
+    assert "description" in info.tasks
+    assert "visual_description" not in info.tasks
 
 
 def test_several_sources_stand_one_after_the_other(tmp_path: Path) -> None:
     first = of_smiles(tmp_path / "first", SMALL[:150], [""] * 150)
     info = build([first, SmilesList("small", max_atoms=2)], tmp_path / "out", TEXT)
-    assert [(about["name"], about["items"]) for about in info["sources"]] == [
+    assert [(about["name"], about["items"]) for about in info.sources] == [
         ("first", 150),
         ("small", 15),
     ]
-    assert sum(info["splits"].values()) == info["items"] == 165
+    assert sum(info.splits.values()) == info.items == 165
     kinds = [row["source"] for row in rows_of(tmp_path / "out")["train"]]
     assert kinds == sorted(kinds, reverse=True), "test before small"
 
@@ -137,7 +137,7 @@ def test_a_group_stays_on_one_side_and_so_does_a_molecule(
     folder = tmp_path_factory.mktemp("groups")
     smiles = SMALL[100:120] * 2
     source = of_smiles(folder / "source", smiles, groups)
-    by_group = Settings("cot", pictures=False, split_by="group", valid=0.3, test=0.3)
+    by_group = Settings("cot", images=False, split_by="group", valid=0.3, test=0.3)
     info = build(source, folder / "out", by_group, progress=False)
     molecules, of_group = defaultdict(set), defaultdict(set)
     kept = 0
@@ -145,17 +145,17 @@ def test_a_group_stays_on_one_side_and_so_does_a_molecule(
         for row in rows:
             kept += 1
             number = int(row["id"][1:])
-            molecules[skeleton(smiles[number])].add(split)
+            molecules[connectivity_key(smiles[number])].add(split)
             of_group[groups[number]].add(split)
     assert all(len(splits) == 1 for splits in molecules.values())
     assert all(len(splits) == 1 for splits in of_group.values())
     sides: dict[str | None, str] = {}
     for text, group in zip(smiles, groups, strict=True):
         side = split_of(f"group {group}", 0.3, 0.3)
-        kept -= side == sides.setdefault(skeleton(text), side)
+        kept -= side == sides.setdefault(connectivity_key(text), side)
     assert kept == 0, "all rows but those of a molecule whose first group is on another side"
-    assert sum(info["splits"].values()) + sum(d["count"] for d in info["drops"].values()) == 40
-    assert info["molecules"] == {
+    assert sum(info.splits.values()) + sum(d["count"] for d in info.drops.values()) == 40
+    assert info.molecules == {
         **{name: sum(splits == {name} for splits in molecules.values())
            for name in ("train", "valid", "test")},
         "in_two_splits": 0,
@@ -182,7 +182,7 @@ def test_cot_and_questions_of_groups_are_split_alike(tmp_path: Path) -> None:
     for task in get_args(Task):
         half = Settings(task, split_by="group", test=0.5, valid=0)
         info = build(source, tmp_path / task, half)
-        assert info["drops"]["its molecule stands in another split already"]["count"] == 1
+        assert info.drops["its molecule stands in another split already"]["count"] == 1
         assert {row["image"] for row in rows_of(tmp_path / task)["train"]} == {
             "images/000000/c.png"
         }
@@ -242,14 +242,14 @@ def test_molecules_of_a_benchmark_become_no_rows(
     assert {row["id"] for row in all_rows(tmp_path / "out")} == {
         f"C{n:05d}" for n in range(5)
     } - gone
-    assert info["drops"]["on the exclude list"]["count"] == len(gone)
-    assert info["molecules"]["on_the_exclude_list"] == 0
-    (about,) = info["exclude"]
+    assert info.drops["on the exclude list"]["count"] == len(gone)
+    assert info.molecules["on_the_exclude_list"] == 0
+    (about,) = info.exclude
     assert (about["name"], about["unreadable"]["count"]) == (path.name, unreadable)
 
 
 def charts(folder: Path, count: int, questions: int = 2) -> ChartFolder:
-    with ChartWriter(folder) as writer:
+    with CHARTS.writer(folder) as writer:
         for number in range(count):
             Image.new("RGB", (60, 40), (number, 90, 90)).save(folder / f"{number}.png")
             asked = tuple(f"What is {q} in {number}?" for q in range(questions))
@@ -267,10 +267,11 @@ def test_charts_are_mixed_in_at_the_share_of_the_recipe(tmp_path: Path) -> None:
     )
     folder = charts(tmp_path / "charts", 120)
     info = build(source, tmp_path / "out", mixed, charts=folder)
-    assert info["tasks"]["chart"] == 80 == info["chart_rows"]["wanted"]
-    assert info["chart_rows"]["written"] == 80
-    assert "ODC-By-1.0" in info["licences"]
-    assert info["charts"]["items"] == 120
+    assert info.tasks["chart"] == 80
+    assert info.chart_rows == {"wanted": 80, "written": 80}
+    assert "ODC-By-1.0" in info.licences
+    assert info.charts is not None
+    assert info.charts["items"] == 120
     train = rows_of(tmp_path / "out")["train"]
     places = [n for n, row in enumerate(train) if row["task"] == "chart"]
     early = sum(place < len(train) / 2 for place in places)
@@ -285,19 +286,19 @@ def test_charts_are_mixed_in_at_the_share_of_the_recipe(tmp_path: Path) -> None:
                 assert image.size == mixed.frame.size(60, 40)
 
     few = build(source, tmp_path / "few", mixed, charts=charts(tmp_path / "few_charts", 30))
-    assert few["chart_rows"] == {"wanted": 80, "written": 60}, "30 charts of 2 questions"
+    assert few.chart_rows == {"wanted": 80, "written": 60}, "30 charts of 2 questions"
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 3))
 def test_shuffling_in_keeps_all_rows_and_both_orders(
-    molecules: int, pictures: int, seed: int
+    molecules: int, images: int, seed: int
 ) -> None:
     ours: list[dict[str, Any]] = [{"row": number} for number in range(molecules)]
-    theirs: list[dict[str, Any]] = [{"row": -1 - number} for number in range(pictures)]
-    counts = (molecules, pictures)
+    theirs: list[dict[str, Any]] = [{"row": -1 - number} for number in range(images)]
+    counts = (molecules, images)
     mixed = [record["row"] for record in shuffled_in(iter(ours), iter(theirs), counts, seed)]
     assert [row for row in mixed if row >= 0] == list(range(molecules))
-    assert [-1 - row for row in mixed if row < 0] == list(range(pictures))
+    assert [-1 - row for row in mixed if row < 0] == list(range(images))
 
 
 @given(st.integers(1, 10_000), st.floats(0.0, 0.9))
@@ -314,7 +315,7 @@ def test_the_command_takes_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixtu
     words = ["--catalogue", tmp_path / "one", "--catalogue", tmp_path / "two",
              "--smiles", "small", "--max-atoms", "1", "--exclude", tmp_path / "gold.csv",
              "--split-by", "group", "--recipe", "v2", "--charts", tmp_path / "charts",
-             "--no-pictures", "--workers", "1", "--out", tmp_path / "out"]  # fmt: skip
+             "--no-images", "--workers", "1", "--out", tmp_path / "out"]  # fmt: skip
     assert main(["build", "instruction", *map(str, words)]) == 0
     said = capsys.readouterr().out
     assert "too few charts: 6 rows of" in said

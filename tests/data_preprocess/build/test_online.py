@@ -1,4 +1,4 @@
-"""Rows made on the spot: the same for the same number, true to their picture, never held out."""
+"""Rows made on the spot: the same for the same number, true to their image, never held out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_preprocess.build.online import Drawings, store
-from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.dataset.splits import connectivity_key, split_of
 from data_preprocess.drawing.render import Drawing, render
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
@@ -112,10 +112,12 @@ def test_what_is_held_out_is_stored_whole_and_is_no_training_row(tmp_path: Path)
     gold = load_gold(file)
     assert len(gold.rows) == 20
     assert not gold.unscorable
-    assert {split_of(skeleton(g.smiles) or g.smiles, 0.2, 0.0) for g in gold.rows} == {"valid"}
+    assert {split_of(connectivity_key(g.smiles) or g.smiles, 0.2, 0.0) for g in gold.rows} == {
+        "valid"
+    }
     for index, found in enumerate(gold.rows):
-        with Image.open(tmp_path / found.image) as picture:
-            assert picture.tobytes() == rows[index]["image"].tobytes()
+        with Image.open(tmp_path / found.image) as image:
+            assert image.tobytes() == rows[index]["image"].tobytes()
 
 
 def test_small_molecules_come_first_and_neighbours_are_alike() -> None:
@@ -139,4 +141,4 @@ def test_what_no_row_can_satisfy_is_refused() -> None:
 def _key(row: dict[str, Any]) -> str:
     smiles = read_answer(row["conversations"][1]["value"]).smiles
     assert smiles is not None
-    return skeleton(smiles) or smiles
+    return connectivity_key(smiles) or smiles

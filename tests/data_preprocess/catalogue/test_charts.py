@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_preprocess.catalogue.charts import CHARTS, Chart, ChartWriter, read_charts
+from data_preprocess.catalogue.charts import CHARTS, Chart
 from eyesmol.exceptions import InputError
 
 _word = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -28,21 +28,25 @@ def test_rows_come_back_in_order(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Chart]
 ) -> None:
     folder = tmp_path_factory.mktemp("charts")
-    with ChartWriter(folder) as charts:
+    with CHARTS.writer(folder) as charts:
         for row in rows:
             charts.add(row)
-    assert list(read_charts(folder)) == rows
+    assert list(CHARTS.read(folder)) == rows
 
 
 def test_faulty_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no charts there"):
-        list(read_charts(tmp_path))
-    file = tmp_path / CHARTS
+        list(CHARTS.read(tmp_path))
+    file = tmp_path / CHARTS.name
     columns = {name: ["x", "x"] for name in ("id", "source", "licence", "image")}
     pq.write_table(pa.table(columns), file)
     with pytest.raises(InputError, match="expected questions, answers too"):
-        list(read_charts(file))
+        list(CHARTS.read(file))
+    texts = {"questions": ["How many?", "Why?"], "answers": ["3", "4"]}
+    pq.write_table(pa.table({**columns, **texts}), file)
+    with pytest.raises(InputError, match="string in the column questions; expected lists of text"):
+        list(CHARTS.read(file))
     lists = {"questions": [["How many?"], ["How many?", "Why?"]], "answers": [["3"], ["3"]]}
     pq.write_table(pa.table({**columns, **lists}), file)
     with pytest.raises(InputError, match="row 2: 2 questions and 1 answers"):
-        list(read_charts(tmp_path))
+        list(CHARTS.read(tmp_path))

@@ -12,14 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_preprocess.catalogue.compounds import (
-    CATALOGUE,
-    CatalogueWriter,
-    Compound,
-    read_catalogue,
-    read_file,
-)
-from data_preprocess.catalogue.row_writer import ROW_GROUP
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound, read_file
+from data_preprocess.catalogue.table import ROW_GROUP
 from eyesmol.exceptions import InputError
 
 _word = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -39,41 +33,41 @@ def test_rows_come_back_in_order(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Compound]
 ) -> None:
     folder = tmp_path_factory.mktemp("catalogue")
-    with CatalogueWriter(folder) as catalogue:
+    with COMPOUNDS.writer(folder) as catalogue:
         for row in rows:
             catalogue.add(row)
-    assert list(read_catalogue(folder)) == rows
+    assert list(COMPOUNDS.read(folder)) == rows
 
 
 def test_a_failed_write_leaves_the_old_catalogue(tmp_path: Path) -> None:
     first = Compound("a", "test", "CC0-1.0")
-    with CatalogueWriter(tmp_path) as catalogue:
+    with COMPOUNDS.writer(tmp_path) as catalogue:
         catalogue.add(first)
 
     def stop_half_way() -> None:
-        with CatalogueWriter(tmp_path) as catalogue:
+        with COMPOUNDS.writer(tmp_path) as catalogue:
             catalogue.add(Compound("b", "test", "CC0-1.0"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stop_half_way()
-    assert list(read_catalogue(tmp_path)) == [first]
-    assert [path.name for path in tmp_path.iterdir()] == [CATALOGUE]
+    assert list(COMPOUNDS.read(tmp_path)) == [first]
+    assert [path.name for path in tmp_path.iterdir()] == [COMPOUNDS.name]
 
 
 def test_faulty_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no catalogue there"):
-        list(read_catalogue(tmp_path))
-    file = tmp_path / CATALOGUE
+        list(COMPOUNDS.read(tmp_path))
+    file = tmp_path / COMPOUNDS.name
     file.write_bytes(b"PAR1 cut off")
     with pytest.raises(InputError, match="not a whole Parquet file"):
-        list(read_catalogue(tmp_path))
+        list(COMPOUNDS.read(tmp_path))
     pq.write_table(pa.table({"id": ["a"], "smiles": ["C"]}), file)
     with pytest.raises(InputError, match="expected source, licence too"):
-        list(read_catalogue(file))
+        list(COMPOUNDS.read(file))
     pq.write_table(pa.table({"id": ["a", ""], "source": ["s", "s"], "licence": ["l", "l"]}), file)
     with pytest.raises(InputError, match="row 2: id is empty"):
-        list(read_catalogue(file))
+        list(COMPOUNDS.read(file))
 
 
 def test_pictures_are_read_from_the_folder_and_its_archives_only(tmp_path: Path) -> None:
@@ -96,11 +90,11 @@ def test_reading_holds_a_few_row_groups_at_most(tmp_path: Path) -> None:
     """One reader over all of them keeps a part of each: here the most part of the file at once."""
     dice = random.Random(0)
     texts = [dice.randbytes(800).hex() for _ in range(2_000)]
-    with CatalogueWriter(tmp_path) as catalogue:
+    with COMPOUNDS.writer(tmp_path) as catalogue:
         for number in range(50_000):
             catalogue.add(Compound(str(number), "a", "none", molfile=dice.choice(texts)))
     held = 0
-    for number, _ in enumerate(read_catalogue(tmp_path)):
+    for number, _ in enumerate(COMPOUNDS.read(tmp_path)):
         if number % ROW_GROUP == ROW_GROUP // 2:
             held = max(held, pa.total_allocated_bytes())
     assert held < 4 * ROW_GROUP * len(texts[0])

@@ -29,7 +29,7 @@ def molblock(smiles: str) -> str:
 
 
 def png(shade: int) -> bytes:
-    """A whole picture, another one for every shade."""
+    """A whole image, another one for every shade."""
     file = io.BytesIO()
     Image.new("L", (8, 8), shade % 256).save(file, "PNG")
     return file.getvalue()

@@ -14,7 +14,7 @@ import pytest
 from rdkit import Chem
 
 from data_preprocess.__main__ import main
-from data_preprocess.catalogue.compounds import Compound, read_catalogue
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 
 FAST = ["--per-second", "100000", "--per-minute", "100000", "--backoff", "0.01", "--rest", "0.02"]
 DEFINITION = "An <em>ortho</em>-fused H<sub>2</sub>O &amp; more; p &lt; 0.05."
@@ -26,7 +26,7 @@ def info(folder: Path) -> dict[str, Any]:
 
 
 def rows(folder: Path) -> dict[str, Compound]:
-    return {row.id: row for row in read_catalogue(folder)}
+    return {row.id: row for row in COMPOUNDS.read(folder)}
 
 
 def key(smiles: str) -> str:
@@ -134,7 +134,7 @@ def test_flat_files(
     }
     assert main(["collect", "chebi", *files, "--out", str(out)]) == 0
     assert rows(out)["CHEBI12"].smiles == "CC"
-    assert main(["collect", "chebi", *files[:2], "--out", str(out)]) == 1
+    assert main(["collect", "chebi", *files[:2], "--out", str(out)]) == 2
     assert "give --sdf FILE, or both" in capsys.readouterr().err
 
 

@@ -46,7 +46,7 @@ def test_every_row_of_a_table_is_an_id_or_counted(
     numbers = [value for value in values if isinstance(value, int)]
     assert found.ids == list(dict.fromkeys(numbers))
     assert found.where == "column 'CID'"
-    counts = {reason: count.count for reason, count in found.drops.items()}
+    counts = {reason: count["count"] for reason, count in found.drops.items()}
     assert counts.get("CID listed before", 0) == len(numbers) - len(set(numbers))
     assert counts.get("not a CID", 0) == len(values) - len(numbers)
 
@@ -56,7 +56,7 @@ def test_other_files_and_columns(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "ids.parquet")
     found = read_ids(tmp_path / "ids.parquet", PUBCHEM)
     assert (found.ids, found.where) == ([7, 9], "column 'PubChem_CID'")
-    assert dict(found.drops.items())["not a CID"].examples == ["ids.parquet row 2: 'None'"]
+    assert dict(found.drops.items())["not a CID"]["examples"] == ["ids.parquet row 2: 'None'"]
     assert read_ids(tmp_path / "ids.parquet", PUBCHEM, "id").ids == [1, 2, 3]
     (tmp_path / "ids.tsv.gz").write_bytes(gzip.compress(b"chebi_accession\tx\nCHEBI:15377\ty\n"))
     assert read_ids(tmp_path / "ids.tsv.gz", CHEBI).ids == [15377]

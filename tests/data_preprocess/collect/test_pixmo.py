@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from data_preprocess.__main__ import main
-from data_preprocess.catalogue.charts import Chart, read_charts
+from data_preprocess.catalogue.charts import CHARTS, Chart
 from data_preprocess.catalogue.compounds import read_file
 from data_preprocess.collect import pixmo
 from eyesmol.exceptions import InputError
@@ -70,9 +70,9 @@ def _hub(folder: Path, shards: list[list[dict[str, Any]]]) -> Path:
 
 
 def _colours(folder: Path) -> list[tuple[str, int]]:
-    """(id, red of its picture) of each chart."""
+    """(id, red of its image) of each chart."""
     found = []
-    for chart in read_charts(folder):
+    for chart in CHARTS.read(folder):
         with Image.open(io.BytesIO(read_file(folder, chart.image))) as image:
             red = image.convert("RGB").getpixel((0, 0))
         assert isinstance(red, tuple)
@@ -86,17 +86,17 @@ def test_charts_come_in_the_order_of_the_shards(tmp_path: Path) -> None:
     command = ["collect", "pixmo", "--repository", str(hub), "--out", str(out)]
     assert main([*command, "--limit", "9"]) == 0
     assert _colours(out) == [(f"chart_{n}", n) for n in range(9)]
-    assert next(read_charts(out)) == Chart(
+    assert next(CHARTS.read(out)) == Chart(
         "chart_0", "pixmo-docs charts", "ODC-BY-1.0", "images/000000/0000001.png",
         ("How many of 0?", "Why?"), ("0", "Because"),
     )  # fmt: skip
-    assert read_file(out, "images/000000/0000001.png") == _png(0)  # not written anew
+    assert read_file(out, "images/000000/0000001.png") == _png(0)  # not written again
     info = json.loads((out / "collect_info.json").read_text())
     assert (info["read"], info["rows"], info["questions"], info["drops"]) == (9, 9, 18, {})
     assert sorted(p.name for p in out.iterdir()) == ["charts.parquet", "collect_info.json",
                                                      "images"]  # fmt: skip
     assert main([*command, "--limit", "9"]) == 0  # nothing to do
-    assert main(command) == 1  # another collection
+    assert main(command) == 2  # another collection
 
 
 def test_every_picture_that_is_left_out_is_counted(tmp_path: Path) -> None:
@@ -120,14 +120,14 @@ def test_every_picture_that_is_left_out_is_counted(tmp_path: Path) -> None:
     assert info["questions"] == 7
     assert {reason: drop["count"] for reason, drop in info["drops"].items()} == {
         "no question with an answer": 2,
-        "corrupt picture": 1,
-        "no picture": 1,
+        "corrupt image": 1,
+        "no image": 1,
         "question or answer empty": 1,
-        "a second picture of this image_id": 1,
+        "a second image of this image_id": 1,
     }
-    charts = list(read_charts(out))
+    charts = list(CHARTS.read(out))
     assert charts[1].answers == ("4",)
-    # Only pictures of charts lie there, all of them inside, in kinds that the trainer reads.
+    # Only images of charts lie there, all of them inside, in kinds that the trainer reads.
     files = sorted(p.relative_to(out).as_posix() for p in out.glob("images/**/*.*"))
     assert files == sorted(chart.image for chart in charts)
     assert read_file(out, charts[0].image)[:4] == b"\x89PNG"
@@ -176,6 +176,11 @@ def test_killed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monk
     pixmo.collect(out, repository=str(hub), progress=False)
     assert read == [9, 10, 11, 12, 13]
     assert _colours(out) == [(f"chart_{n}", n) for n in range(13)]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "charts.parquet",
+        "collect_info.json",
+        "images",
+    ]
 
 
 def test_faulty_sources_are_named(tmp_path: Path) -> None:

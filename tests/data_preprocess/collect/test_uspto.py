@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from data_preprocess.catalogue.compounds import CATALOGUE, read_catalogue, read_file
+from data_preprocess.catalogue.compounds import COMPOUNDS, read_file
 from data_preprocess.collect.uspto import collect
 from eyesmol.chem.molfile import graph_to_molblock, parse_molblock
 from eyesmol.chem.smiles import graph_from_smiles
@@ -30,17 +30,17 @@ def molfile(smiles: str) -> bytes:
 
 
 def faulty() -> dict[str, tuple[bytes | None, bytes | None, str]]:
-    """Name -> picture, molfile, and the reason that has to be given for leaving it out."""
-    ethanol, picture = molfile("CCO"), b"II*\0 a picture"
+    """Name -> image, molfile, and the reason that has to be given for leaving it out."""
+    ethanol, image = molfile("CCO"), b"II*\0 an image"
     over_valent = molfile("C(C)(C)(C)C").replace(b"  1  0\n  1  3", b"  2  0\n  1  3", 1)
     return {
-        "no-picture": (None, ethanol, "no such picture"),
-        "no-molfile": (picture, None, "no such molfile"),
-        "empty": (picture, b" \r\n", "empty molfile"),
-        "garbage": (picture, b"not\na\nmolfile\nat all\n", "RDKit cannot parse the molfile"),
-        "salt": (picture, molfile("[Na+].[Cl-]"), "several molecules"),
-        "five-bonds": (picture, over_valent, "RDKit cannot sanitise the molecule"),
-        "damaged": (picture, ethanol, "damaged molfile"),
+        "no-image": (None, ethanol, "no such image"),
+        "no-molfile": (image, None, "no such molfile"),
+        "empty": (image, b" \r\n", "empty molfile"),
+        "garbage": (image, b"not\na\nmolfile\nat all\n", "RDKit cannot parse the molfile"),
+        "salt": (image, molfile("[Na+].[Cl-]"), "several molecules"),
+        "five-bonds": (image, over_valent, "RDKit cannot sanitise the molecule"),
+        "damaged": (image, ethanol, "damaged molfile"),
     }
 
 
@@ -48,12 +48,12 @@ def write_release(folder: Path) -> Path:
     """An unpacked release; returns the folder that holds ``uspto_mol``."""
     rows = []
     files: dict[str, tuple[bytes | None, bytes | None]] = {
-        name: (b"II*\0 a picture", molfile(smiles)) for name, smiles in GOOD.items()
+        name: (b"II*\0 an image", molfile(smiles)) for name, smiles in GOOD.items()
     }
-    files |= {name: (picture, block) for name, (picture, block, _) in faulty().items()}
-    for name, (picture, block) in files.items():
+    files |= {name: (image, block) for name, (image, block, _) in faulty().items()}
+    for name, (image, block) in files.items():
         base = f"uspto_mol/2005/I20050104/{name}/{name}"
-        for suffix, data in ((".TIF", picture), (".MOL", block)):
+        for suffix, data in ((".TIF", image), (".MOL", block)):
             if data is not None:
                 path = folder / (base + suffix)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,10 +88,10 @@ def test_every_row_is_a_drawing_or_a_drop_with_its_reason(tmp_path: Path) -> Non
     expected |= {
         "a second drawing of this id": 1,
         "row without file_path or mol_path": 1,
-        "no such picture": 2,  # ../../secret.TIF is just a name that the archive does not have
+        "no such image": 2,  # ../../secret.TIF is just a name that the archive does not have
     }
     assert {reason: drop["count"] for reason, drop in info["drops"].items()} == expected
-    rows = list(read_catalogue(tmp_path / "out"))
+    rows = list(COMPOUNDS.read(tmp_path / "out"))
     assert info["rows"] == len(rows) == len(GOOD)
     assert info["read"] == info["rows"] + sum(expected.values())
     for row in rows:
@@ -99,7 +99,7 @@ def test_every_row_is_a_drawing_or_a_drop_with_its_reason(tmp_path: Path) -> Non
         assert row.group == "US00000001"
         assert row.image is not None
         assert row.molfile is not None
-        assert read_file(tmp_path / "out", row.image) == b"II*\0 a picture"
+        assert read_file(tmp_path / "out", row.image) == b"II*\0 an image"
         assert parse_molblock(row.molfile).atoms
     # A second call has nothing to do; another table is another catalogue.
     assert collect(tmp_path / "any.zip", tmp_path / "out", progress=False) == info
@@ -111,10 +111,10 @@ def test_every_row_is_a_drawing_or_a_drop_with_its_reason(tmp_path: Path) -> Non
 def test_the_unpacked_release_gives_the_same(tmp_path: Path, inner: str) -> None:
     folder = write_release(tmp_path / "release")
     info = collect(folder / inner, tmp_path / "out", fragments=True, progress=False)
-    assert [row.id for row in read_catalogue(tmp_path / "out")] == [*GOOD, "salt", "damaged"]
+    assert [row.id for row in COMPOUNDS.read(tmp_path / "out")] == [*GOOD, "salt", "damaged"]
     assert "several molecules" not in info["drops"]
     assert info["drops"]["path that leaves the folder"]["count"] == 1
-    for row in read_catalogue(tmp_path / "out"):
+    for row in COMPOUNDS.read(tmp_path / "out"):
         assert row.image is not None
         assert read_file(tmp_path / "out", row.image)
 
@@ -149,7 +149,7 @@ def test_killed_it_goes_on_and_ends_alike(tmp_path: Path) -> None:
     csv.writer(text).writerows([header, *([first[0], f"uspto_mol/{n}.MOL"] for n in names)])
     archive = tmp_path / "many.zip"
     with zipfile.ZipFile(archive, "w") as file_:
-        file_.writestr(first[0], b"II*\0 a picture")
+        file_.writestr(first[0], b"II*\0 an image")
         file_.writestr(TABLE, text.getvalue())
         for name in names:
             file_.writestr(f"uspto_mol/{name}.MOL", block)
@@ -160,10 +160,10 @@ def test_killed_it_goes_on_and_ends_alike(tmp_path: Path) -> None:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "out" / CATALOGUE).exists()
+    assert not (tmp_path / "out" / COMPOUNDS.name).exists()
     subprocess.run(command, check=True, capture_output=True)
     collect(archive, tmp_path / "whole", workers=2, progress=False)
-    found = (tmp_path / "out" / CATALOGUE).read_bytes()
-    assert found == (tmp_path / "whole" / CATALOGUE).read_bytes()
-    assert [row.id for row in read_catalogue(tmp_path / "out")] == names
+    found = (tmp_path / "out" / COMPOUNDS.name).read_bytes()
+    assert found == (tmp_path / "whole" / COMPOUNDS.name).read_bytes()
+    assert [row.id for row in COMPOUNDS.read(tmp_path / "out")] == names
     assert not list((tmp_path / "out").glob("parts-*"))

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import data_preprocess.dataset.check as checker
-import data_preprocess.dataset.reading as lists
+import data_preprocess.dataset.json_stream as lists
 from data_preprocess.__main__ import main
 from data_preprocess.build.build import Settings, build
 from data_preprocess.dataset.check import Report, check
+from data_preprocess.dataset.json_stream import json_objects, read_list
 from data_preprocess.dataset.lengths import TokenCounter
-from data_preprocess.dataset.reading import read_list
 from data_preprocess.sources.files import SmilesList
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
@@ -83,13 +83,13 @@ ROW_FAULTS: dict[str, Callable[[Row], object]] = {
     "turns do not alternate human, gpt": lambda row: row["conversations"].reverse(),
     "empty turn": lambda row: row["conversations"][1].update(value=" "),
     "text is not Unicode": lambda row: answered(row, lambda text: text + "\ud800"),
-    "pictures and <image> marks differ": lambda row: row.pop("image"),
+    "images and <image> marks differ": lambda row: row.pop("image"),
     "<image> in an answer": lambda row: answered(row, lambda text: text + "<image>"),
     "image is no path": lambda row: row.update(image=7),
-    "picture is missing": lambda row: row.update(image="images/none.png"),
-    "picture outside the dataset's folder": lambda row: row.update(image="../a.png"),
+    "image is missing": lambda row: row.update(image="images/none.png"),
+    "image outside the dataset's folder": lambda row: row.update(image="../a.png"),
     "answer does not read back": lambda row: answered(row, lambda text: text.split("smiles")[0]),
-    "atom outside the picture": lambda row: answered(row, with_atom_outside),
+    "atom outside the image": lambda row: answered(row, with_atom_outside),
     "graph is another molecule than the SMILES": lambda row: answered(
         row, lambda text: text.split("smiles")[0] + "smiles CCCCC"
     ),
@@ -133,8 +133,8 @@ def test_faults_of_pictures(dataset: Path) -> None:
     paths[0].write_bytes(paths[0].read_bytes()[:90])
     Image.new("L", (100, 112), 255).save(paths[1])
     found = kinds(looked_at(dataset))
-    assert found["picture cannot be read"] == 1
-    assert found["picture size off the pixel frame"] == 1
+    assert found["image cannot be read"] == 1
+    assert found["image size off the pixel frame"] == 1
 
 
 def test_leaks_and_duplicates(dataset: Path) -> None:
@@ -147,15 +147,15 @@ def test_leaks_and_duplicates(dataset: Path) -> None:
     rewrite(dataset, [*train, train[3], twin])
     report = looked_at(dataset)
     assert kinds(report) == {
-        "picture stands in two splits": 1,
+        "image stands in two splits": 1,
         "molecule stands in two splits": 1,
         "count differs from dataset_info.json": 3,  # two splits and a task
         "id stands twice": 2,
-        "picture stands twice under two names": 1,
+        "image stands twice under two names": 1,
         "row stands twice": 1,
     }
     examples = {finding.kind: finding.examples for finding in report.findings}
-    (leaked,) = examples["picture stands in two splits"]
+    (leaked,) = examples["image stands in two splits"]
     assert leaked == (
         f"test row {len(test) + 1}: images/copy.png as in train row 1 ({train[0]['image']})"
     )
@@ -195,7 +195,7 @@ def test_a_broken_list_is_one_finding(content: bytes, message: str, tmp_path: Pa
 
 
 def test_lists_of_others(tmp_path: Path) -> None:
-    """Text alone, several pictures, several turns: all legal; no dataset_info.json: said so."""
+    """Text alone, several images, several turns: all legal; no dataset_info.json: said so."""
     for name, size in (("a.png", (50, 40)), ("b.jpg", (64, 64))):
         Image.new("RGB", size, "white" if name == "a.png" else "red").save(tmp_path / name)
     rows = [
@@ -230,7 +230,7 @@ def test_nothing_to_check_is_an_error(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    assert main(["check", str(tmp_path / name)]) == 1
+    assert main(["check", str(tmp_path / name)]) == 2
     assert "expected a dataset folder" in capsys.readouterr().err
 
 
@@ -268,4 +268,13 @@ def test_a_real_tokenizer_counts(dataset: Path, tmp_path: Path) -> None:
     report = looked_at(dataset, model=str(tmp_path))
     answers = [row["conversations"][1]["value"] for row in rows_of(dataset)]
     assert max(report.lengths.answer) >= max(len(answer.split()) for answer in answers)
-    assert report.lengths.picture == {4 * 4 + 2: ROWS}
+    assert report.lengths.image == {4 * 4 + 2: ROWS}
+
+
+def test_json_lines_and_a_list_that_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('\ufeff{"id": "a"}\n{"id": "b"}{"id": "c"}\n', "utf-8")
+    assert [row["id"] for row in json_objects(path)] == ["a", "b", "c"]
+    path.write_text('[{"id": "a"}')
+    with pytest.raises(InputError, match="'the end' behind row 1"):
+        list(json_objects(path))

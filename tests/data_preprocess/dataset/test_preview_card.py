@@ -120,9 +120,9 @@ def test_the_card_says_what_the_dataset_says(dataset: Path) -> None:
     assert f"{info['pixel_frame']['max_pixels']:,} pixels" in text
     assert ("prompt is version" in text) == (info["prompt_version"] is not None)
     assert "0 molecules stand in more than one split" in text
-    pictures = re.findall(r"^!\[.*\]\((.*)\)$", text, re.MULTILINE)
-    assert len(pictures) == 3
-    assert all((dataset / picture).is_file() for picture in pictures)
+    images = re.findall(r"^!\[.*\]\((.*)\)$", text, re.MULTILINE)
+    assert len(images) == 3
+    assert all((dataset / image).is_file() for image in images)
     settings = re.search(r"```json\n(.*?)```", text, re.DOTALL)
     assert settings is not None
     assert json.loads(settings[1]) == info["settings"]
@@ -159,7 +159,7 @@ def test_the_card_names_the_terms_of_a_models_words(
 def test_without_a_dataset_there_is_no_card(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["card", str(tmp_path)]) == 1
+    assert main(["card", str(tmp_path)]) == 2
     assert "no dataset_info.json there" in capsys.readouterr().err
-    assert main(["preview", str(tmp_path), "--out", str(tmp_path / "a.gif")]) == 1
+    assert main(["preview", str(tmp_path), "--out", str(tmp_path / "a.gif")]) == 2
     assert "ends in .png or .html" in capsys.readouterr().err

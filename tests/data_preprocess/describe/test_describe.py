@@ -25,10 +25,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_preprocess.catalogue.compounds import CATALOGUE, CatalogueWriter, Compound, read_catalogue
-from data_preprocess.describe import BUDGET_SPENT, Summary, Ways, describe, one_by_one
+from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
+from data_preprocess.describe import BUDGET_SPENT, RequestOptions, Summary, describe, one_by_one
 from data_preprocess.describe.budget import Budget, Tokens
-from data_preprocess.describe.gemini import Gemini, Picture
+from data_preprocess.describe.gemini import Gemini, SentImage
 from data_preprocess.describe.journal import JOURNAL, Journal
 from data_preprocess.describe.question import PROMPT
 from eyesmol.exceptions import InputError
@@ -41,7 +41,7 @@ MAX_OUTPUT = 1_000
 
 def _answer(number: int) -> dict[str, Any]:
     return {
-        "description": f"Picture {number}.",
+        "description": f"Image {number}.",
         "rings": ["benzene"],
         "functional_groups": [],
         "labels": ["OMe", "R1"],
@@ -71,7 +71,7 @@ def _written(number: int, text: str) -> dict[str, Any]:
     return _reply(number, content={"parts": [{"text": text}], "role": "model"})
 
 
-# What the service may say about a picture: status and body.
+# What the service may say about an image: status and body.
 _SAYS: dict[str, Callable[[int], tuple[int, Any]]] = {
     "ok": lambda n: (200, _reply(n)),
     "prompt blocked": lambda n: (
@@ -106,7 +106,7 @@ _SAYS: dict[str, Callable[[int], tuple[int, Any]]] = {
 class Service(ThreadingHTTPServer):
     """Gemini's REST interface as far as `describe` uses it.
 
-    A picture's number is the red of its first pixel. `plan` says what to answer about a number, one
+    An image's number is the red of its first pixel. `plan` says what to answer about a number, one
     entry a call, and ``ok`` after that.
     """
 
@@ -259,14 +259,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _number_in(request: dict[str, Any]) -> int:
-    """The number of the picture in a request; checks that the request is what the service takes."""
-    picture, words = request["contents"][0]["parts"]
+    """The number of the image in a request; checks that the request is what the service takes."""
+    image, words = request["contents"][0]["parts"]
     assert words == {"text": PROMPT}
     settings = request["generationConfig"]
     assert settings["responseMimeType"] == "application/json"
     assert settings["responseJsonSchema"]["required"] == list(_answer(0))
     assert settings["maxOutputTokens"] == MAX_OUTPUT
-    inline = picture["inlineData"]
+    inline = image["inlineData"]
     mime_type = inline.get("mimeType") or inline["mime_type"]
     # The service takes both alphabets of base64, and the SDK writes the one of URLs.
     data = base64.b64decode(inline["data"].replace("-", "+").replace("_", "/"))
@@ -299,7 +299,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _catalogue(folder: Path, count: int, suffix: str = "png") -> Path:
     (folder / "images").mkdir(parents=True)
-    with CatalogueWriter(folder) as catalogue:
+    with COMPOUNDS.writer(folder) as catalogue:
         catalogue.add(Compound("none", "test", "CC0-1.0"))
         for number in range(count):
             image = f"images/{number}.{suffix}"
@@ -308,34 +308,38 @@ def _catalogue(folder: Path, count: int, suffix: str = "png") -> Path:
     return folder
 
 
-def _run(catalogue: Path, service: Service, budget: Budget | None = None, **ways: Any) -> Summary:
+def _run(
+    catalogue: Path, service: Service, budget: Budget | None = None, **request_options: Any
+) -> Summary:
     gemini = Gemini(MODEL, max_output_tokens=MAX_OUTPUT, base_url=service.url)
-    ways = {"workers": 4, "poll": 0.01, **ways}
-    return describe(catalogue, gemini, budget or Budget(), Ways(**ways), progress=False)
+    request_options = {"workers": 4, "poll": 0.01, **request_options}
+    return describe(
+        catalogue, gemini, budget or Budget(), RequestOptions(**request_options), progress=False
+    )
 
 
 def _described(catalogue: Path) -> dict[str, str]:
     """Id and first line of each description; checks the model that goes with it."""
-    rows = [row for row in read_catalogue(catalogue) if row.visual_description]
+    rows = [row for row in COMPOUNDS.read(catalogue) if row.visual_description]
     assert {row.visual_model for row in rows} <= {f"{MODEL}-001"}
     return {row.id: str(row.visual_description).split("\n")[0] for row in rows}
 
 
 def _said(*numbers: int) -> dict[str, str]:
-    return {f"a{number}": f"Picture {number}." for number in numbers}
+    return {f"a{number}": f"Image {number}." for number in numbers}
 
 
 def _calls(catalogue: Path) -> Counter[tuple[str, str]]:
-    """(picture, outcome) of each call in the journal."""
+    """(image, outcome) of each call in the journal."""
     with closing(sqlite3.connect(catalogue / JOURNAL)) as base:
-        return Counter(base.execute("SELECT picture, outcome FROM calls").fetchall())
+        return Counter(base.execute("SELECT image, outcome FROM calls").fetchall())
 
 
 def test_each_failure_ends_as_it_should(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogue = _catalogue(tmp_path / "c", 14)
-    (catalogue / "images/9.png").write_bytes(b"no picture")
+    (catalogue / "images/9.png").write_bytes(b"no image")
     service.plan = {
         1: ["prompt blocked"],
         2: ["safety"],
@@ -362,7 +366,10 @@ def test_each_failure_ends_as_it_should(
     assert summary.stopped is None
     assert _described(catalogue) == _said(0, 4, 6, 7, 8, 12, 13)
     assert pauses.count(0.25) == 2  # what RetryInfo asks for
-    assert summary.passed.counts == {"no picture": 1, "unreadable picture": 1}
+    assert {k: v["count"] for k, v in summary.passed.items()} == {
+        "no image": 1,
+        "unreadable image": 1,
+    }
     failures = {
         "prompt blocked": 1,
         "output blocked": 2,
@@ -372,15 +379,15 @@ def test_each_failure_ends_as_it_should(
         "request refused": 1,
         "answered": 7,
     }
-    assert summary.outcomes == Counter(failures)
+    assert Counter({k: v["count"] for k, v in summary.outcomes.items()}) == Counter(failures)
     assert "NEWER_THAN_THE_SDK" in str(_details(catalogue))
     # What was final is final, what was answered is answered, and the file stays as it is.
-    asked, before = len(service.asked), (catalogue / CATALOGUE).stat().st_mtime_ns
+    asked, before = len(service.asked), (catalogue / COMPOUNDS.name).stat().st_mtime_ns
     again = _run(catalogue, service)
     assert len(service.asked) == asked
-    assert again.passed.counts["failed"] == 6
+    assert again.passed.count("failed") == 6
     assert again.described == 7
-    assert (catalogue / CATALOGUE).stat().st_mtime_ns == before
+    assert (catalogue / COMPOUNDS.name).stat().st_mtime_ns == before
     # Unless it is wished.
     _run(catalogue, service, retry_failed=True)
     assert _described(catalogue) == _said(*(n for n in range(14) if n != 9))
@@ -394,18 +401,18 @@ def _details(catalogue: Path) -> list[str]:
 
 def test_the_answer_is_kept_whole_and_other_columns_stay(service: Service, tmp_path: Path) -> None:
     catalogue = _catalogue(tmp_path / "c", 3, "tif")
-    file = catalogue / CATALOGUE
+    file = catalogue / COMPOUNDS.name
     table = pq.read_table(file).drop_columns(["visual_model"])
     pq.write_table(table.append_column("mine", pa.array([[n, None] for n in range(4)])), file)
     _run(catalogue, service)
     written = pq.read_table(file)
     assert written.column("mine").to_pylist() == [[n, None] for n in range(4)]
-    text = "Picture 2.\nRings: benzene.\nLabels: OMe; R1."
+    text = "Image 2.\nRings: benzene.\nLabels: OMe; R1."
     assert written.column("visual_description").to_pylist()[3] == text
     with closing(sqlite3.connect(catalogue / JOURNAL)) as base:
         row = base.execute(
             "SELECT answer, model, model_version, finish_reason, prompt_tokens, candidate_tokens, "
-            "thought_tokens FROM calls WHERE picture = 'images/2.tif'"
+            "thought_tokens FROM calls WHERE image = 'images/2.tif'"
         ).fetchone()
     assert json.loads(row[0]) == _answer(2)
     assert row[1:] == (MODEL, f"{MODEL}-001", "STOP", 900, 150, 100)
@@ -418,7 +425,7 @@ def test_the_budget_holds_with_calls_in_flight(
 ) -> None:
     catalogue = _catalogue(tmp_path / "c", 12)
     gemini = Gemini(MODEL, max_output_tokens=MAX_OUTPUT, base_url=service.url)
-    estimate = gemini.estimate(Picture("", b"", "image/png", (40, 30)))
+    estimate = gemini.estimate(SentImage("", b"", "image/png", (40, 30)))
     service.dearest = estimate.prompt + estimate.answer
     amount = int(calls * service.dearest)
     summary = _run(catalogue, service, Budget(amount), batch=batch)
@@ -484,12 +491,12 @@ def test_batch_replies_are_matched_by_their_keys(service: Service, tmp_path: Pat
     summary = _run(catalogue, service, batch=True, job_size=4)
     assert [len(job["requests"]) for job in service.jobs] == [4, 4, 2]
     assert _described(catalogue) == _said(0, 1, 3, 4, 6, 8, 9)
-    assert summary.outcomes["answered"] == 7
+    assert summary.outcomes.count("answered") == 7
     # What failed by chance goes into the next run's job, what is final does not.
     _run(catalogue, service, batch=True)
     assert len(service.jobs[3]["requests"]) == 2
     assert _described(catalogue) == _said(*(n for n in range(10) if n != 2))
-    assert sorted(path.name for path in catalogue.iterdir()) == [CATALOGUE, JOURNAL, "images"]
+    assert sorted(path.name for path in catalogue.iterdir()) == [COMPOUNDS.name, JOURNAL, "images"]
 
 
 def test_a_failed_job_is_not_sent_again_at_once(service: Service, tmp_path: Path) -> None:
@@ -575,7 +582,7 @@ def test_the_key_is_written_nowhere(service: Service, tmp_path: Path) -> None:
     files = [path for path in catalogue.rglob("*") if path.is_file()]
     everything = (done.stdout + done.stderr).encode() + b"".join(p.read_bytes() for p in files)
     assert wrong.encode() not in everything
-    # It is the key that failed, not the pictures.
+    # It is the key that failed, not the images.
     _run(catalogue, service)
     assert _described(catalogue) == _said(0, 1, 2)
 

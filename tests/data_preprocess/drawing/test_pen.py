@@ -17,17 +17,17 @@ from scipy import ndimage
 from data_preprocess.drawing.blank import blank
 from data_preprocess.drawing.bond_strokes import hidden_share
 from data_preprocess.drawing.clutter import Clutter
+from data_preprocess.drawing.depiction import RenderError, depict
 from data_preprocess.drawing.fonts import FontShelf, font_shelf
 from data_preprocess.drawing.ink import Sheet, measure, writable
 from data_preprocess.drawing.lettering import lettered, placed_letters, runs_of
 from data_preprocess.drawing.pen import draw
 from data_preprocess.drawing.pen_style import FAMILIES, PenStyle
 from data_preprocess.drawing.phrases import salt
-from data_preprocess.drawing.sketch import RenderError, sketch
 from data_preprocess.drawing.style import Style
 from data_preprocess.drawing.subject import Drawing, Subject
 from data_preprocess.drawing.wear import Wear
-from data_preprocess.sources.random_molecules import Sizes, invent
+from data_preprocess.sources.random_molecules import Sizes, random_molecule
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 
 PACKAGED = font_shelf(packaged=True)
@@ -39,10 +39,10 @@ def _subject(number: int) -> Subject:
     """A random molecule with labels, wedges, circles and written carbons."""
     rng = random.Random(f"subject {number}")
     while True:
-        mol = Chem.MolFromSmiles(invent(3, rng.randrange(10**6), Sizes(16, 6), stereo=0.5))
+        mol = Chem.MolFromSmiles(random_molecule(3, rng.randrange(10**6), Sizes(16, 6), stereo=0.5))
         style = replace(Style.varied(rng, (500, 500), "rdkit"), legible=True)
         try:
-            drawn = sketch(mol, style, rng)
+            drawn = depict(mol, style, rng)
         except RenderError:
             continue
         return Subject(drawn.graph, drawn.mol, frozenset(drawn.carbons), drawn.circles)

@@ -1,6 +1,6 @@
 """The original data set: answers written by its faulty program come back right, or are counted.
 
-The program is written anew here from what is known of it: labels in molfile order beside places and
+The program is written here from what is known of it: labels in molfile order beside places and
 bonds in SMILES order, labels of abbreviations on each hidden atom, a walk from atom 0 that turns
 bonds round without their wedges, centred places with y up, Python text.
 """
@@ -26,11 +26,11 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
 from data_preprocess.__main__ import main
-from data_preprocess.build.examples import Drop, fitted, molecule_of, pictured
+from data_preprocess.build.examples import Drop, fit_to_frame, molecule_of, render_or_load
 from data_preprocess.dataset import json_stream
 from data_preprocess.dataset.json_stream import json_objects
 from data_preprocess.original import import_eyesmol
-from data_preprocess.original.legacy_cot import COLLAPSED, LABELS, WEDGES, is_renumbered, mend
+from data_preprocess.original.legacy_cot import COLLAPSED, LABELS, WEDGES, is_renumbered, repair
 from data_preprocess.sources.files import Item
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import MolGraph
@@ -155,18 +155,18 @@ def test_real_patent_answers_come_back_right(shared_data: Path, own_numbers: boo
             continue
         written += 1
         try:
-            mended = mend(text, own_numbers=own_numbers)
+            repaired = repair(text, own_numbers=own_numbers)
         except Drop:
             continue
         kept += 1
-        assert _same(_placed(mended.graph), _truth(block)), path.name
-        assert mended.smiles == canonical_smiles(mended.smiles)
+        assert _same(_placed(repaired.graph), _truth(block)), path.name
+        assert repaired.smiles == canonical_smiles(repaired.smiles)
     assert written > 50
     assert kept > 0.75 * written
 
 
 @pytest.mark.parametrize(
-    ("block", "repair"),
+    ("block", "what"),
     [
         (_block("CC(=O)Oc1ccccc1C(=O)O"), LABELS),
         (_block("C[N+](C)(C)CC(=O)[O-]"), LABELS),
@@ -176,15 +176,15 @@ def test_real_patent_answers_come_back_right(shared_data: Path, own_numbers: boo
         (_block("O[C@@H]1CCCC[C@H]1N"), WEDGES),
     ],
 )
-def test_each_fault_is_mended(block: str, repair: str) -> None:
+def test_each_fault_is_repaired(block: str, what: str) -> None:
     seen: set[str] = set()
     for brackets in (False, True):
         text = _original(block, brackets=brackets)
         assert text is not None
-        mended = mend(text, own_numbers=True)
-        assert _same(_placed(mended.graph), _truth(block))
-        seen.update(mended.repairs)
-    assert repair in seen
+        repaired = repair(text, own_numbers=True)
+        assert _same(_placed(repaired.graph), _truth(block))
+        seen.update(repaired.repairs)
+    assert what in seen
 
 
 def _text(*items: dict[str, Any]) -> str:
@@ -221,7 +221,7 @@ def test_what_cannot_be_mended_is_a_drop(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Drop, match=reason):
-        mend(text, own_numbers=True)
+        repair(text, own_numbers=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -234,15 +234,15 @@ def test_labels_that_could_go_either_way_are_a_drop(smiles: str) -> None:
     assert numbered is not None
     assert is_renumbered(walked)
     with pytest.raises(Drop, match="for certain"):
-        mend(walked, own_numbers=False)
+        repair(walked, own_numbers=False)
     # The table's own numbers tell, since they are those of the SMILES.
-    assert _same(_placed(mend(numbered, own_numbers=True).graph), _truth(block))
+    assert _same(_placed(repair(numbered, own_numbers=True).graph), _truth(block))
 
 
 @given(st.text(max_size=80) | st.text("{}'\"[]ab:,1 smiles", max_size=80))
 def test_any_text_is_an_answer_or_a_drop(text: str) -> None:
     with pytest.raises(Drop):
-        mend(text, own_numbers=False)
+        repair(text, own_numbers=False)
 
 
 # ---- the file ----
@@ -265,7 +265,7 @@ def test_a_list_is_read_in_any_chunks(
         whole = path.read_text(encoding="utf-8")
         if rows and not indent:
             path.write_text(whole[:-2], encoding="utf-8")
-            with pytest.raises(InputError, match=f"after object {len(rows) - 1}"):
+            with pytest.raises(InputError, match=f"row {len(rows)} is not JSON"):
                 list(json_objects(path))
 
 
@@ -295,7 +295,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
 # ---- the whole ----
 
 
-def _picture(block: str, path: Path) -> None:
+def _image(block: str, path: Path) -> None:
     """Its bonds as plain lines, 40 pixels a unit."""
     graph = mol_to_graph(block_to_mol(block, sanitize=False), collapse=False)
     left, top = min(a.x for a in graph.atoms), max(a.y for a in graph.atoms)
@@ -324,7 +324,7 @@ def original(tmp_path: Path) -> Path:
     for number, smiles in enumerate(_SMILES):
         block = _block(smiles)
         name = f"uspto_mol/2005/US{number}.TIF"
-        _picture(block, tmp_path / "pictures" / name)
+        _image(block, tmp_path / "images" / name)
         answer = _original(block)
         assert answer is not None
         prompt = f"<image>\n{_PROMPTS[number % 3]}"
@@ -357,7 +357,7 @@ def original(tmp_path: Path) -> Path:
 def _command(folder: Path, out: Path, *more: str) -> list[str]:
     return [
         *("import", "eyesmol-dataset", "--cot", str(folder / "cot.json"), "--workers", "1"),
-        *("--instruction", str(folder / "instruction.json"), "--images", str(folder / "pictures")),
+        *("--instruction", str(folder / "instruction.json"), "--images", str(folder / "images")),
         *("--ids", str(folder / "ids.parquet"), "--out", str(out), *more),
     ]
 
@@ -390,7 +390,7 @@ def test_the_published_files_become_a_dataset(original: Path) -> None:
     assert len({row["id"] for row in rows}) == len(rows)
     for number, smiles in enumerate(_SMILES):
         _check_cot(rows[number], smiles, out)
-    # The image mark that the second question lacked, and one picture for all rows that name it.
+    # The image mark that the second question lacked, and one image for all rows that name it.
     assert rows[5]["conversations"][0]["value"] == "<image>\nDescribe the molecule."
     assert rows[4]["image"] == rows[5]["image"]
     assert "image" not in rows[6]
@@ -464,16 +464,21 @@ def test_killed_it_goes_on_and_ends_alike(original: Path, monkeypatch: pytest.Mo
     assert len(read) == 12 + 15  # the first part of the killed run was there
     for name in ("train.json", "valid.json", "test.json", "dataset_info.json"):
         assert (original / "killed" / name).read_bytes() == (original / "whole" / name).read_bytes()
+    left, right = (
+        sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        for folder in (original / "killed", original / "whole")
+    )
+    assert left == right  # the killed run leaves no half file
 
 
 def test_faulty_files_are_named(original: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = original / "out"
     pq.write_table(pa.table({"weight": [1.0], "what": ["a"]}), original / "ids.parquet")
-    assert main(_command(original, out)) == 1
+    assert main(_command(original, out)) == 2
     assert "found the columns weight, what; expected one of ids" in capsys.readouterr().err
     (original / "instruction.json").write_text('[{"id": "1"}, [1]]')
-    assert main(_command(original, out)) == 1
-    assert "instruction.json: item 2 is a list" in capsys.readouterr().err
+    assert main(_command(original, out)) == 2
+    assert "instruction.json: row 2 is a list" in capsys.readouterr().err
 
 
 def test_real_pictures_get_their_places(shared_data: Path, tmp_path: Path) -> None:
@@ -491,12 +496,12 @@ def test_real_pictures_get_their_places(shared_data: Path, tmp_path: Path) -> No
     settings = import_eyesmol.Settings()
     info = import_eyesmol.import_dataset(published, tmp_path / "out", settings, progress=False)
     kept = json.loads((tmp_path / "out/train.json").read_text())
-    assert len(kept) >= len(rows) / 2, info["drops"]
+    assert len(kept) >= len(rows) / 2, info.drops
     for row in kept:
         item = truth[row["id"].split("~")[0]]
-        example = pictured(item, molecule_of(item, draw=False), task="cot", draw=False,
+        example = render_or_load(item, molecule_of(item, draw=False), task="cot", draw=False,
                            size=(448, 448), seed=0)  # fmt: skip
-        wanted = fitted(example, PixelFrame()).graph
+        wanted = fit_to_frame(example, PixelFrame()).graph
         found = read_answer(row["conversations"][1]["value"]).graph
         assert wanted is not None
         assert sorted(a.text for a in found.atoms) == sorted(a.text for a in wanted.atoms)

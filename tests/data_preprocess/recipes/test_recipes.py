@@ -12,6 +12,7 @@ import yaml
 
 from data_preprocess.recipes import RECIPES, Recipe, Subject
 from data_preprocess.tasks import instruction_turns
+from data_preprocess.tasks.subject import Facts
 from data_preprocess.tasks.table import TASKS
 from data_preprocess.tasks.task import wordings_of
 from eyesmol.exceptions import InputError
@@ -45,8 +46,8 @@ def test_recipes_of_the_project_load_and_ask(name: str) -> None:
 def test_the_quickstarts_rows_stay_as_they_were() -> None:
     """Its published figures depend on them."""
     turns = Recipe.load("short").turns(ASPIRIN, random.Random(7))
-    assert turns == instruction_turns(ASPIRIN.smiles, 4, random.Random(7))
-    rows = instruction_turns("CC(=O)Nc1ccc(O)cc1", 4, random.Random(7))
+    assert turns == instruction_turns(Facts(ASPIRIN), 4, random.Random(7))
+    rows = instruction_turns(Facts(Subject("CC(=O)Nc1ccc(O)cc1")), 4, random.Random(7))
     assert [(turn.task, turn.question, turn.answer) for turn in rows] == [
         (
             "element_count",

@@ -1,4 +1,4 @@
-"""Invented molecules: sane, of the size asked for, reproducible, and hardly ever the same twice."""
+"""Random molecules: valid, of the size asked for, reproducible, and hardly ever the same twice."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from data_preprocess.sources import random_molecules as module
-from data_preprocess.sources.random_molecules import Sizes, invent, invented
+from data_preprocess.sources.random_molecules import Sizes, random_molecule, random_molecules
 from eyesmol.chem.smiles import canonical_smiles
 
 
 @given(st.integers(0, 2**31), st.integers(0, 2**31))
 def test_a_molecule_depends_on_seed_and_number_alone(seed: int, number: int) -> None:
-    smiles = invent(seed, number)
-    assert smiles == invent(seed, number)
+    smiles = random_molecule(seed, number)
+    assert smiles == random_molecule(seed, number)
     assert canonical_smiles(smiles) == smiles
-    assert next(invented(seed, first=number)) == smiles
+    assert next(random_molecules(seed, first=number)) == smiles
 
 
 @pytest.mark.parametrize(("least", "most"), [(3, 8), (10, 20), (40, 60)])
 def test_sizes_are_kept(least: int, most: int) -> None:
     sizes = Sizes(mean=(least + most) / 2, spread=10, least=least, most=most)
     heavy = []
-    for smiles in itertools.islice(invented(3, sizes), 200):
+    for smiles in itertools.islice(random_molecules(3, sizes), 200):
         largest = max(smiles.split("."), key=len)
         heavy.append(Chem.MolFromSmiles(largest).GetNumHeavyAtoms())
     assert max(heavy) <= most
@@ -36,9 +36,9 @@ def test_sizes_are_kept(least: int, most: int) -> None:
 
 
 def test_they_do_not_repeat_and_no_two_seeds_are_alike() -> None:
-    first = set(itertools.islice(invented(1), 500))
+    first = set(itertools.islice(random_molecules(1), 500))
     assert len(first) >= 490
-    assert len(first & set(itertools.islice(invented(2), 500))) <= 5
+    assert len(first & set(itertools.islice(random_molecules(2), 500))) <= 5
 
 
 def test_every_piece_of_the_tables_can_be_bound() -> None:
@@ -54,6 +54,6 @@ def test_every_piece_of_the_tables_can_be_bound() -> None:
 
 
 def test_what_patents_have_is_there() -> None:
-    text = " ".join(itertools.islice(invented(5), 2_000))
+    text = " ".join(itertools.islice(random_molecules(5), 2_000))
     for part in ("@", "[N+](=O)[O-]", "[1*]", "S(=O)(=O)", "Br", "#", "B(O)O", "."):
         assert part in text, part

@@ -14,8 +14,8 @@ from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
+from data_preprocess.tasks.distractors import near_formulas, near_molecules, stereoisomers
 from data_preprocess.tasks.groups import functional_groups
-from data_preprocess.tasks.near_misses import near_formulas, near_molecules, stereoisomers
 from data_preprocess.tasks.rings import ring_systems
 from data_preprocess.tasks.subject import Facts, Subject
 from data_preprocess.tasks.table import TASKS

@@ -27,13 +27,13 @@ def near_molecules(
 ) -> list[str]:
     """Canonical SMILES of up to `count` different molecules one step away, none of them the same.
 
-    The same is judged by canonical SMILES and, where no place is open, by standard InChI too: a
+    The same is judged by canonical SMILES and, where no position is open, by standard InChI too: a
     tautomer of the true molecule is no wrong answer.
 
     Args:
         mol: sanitised; R groups as ``*``.
         count: how many.
-        rng: chooses the steps and their places.
+        rng: chooses the steps and their positions.
         steps: keys of `STEPS` to choose from; all by default.
     """
     taken = {canonical_smiles(Chem.MolToSmiles(mol)), _inchi(mol)}
@@ -242,7 +242,7 @@ def _desaturates(bond: Chem.Bond) -> bool:
 def _move_substituent(mol: Chem.RWMol, rng: random.Random) -> bool:
     """A substituent to another carbon of its ring: an isomer, such as meta for para."""
     rings = mol.GetRingInfo().AtomRings()
-    places = [
+    positions = [
         (here.GetIdx(), bond.GetOtherAtomIdx(here.GetIdx()), other)
         for bond in mol.GetBonds()
         if not bond.IsInRing() and bond.GetBondType() == _SINGLE and _is_flat(bond)
@@ -253,9 +253,9 @@ def _move_substituent(mol: Chem.RWMol, rng: random.Random) -> bool:
         for other in ring
         if _takes_substituent(mol.GetAtomWithIdx(other))
     ]
-    if not places:
+    if not positions:
         return False
-    here, substituent, other = rng.choice(places)
+    here, substituent, other = rng.choice(positions)
     mol.RemoveBond(here, substituent)
     mol.AddBond(other, substituent, _SINGLE)
     return True
@@ -272,18 +272,18 @@ def _takes_substituent(atom: Chem.Atom) -> bool:
 
 def _turn_stereo(mol: Chem.RWMol, rng: random.Random, times: int = 1) -> bool:
     """Centres or double bonds the other way round."""
-    places: list[Chem.Atom | Chem.Bond] = [
+    positions: list[Chem.Atom | Chem.Bond] = [
         atom for atom in mol.GetAtoms() if atom.GetChiralTag() in _TETRAHEDRAL
     ]
-    places += [bond for bond in mol.GetBonds() if bond.GetStereo() in _OTHER_WAY]
-    if len(places) < times:
+    positions += [bond for bond in mol.GetBonds() if bond.GetStereo() in _OTHER_WAY]
+    if len(positions) < times:
         return False
-    for place in rng.sample(places, times):
-        if isinstance(place, Chem.Atom):
-            place.InvertChirality()
+    for position in rng.sample(positions, times):
+        if isinstance(position, Chem.Atom):
+            position.InvertChirality()
         else:
-            place.SetStereo(_OTHER_WAY[place.GetStereo()])
-    for bond in mol.GetBonds():  # the marks that say so in SMILES, made anew
+            position.SetStereo(_OTHER_WAY[position.GetStereo()])
+    for bond in mol.GetBonds():  # the marks that say so in SMILES, made again
         bond.SetBondDir(Chem.BondDir.NONE)
     Chem.SetDoubleBondNeighborDirections(mol)
     return True

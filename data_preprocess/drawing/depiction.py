@@ -1,6 +1,6 @@
 """What is drawn: a molecule becomes a layout with labels, wedges and hydrogens, and its graph.
 
-A sketch knows no pixels. Its RDKit molecule and its `MolGraph` have the same atoms in the same
+A depiction knows no pixels. Its RDKit molecule and its `MolGraph` have the same atoms in the same
 order, so either engine draws what the graph says.
 """
 
@@ -22,11 +22,12 @@ from data_preprocess.drawing.abbreviate import BACKWARD, FORWARD, collapsed
 from data_preprocess.drawing.style import Engine, Style
 from eyesmol.chem.graph import BondOrder, MolGraph
 from eyesmol.chem.molfile import mol_to_graph
+from eyesmol.exceptions import InputError
 
-__all__ = ["RenderError", "Sketch", "fitting_bond_length", "readable", "sketch"]
+__all__ = ["Depiction", "RenderError", "depict", "fitting_bond_length", "readable"]
 
 
-class RenderError(ValueError):
+class RenderError(InputError):
     """A molecule that cannot be drawn as a graph; `reason` is one of a few fixed phrases."""
 
     def __init__(self, reason: str, smiles: str) -> None:
@@ -35,7 +36,7 @@ class RenderError(ValueError):
 
 
 @dataclass(frozen=True)
-class Sketch:
+class Depiction:
     """A drawing that is not yet on paper.
 
     Attributes:
@@ -67,9 +68,9 @@ _CROWDED = 0.35  # of a bond's length: atoms nearer to each other cannot be told
 _LETTER = 0.36  # width of a letter, in bond lengths
 
 
-def fitting_bond_length(sketch: Sketch, size: tuple[int, int], style: Style) -> float:
+def fitting_bond_length(depiction: Depiction, size: tuple[int, int], style: Style) -> float:
     """The style's bond length in pixels, or what is left of it where the molecule has to fit."""
-    points = np.array([(atom.x, atom.y) for atom in sketch.graph.atoms])
+    points = np.array([(atom.x, atom.y) for atom in depiction.graph.atoms])
     room = np.array(size) * (1 - 2 * style.margin)
     return min(style.bond_length, float((room / (np.ptp(points, axis=0) / _BOND + _RIM)).min()))
 
@@ -93,13 +94,13 @@ def readable(mol: Chem.Mol | str) -> Chem.Mol:
     return mol
 
 
-def sketch(mol: Chem.Mol, style: Style, rng: random.Random) -> Sketch:
+def depict(mol: Chem.Mol, style: Style, rng: random.Random) -> Depiction:
     """Lay a molecule out as a style asks.
 
     Args:
         mol: from `readable`.
         style: what to abbreviate, to write out, to leave open, and how to turn the layout.
-        rng: chooses the places.
+        rng: chooses the positions.
 
     Raises:
         RenderError: a layout in which atoms lie upon each other, where the style asks.
@@ -114,11 +115,13 @@ def sketch(mol: Chem.Mol, style: Style, rng: random.Random) -> Sketch:
         return _apart(finished) if style.legible else finished
     for number in open_centres:
         settled.GetAtomWithIdx(number).SetBoolProp(_OPEN, True)
-    # Other atoms are drawn than the molecule has, so they are laid out anew. An abbreviation needs
+    # Other atoms are drawn than the molecule has, so they are laid out again. An abbreviation needs
     # room for its letters; where it finds none, the group is drawn in full.
     hyphens = style.engine != "indigo"  # which takes the hyphen of p-Tol for a charge
-    for share in (style.abbreviations, 0.0):
-        drawn = collapsed(settled, share, rng, hyphens=hyphens) if share else Chem.Mol(settled)
+    for fraction in (style.abbreviations, 0.0):
+        drawn = (
+            collapsed(settled, fraction, rng, hyphens=hyphens) if fraction else Chem.Mol(settled)
+        )
         drawn = _with_hydrogens(drawn, style.hydrogens, rng)
         drawn = _laid_out(drawn, style, settle=False)
         centres = [atom.GetIdx() for atom in drawn.GetAtoms() if atom.HasProp(_OPEN)]
@@ -131,8 +134,8 @@ def sketch(mol: Chem.Mol, style: Style, rng: random.Random) -> Sketch:
 _OPEN = "_openStereo"
 
 
-def _apart(finished: Sketch) -> Sketch:
-    """The sketch, if no two atoms lie upon each other."""
+def _apart(finished: Depiction) -> Depiction:
+    """The depiction, if no two atoms lie upon each other."""
     points = np.array([(atom.x, atom.y) for atom in finished.graph.atoms])
     if len(points) > 1 and pdist(points).min() < _CROWDED * _BOND:
         raise RenderError("atoms lie upon each other in the layout", finished.smiles)
@@ -141,25 +144,25 @@ def _apart(finished: Sketch) -> Sketch:
 
 def _laid_out(mol: Chem.Mol, style: Style, *, settle: bool = True) -> Chem.Mol:
     """A copy with turned 2D coordinates; with `settle`, open double bonds are as they are drawn."""
-    laid_out = Chem.Mol(mol)
+    layout_only = Chem.Mol(mol)
     if style.layout == "coordgen":
-        rdCoordGen.AddCoords(laid_out)
-        _scale_bonds(laid_out)
+        rdCoordGen.AddCoords(layout_only)
+        _scale_bonds(layout_only)
     else:
-        rdDepictor.Compute2DCoords(laid_out)
+        rdDepictor.Compute2DCoords(layout_only)
     if style.straight:
-        rdDepictor.StraightenDepiction(laid_out)
+        rdDepictor.StraightenDepiction(layout_only)
     angle = math.radians(style.rotation)
     cos, sin = math.cos(angle), math.sin(angle)
     matrix = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
     if style.mirror:
         matrix[0] *= -1
-    conformer = laid_out.GetConformer()
+    conformer = layout_only.GetConformer()
     conformer.SetPositions(conformer.GetPositions() @ matrix)
     if settle:
-        Chem.DetectBondStereochemistry(laid_out)
-        Chem.AssignStereochemistry(laid_out, cleanIt=True, force=True)
-    return laid_out
+        Chem.DetectBondStereochemistry(layout_only)
+        Chem.AssignStereochemistry(layout_only, cleanIt=True, force=True)
+    return layout_only
 
 
 def _scale_bonds(mol: Chem.Mol) -> None:
@@ -198,11 +201,11 @@ def _with_r_groups(mol: Chem.Mol, count: int, rng: random.Random) -> Chem.Mol:
     return edited.GetMol()
 
 
-def _left_open(mol: Chem.Mol, settled: Chem.Mol, share: float, rng: random.Random) -> list[int]:
+def _left_open(mol: Chem.Mol, settled: Chem.Mol, fraction: float, rng: random.Random) -> list[int]:
     """Undo what the layout settled for some open double bonds; some open centres."""
     centres = []
     for info in Chem.FindPotentialStereo(mol):
-        if info.specified == Chem.StereoSpecified.Specified or rng.random() >= share:
+        if info.specified == Chem.StereoSpecified.Specified or rng.random() >= fraction:
             continue
         if info.type == Chem.StereoType.Bond_Double:
             settled.GetBondWithIdx(info.centeredOn).SetStereo(Chem.BondStereo.STEREOANY)
@@ -211,21 +214,21 @@ def _left_open(mol: Chem.Mol, settled: Chem.Mol, share: float, rng: random.Rando
     return centres
 
 
-def _with_hydrogens(mol: Chem.Mol, share: float, rng: random.Random) -> Chem.Mol:
+def _with_hydrogens(mol: Chem.Mol, fraction: float, rng: random.Random) -> Chem.Mol:
     """A copy in which the hydrogens of some stereo centres are atoms."""
     centres = [
         atom.GetIdx()
         for atom in mol.GetAtoms()
         if atom.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED
         and atom.GetTotalNumHs() == 1
-        and rng.random() < share
+        and rng.random() < fraction
     ]
     return Chem.AddHs(mol, onlyOnAtoms=centres) if centres else mol
 
 
 def _finished(
     drawn: Chem.Mol, style: Style, open_centres: list[int], rng: random.Random, smiles: str
-) -> Sketch:
+) -> Depiction:
     """Kekule bonds, wedges and labels for a molecule that is laid out; and its graph."""
     rings = _benzene_rings(drawn) if style.circles else ()
     carbons = _bare_carbons(drawn, style.carbons, rng) if style.carbons else ()
@@ -239,7 +242,7 @@ def _finished(
     if rings:
         graph = _with_circles(graph, rings)
         _make_single(prepared, rings)
-    return Sketch(prepared, graph, rings, carbons, smiles)
+    return Depiction(prepared, graph, rings, carbons, smiles)
 
 
 _WEDGE_CODE = {Chem.BondDir.BEGINWEDGE: 1, Chem.BondDir.BEGINDASH: 6, Chem.BondDir.UNKNOWN: 4}
@@ -270,7 +273,7 @@ def _with_wavy_bonds(mol: Chem.Mol, centres: list[int], rng: random.Random) -> C
         if not free:
             continue
         other = rng.choice(free)
-        # Made anew, because it must begin at the centre.
+        # Made again, because it must begin at the centre.
         edited.RemoveBond(centre, other)
         edited.AddBond(centre, other, Chem.BondType.SINGLE)
         edited.GetBondBetweenAtoms(centre, other).SetBondDir(Chem.BondDir.UNKNOWN)
@@ -378,7 +381,7 @@ def _make_single(mol: Chem.Mol, rings: tuple[tuple[int, ...], ...]) -> None:
     mol.UpdatePropertyCache(strict=False)
 
 
-def _bare_carbons(mol: Chem.Mol, share: float, rng: random.Random) -> tuple[int, ...]:
+def _bare_carbons(mol: Chem.Mol, fraction: float, rng: random.Random) -> tuple[int, ...]:
     return tuple(
         atom.GetIdx()
         for atom in mol.GetAtoms()
@@ -386,7 +389,7 @@ def _bare_carbons(mol: Chem.Mol, share: float, rng: random.Random) -> tuple[int,
         and not (atom.GetIsAromatic() or atom.GetTotalNumHs() or atom.GetFormalCharge())
         and not atom.GetIsotope()
         and atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED
-        and rng.random() < share
+        and rng.random() < fraction
     )
 
 

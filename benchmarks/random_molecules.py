@@ -1,6 +1,6 @@
-"""Do the invented molecules look like those of patents? Their figures side by side.
+"""Do the random molecules look like those of patents? Their figures side by side.
 
-    python benchmarks/invented.py --molfiles DIR [--exclude DIR...]
+    python benchmarks/random_molecules.py --molfiles DIR [--exclude DIR...]
 
 Also says how fast they are made, how many are distinct, and how many are molecules of the folders
 given (by the first block of the InChIKey, so stereo and charge make no difference).
@@ -20,7 +20,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdMolDescriptors
 from tqdm import tqdm
 
-from data_preprocess.sources.random_molecules import invented
+from data_preprocess.sources.random_molecules import random_molecules
 from eyesmol.chem.molfile import MolfileError, read_molblock
 from eyesmol.chem.smiles import molblock_to_smiles
 
@@ -37,11 +37,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4_000, metavar="N", help="molecules (4000)")
     options = parser.parse_args()
     begin = time.perf_counter()
-    made = list(itertools.islice(invented(), options.count))
+    made = list(itertools.islice(random_molecules(), options.count))
     seconds = time.perf_counter() - begin
     real = list(_smiles_of(options.molfiles))
     columns = [figures(tqdm(smiles, disable=None)) for smiles in (made, real)]
-    print(f"{'':42}{'invented':>10}{'molfiles':>10}")
+    print(f"{'':42}{'random':>10}{'molfiles':>10}")
     for name in columns[0]:
         print(f"{name:42}{columns[0][name]:10.2f}{columns[1][name]:10.2f}")
     known = {_key(smiles) for folder in options.exclude for smiles in _smiles_of(folder)} | {

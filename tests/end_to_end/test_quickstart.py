@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_preprocess.dataset.splits import skeleton, split_of
+from data_preprocess.dataset.splits import connectivity_key, split_of
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.evaluation.gold import load_gold
 from eyesmol.reader.embedded import NANO, model_folder
@@ -42,22 +42,22 @@ def walk() -> Walk:
     return run
 
 
-# A few molecules, a few steps: the road is the same, only what it learns is not.
+# A few molecules, a few steps: the stages are the same, only what it learns is not.
 SMALL = ("--molecules", "40", "--max-atoms", "7", "--copies", "2", "--scale", "0.01",
          "--read", "12")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def small_road(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_run(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a finished small quickstart."""
-    folder = tmp_path_factory.mktemp("road")
+    folder = tmp_path_factory.mktemp("quickstart")
     done = walk("--out", folder, *SMALL)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return folder
 
 
-def test_every_stage_leaves_what_the_next_one_needs(small_road: Path) -> None:
-    stages = json.loads((small_road / "stages.json").read_text())["seconds"]
+def test_every_stage_leaves_what_the_next_one_needs(small_run: Path) -> None:
+    stages = json.loads((small_run / "stages.json").read_text())["seconds"]
     assert list(stages) == [
         "data",
         "instruction LoRA",
@@ -65,57 +65,57 @@ def test_every_stage_leaves_what_the_next_one_needs(small_road: Path) -> None:
         "merge",
         "read",
     ]
-    record = json.loads((small_road / "merged" / "merge.json").read_text())
+    record = json.loads((small_run / "merged" / "merge.json").read_text())
     assert [Path(a["path"]).name for a in record["adapters"]] == ["instruction", "cot_stack"]
     verified = record["verified"]  # as a share of the largest logit: a trained base has large ones
     assert verified["max_abs_difference"] < 5e-6 * verified["largest_logit"]
     for name in ("instruction", "cot_stack"):
-        history = json.loads((small_road / name / "trainer_state.json").read_text())["log_history"]
+        history = json.loads((small_run / name / "trainer_state.json").read_text())["log_history"]
         assert any("eval_loss" in row for row in history)
-    rows = [json.loads(line) for line in (small_road / "predictions/stack.jsonl").open()]
+    rows = [json.loads(line) for line in (small_run / "predictions/stack.jsonl").open()]
     assert len(rows) == 12
-    page = (small_road / "report.html").read_text()
+    page = (small_run / "report.html").read_text()
     assert all(name in page for name in stages)
     assert page.count("data:image/png") >= 12
     assert page.count("before, by nano") == 12
 
 
-def test_a_finished_road_says_so_and_another_one_is_not_mixed_in(
-    small_road: Path, walk: Walk
+def test_a_finished_run_says_so_and_another_one_is_not_mixed_in(
+    small_run: Path, walk: Walk
 ) -> None:
-    weights = small_road / "merged" / "model.safetensors"
+    weights = small_run / "merged" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    again = walk("--out", small_road, *SMALL)
+    again = walk("--out", small_run, *SMALL)
     assert again.returncode == 0
     assert again.stdout.count(": done") == 5
     assert weights.stat().st_mtime_ns == before
-    other = walk("--out", small_road, *SMALL, "--copies", "3")
+    other = walk("--out", small_run, *SMALL, "--copies", "3")
     assert other.returncode != 0
     assert "other options" in other.stderr
 
 
-def test_what_is_read_in_the_end_is_new_to_nano_and_to_every_lesson(small_road: Path) -> None:
+def test_what_is_read_in_the_end_is_new_to_nano_and_to_every_lesson(small_run: Path) -> None:
     def part(smiles: str) -> str:  # as in nano's own training
-        return split_of(skeleton(smiles) or smiles, 0.01, 0.0)
+        return split_of(connectivity_key(smiles) or smiles, 0.01, 0.0)
 
-    gold = load_gold(small_road / "held_out/gold.json").rows
-    molecules = (small_road / "data/molecules.smi").read_text("utf-8").split()
+    gold = load_gold(small_run / "held_out/gold.json").rows
+    molecules = (small_run / "data/molecules.smi").read_text("utf-8").split()
     read = {molecules[int(Path(row.image).stem.split("-")[1])] for row in gold}
     assert {part(smiles) for smiles in read} == {"valid"}
     for data in ("cot", "instruction"):
-        rows = json.loads((small_road / "data" / data / "train.json").read_text("utf-8"))
+        rows = json.loads((small_run / "data" / data / "train.json").read_text("utf-8"))
         shown = {molecules[int(row["id"].split("-")[1])] for row in rows}
         assert {part(smiles) for smiles in shown} == {"train"}
         assert len(shown) > 30
 
 
-def test_the_reader_sees_what_the_trainer_trained_on(small_road: Path) -> None:
+def test_the_reader_sees_what_the_trainer_trained_on(small_run: Path) -> None:
     """Same tokens before the answer, same pixels, same answer form: nothing may differ."""
     from qwen_vl_finetune.collator import Collator
     from qwen_vl_finetune.dataset import LlavaDataset
     from qwen_vl_finetune.processing import load_processor
 
-    data, model = small_road / "data" / "cot", small_road / "merged"
+    data, model = small_run / "data" / "cot", small_run / "merged"
     processor = load_processor(model)
     dataset = LlavaDataset(data / "test.json", data, processor, False)
     batch = Collator(processor)([dataset[0]])
@@ -132,12 +132,12 @@ def test_the_reader_sees_what_the_trainer_trained_on(small_road: Path) -> None:
 
 
 def test_the_notebook_runs_top_to_bottom(
-    small_road: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import nbformat
     from nbclient import NotebookClient
 
-    monkeypatch.setenv("EYESMOL_RUN", str(small_road))
+    monkeypatch.setenv("EYESMOL_RUN", str(small_run))
     notebook = nbformat.read(ROOT / "inference" / "simple_inference_cot.ipynb", as_version=4)
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()  # raises where a cell fails
@@ -149,7 +149,7 @@ def test_the_notebook_runs_top_to_bottom(
     assert sum("image/png" in out.get("data", {}) for out in shown) >= 4
 
 
-def test_the_users_own_drawings_walk_the_same_road(walk: Walk, tmp_path: Path) -> None:
+def test_the_users_own_drawings_go_through_the_same_stages(walk: Walk, tmp_path: Path) -> None:
     """Pictures and molfiles in, predictions out; what is broken is counted, not fatal."""
     from data_preprocess.drawing.render import render
 
@@ -176,7 +176,7 @@ def test_the_users_own_drawings_walk_the_same_road(walk: Walk, tmp_path: Path) -
     assert (out / "report.html").exists()
 
 
-def test_a_checkpoint_of_the_users_walks_it_too(walk: Walk, tmp_path: Path) -> None:
+def test_a_checkpoint_of_the_users_goes_through_them_too(walk: Walk, tmp_path: Path) -> None:
     done = walk("--model", model_folder(NANO), "--out", tmp_path, "--molecules", "20",
                 "--max-atoms", "7", "--copies", "1", "--scale", "0.005",
                 "--read", "12")  # fmt: skip

@@ -1,4 +1,4 @@
-"""A polite client of a public web service: it asks at the pace that the service allows.
+"""A client of a public web service that asks at the rate that the service allows, with retries.
 
 Made for PubChem, whose rules are the strictest: 5 requests a second, 400 a minute, 300 seconds of
 running time a minute, and a header on every reply that says how close to the limits one is
@@ -19,26 +19,26 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from data_preprocess.closing import Closing
 from eyesmol import __version__
-from eyesmol.exceptions import InputError
+from eyesmol.exceptions import InputError, ServerError
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 __all__ = [
     "Listed",
-    "Manners",
     "NotFound",
     "Pace",
+    "RateLimit",
     "Refused",
     "ServiceError",
     "Unavailable",
     "Web",
-    "add_manners",
-    "manners_of",
+    "add_rate_limit",
+    "rate_limit_of",
     "retry_after",
     "worst_status",
 ]
@@ -48,8 +48,8 @@ J = TypeVar("J")
 
 
 @dataclass(frozen=True)
-class Manners:
-    """How to ask.
+class RateLimit:
+    """How often to ask, and how often again.
 
     Attributes:
         per_second, per_minute: requests.
@@ -78,9 +78,9 @@ class Manners:
             )
 
 
-def add_manners(parser: argparse.ArgumentParser, base_url: str) -> None:
+def add_rate_limit(parser: argparse.ArgumentParser, base_url: str) -> None:
     """Add the options about the service to a parser."""
-    manners = Manners()
+    limit = RateLimit()
     group = parser.add_argument_group("the service")
     group.add_argument(
         "--base-url", default=base_url, metavar="URL", help=f"or a mirror's ({base_url})"
@@ -94,7 +94,7 @@ def add_manners(parser: argparse.ArgumentParser, base_url: str) -> None:
         ("backoff", "seconds before the second attempt, then twice as many, and so on"),
         ("rest", "seconds without a request when the service says Red; six times that at Black"),
     ):
-        default = getattr(manners, name.replace("-", "_"))
+        default = getattr(limit, name.replace("-", "_"))
         group.add_argument(
             f"--{name}",
             type=type(default) if name in ("in-flight", "attempts") else float,
@@ -104,9 +104,9 @@ def add_manners(parser: argparse.ArgumentParser, base_url: str) -> None:
         )
 
 
-def manners_of(options: argparse.Namespace) -> Manners:
-    """The parsed options of `add_manners`."""
-    return Manners(**{name: getattr(options, name) for name in Manners.__dataclass_fields__})
+def rate_limit_of(options: argparse.Namespace) -> RateLimit:
+    """The parsed options of `add_rate_limit`."""
+    return RateLimit(**{name: getattr(options, name) for name in RateLimit.__dataclass_fields__})
 
 
 # ---- pace ----
@@ -142,7 +142,7 @@ def retry_after(header: str, now: float | None = None) -> float | None:
         except (TypeError, ValueError, OverflowError):
             return None
         seconds = date - (time.time() if now is None else now)
-    return min(max(seconds, 0.0), _LONGEST_REST)
+    return max(seconds, 0.0)
 
 
 class Stopped(Exception):
@@ -153,16 +153,16 @@ class Pace:
     """When the next request may go out: the service's two windows, and what it says of its load.
 
     Args:
-        manners: the limits.
+        limit: the limits.
         stop: set, it wakes and ends all that wait.
         say: is told of long rests.
     """
 
     def __init__(
-        self, manners: Manners, stop: threading.Event, say: Callable[[str], None] = print
+        self, limit: RateLimit, stop: threading.Event, say: Callable[[str], None] = print
     ) -> None:
-        self._manners, self._stop, self._say = manners, stop, say
-        self._windows = [_window(manners.per_second, 1.0), _window(manners.per_minute, 60.0)]
+        self._limit, self._stop, self._say = limit, stop, say
+        self._windows = [_window(limit.per_second, 1.0), _window(limit.per_minute, 60.0)]
         self._sent: deque[float] = deque(maxlen=max(count for count, _ in self._windows))
         self._rest_until = 0.0
         self._slower = 1.0
@@ -191,16 +191,16 @@ class Pace:
                 at = max(at, self._sent[-count] + seconds * self._slower)
         return at
 
-    def heed(self, throttling: str, after: str) -> None:
+    def apply_headers(self, throttling: str, after: str) -> None:
         """Take in the headers ``X-Throttling-Control`` and ``Retry-After`` of a reply."""
         if (seconds := retry_after(after) if after else None) is not None:
-            self.rest(seconds, f"Retry-After: {after}")
+            self.rest(min(seconds, _LONGEST_REST), f"Retry-After: {after}")
         status = worst_status(throttling)
         if status is None:
             return
         self._slower = _SLOWER[status]
         if status in ("red", "black"):
-            self.rest(self._manners.rest * (6 if status == "black" else 1), throttling)
+            self.rest(self._limit.rest * (6 if status == "black" else 1), throttling)
 
     def rest(self, seconds: float, why: str) -> None:
         """No request for so long."""
@@ -233,11 +233,11 @@ class Refused(Unavailable):
 
 
 class Listed(Unavailable):
-    """The answer will lie under this list key later; asking again would begin anew."""
+    """The answer will lie under this list key later; asking again would begin again."""
 
 
-class ServiceError(OSError):
-    """One question after the other finds no answer: there is no point in going on now."""
+class ServiceError(ServerError):
+    """One question after the other finds no answer: there is no point in asking more now."""
 
 
 class _Passing(Exception):
@@ -253,7 +253,7 @@ _PASSING = frozenset({"Timeout", "ServerError", "Unknown"})
 _FAULT_WITHIN = 2_000  # bytes: faults come first and are short, data may say what it likes
 
 
-def _sort(response: httpx.Response, *, faults: bool) -> bytes:
+def _sort(response: httpx2.Response, *, faults: bool) -> bytes:
     """The body of a reply that is an answer; the exception that fits any other."""
     body, status = response.content, response.status_code
     if fault := _CODE.search(body[:_FAULT_WITHIN]):
@@ -291,7 +291,7 @@ def _list_key(body: bytes) -> str:
     return key
 
 
-def _is_page(response: httpx.Response) -> bool:
+def _is_page(response: httpx2.Response) -> bool:
     head = response.content[:200].lstrip().lower()
     return head.startswith((b"<!doctype html", b"<html")) or response.headers.get(
         "content-type", ""
@@ -301,30 +301,30 @@ def _is_page(response: httpx.Response) -> bool:
 # ---- the client ----
 
 
-class Web:
+class Web(Closing):
     """Asks one service, over and over if need be, from a few threads at once.
 
     Args:
         base_url: what stands before every path.
-        manners: how to ask.
+        limit: how to ask.
         faults: the service says what went wrong by PubChem's faults. Then a status of 400 and above
             without one comes from something else on the way, and is no answer.
         say: is told of long rests.
 
     Raises:
-        InputError: no URL, or httpx is not installed.
+        InputError: no URL, or httpx2 is not installed.
     """
 
     def __init__(
         self,
         base_url: str,
-        manners: Manners,
+        limit: RateLimit,
         *,
         faults: bool = True,
         say: Callable[[str], None] = print,
     ) -> None:
         try:
-            import httpx
+            import httpx2
             import tenacity
         except ImportError as error:
             raise InputError(
@@ -333,36 +333,25 @@ class Web:
         if not re.fullmatch(r"https?://([\w.-]+|\[[\da-fA-F:]+\])(:\d+)?(/\S*)?", base_url):
             raise InputError(f"--base-url {base_url}: expected http://... or https://...")
         self.base_url = base_url.rstrip("/")
-        self.manners = manners
+        self.limit = limit
         self._faults = faults
         self._stop = threading.Event()
-        self._pace = Pace(manners, self._stop, say)
-        self._client = httpx.Client(
+        self._pace = Pace(limit, self._stop, say)
+        self._client = httpx2.Client(
             headers={"User-Agent": f"EyesMol/{__version__}"},
-            timeout=manners.timeout,
-            limits=httpx.Limits(max_connections=manners.in_flight),
+            timeout=limit.timeout,
+            limits=httpx2.Limits(max_connections=limit.in_flight),
             follow_redirects=True,
         )
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Passing),
-            stop=tenacity.stop_after_attempt(manners.attempts),
+            stop=tenacity.stop_after_attempt(limit.attempts),
             wait=tenacity.wait_exponential_jitter(
-                initial=manners.backoff, max=60 * manners.backoff, jitter=manners.backoff
+                initial=limit.backoff, max=60 * limit.backoff, jitter=limit.backoff
             ),
             sleep=tenacity.nap.sleep_using_event(self._stop),
             reraise=True,
         )
-
-    def __enter__(self) -> Web:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End what waits, and the connections."""
@@ -377,7 +366,7 @@ class Web:
             path: behind the base URL, with the query.
             read: turns the body into what is returned; its ValueError, KeyError or TypeError means
                 that the body is not whole, or of another form, and leads to another attempt.
-            request: `data` or `json` of httpx.
+            request: `data` or `json` of httpx2.
 
         Raises:
             NotFound: the service's answer.
@@ -405,19 +394,21 @@ class Web:
     def _once(
         self, method: str, path: str, read: Callable[[bytes], T], request: dict[str, Any]
     ) -> T:
-        import httpx
+        import httpx2
 
         self._pace.wait_turn()
         try:
             response = self._client.request(method, self.base_url + path, **request)
-        except httpx.HTTPError as error:  # refused, reset, cut off, too slow
+        except httpx2.HTTPError as error:  # refused, reset, cut off, too slow
             raise _Passing(type(error).__name__) from None
         headers = response.headers
-        self._pace.heed(headers.get("x-throttling-control", ""), headers.get("retry-after", ""))
+        self._pace.apply_headers(
+            headers.get("x-throttling-control", ""), headers.get("retry-after", "")
+        )
         try:
             body = _sort(response, faults=self._faults)
         except _Busy as busy:
-            self._pace.rest(self.manners.backoff, str(busy))
+            self._pace.rest(self.limit.backoff, str(busy))
             raise
         try:
             return read(body)
@@ -432,10 +423,10 @@ class Web:
         Raises:
             ServiceError: one after the other found no answer.
         """
-        pool = ThreadPoolExecutor(self.manners.in_flight)
+        pool = ThreadPoolExecutor(self.limit.in_flight)
         in_vain = 0
         try:
-            for job, future in _as_done(pool, jobs, ask, 2 * self.manners.in_flight):
+            for job, future in _as_done(pool, jobs, ask, 2 * self.limit.in_flight):
                 try:
                     answer: T | Unavailable = future.result()
                     in_vain = 0
@@ -443,11 +434,11 @@ class Web:
                     answer = error
                     in_vain += 1
                 yield job, answer
-                if in_vain >= 2 * self.manners.in_flight:
+                if in_vain >= 2 * self.limit.in_flight:
                     raise ServiceError(
                         f"{self.base_url} does not answer ({answer}, {in_vain} requests of "
-                        f"{self.manners.attempts} attempts in a row); what came is kept, and the "
-                        "same command goes on from there. Is --base-url right?"
+                        f"{self.limit.attempts} attempts in a row); what came is kept, and the "
+                        "same command resumes from there. Is --base-url right?"
                     )
         except BaseException:
             self.close()  # wakes what waits, so that the pool can end
