@@ -29,6 +29,9 @@ _JOIN = 0.06  # probability of a bond that is taken where it joins two parts of 
 _DUBIOUS_ATOMS = 4  # a part of so few atoms has to be sure, where there is a larger one
 _LONE_SURE = 0.5  # existence of a label without bonds
 _COUNTED_ION = re.compile(r"\[([2-9])([A-Z][a-z]?(?:[+-]\d?))\]")  # else an isotope
+_SPECIES_SEEN, _SPECIES_SURE = 0.06, 0.35  # of a species: probability, and share of what it may be
+_ANION_SEEN = 0.02  # probability of O- from which an O may balance an ion
+_BARE_ELEMENT = re.compile(r"\[?[A-Z][a-z]?\]?")
 _STRAIGHT = -0.965  # cosine between the halves of a line that goes on
 
 
@@ -57,6 +60,8 @@ def assembled(detection: Detection) -> Assembly:
     draft = _Draft(detection)
     draft.uncross()
     draft.join_parts()
+    draft.take_species()
+    draft.balance_charge()
     draft.settle_parts()
     draft.turn_wedges()
     draft.make_valid()
@@ -86,6 +91,12 @@ _STEREO = (BondClass.WEDGE, BondClass.WEDGE_BACK, BondClass.HASH, BondClass.HASH
 @lru_cache(maxsize=4096)
 def _atom(text: str) -> Atom:
     return Atom.from_text(text)
+
+
+def _charge(atom: Atom) -> int:
+    """Of an atom or an ion, several where a number stands before it: 4Na+."""
+    counted = _COUNTED_ION.fullmatch(atom.text)
+    return int(counted[1]) * Atom.from_text(f"[{counted[2]}]").charge if counted else atom.charge
 
 
 @lru_cache(maxsize=4096)
@@ -148,6 +159,7 @@ class _Draft:
         self.texts: list[str | None] = [_likeliest(options) for options in detection.labels]
         self.kinds = [_kind(row) for row in detection.bonds]
         self.changes: list[str] = []
+        self.species: set[int] = set()  # labels without bonds that were taken though they are faint
         self.tried: set[tuple[object, ...]] = set()
         self._index()
         self._choose_labels()
@@ -275,6 +287,49 @@ class _Draft:
             self.kinds[chosen] = BondClass(int(row.argmax()))
             self.changes.append(f"a faint bond (probability {best:.2f}) was taken: it joins parts")
 
+    def take_species(self) -> None:
+        """Labels without bonds that spell a salt, an ion or a solvent are taken, if likely at all.
+
+        The network takes most text for captions; but a caption that spells CH3SO3H is rare.
+        """
+        for atom, options in enumerate(self.detection.labels):
+            if self.texts[atom] is not None or any(self._may_be_bond(n) for n in self.at[atom]):
+                continue
+            existing = sum(options.values())
+            for text, p in sorted(options.items(), key=lambda option: -option[1]):
+                if p < max(_SPECIES_SEEN, _SPECIES_SURE * existing):
+                    break
+                if not _BARE_ELEMENT.fullmatch(text) and text != "*" and _reads(text, ()):
+                    self.texts[atom] = text
+                    self.species.add(atom)
+                    self.changes.append(f"{text.strip('[]')} was taken for a species (p {p:.2f})")
+                    break
+
+    def _may_be_bond(self, number: int) -> bool:
+        return float(self.probability[number, BondClass.NONE]) < 0.5
+
+    def balance_charge(self) -> None:
+        """Where ions stand beside, the likeliest oxygens are the anions that balance them.
+
+        The little minus of O- is easily lost; a drawing whose charges do not add up is rare.
+        """
+        texts = [_atom(text) for text in self.texts if text is not None]
+        charge = sum(_charge(atom) for atom in texts)
+        lone = [a for a, text in enumerate(self.texts) if text is not None and not self.bonded(a)]
+        if charge <= 0 or not any(_charge(_atom(self.texts[a] or "C")) > 0 for a in lone):
+            return
+        weak = [
+            (options.get("[O-]", 0.0), atom)
+            for atom, options in enumerate(self.detection.labels)
+            if self.texts[atom] == "O" and options.get("[O-]", 0.0) > _ANION_SEEN
+            and [self.kinds[n] for n in self.bonded(atom)] == [BondClass.SINGLE]
+        ]  # fmt: skip
+        if len(weak) < charge:
+            return
+        for p, atom in sorted(weak, reverse=True)[:charge]:
+            self.texts[atom] = "[O-]"
+            self.changes.append(f"O was read as O- (p {p:.2f}): it balances an ion")
+
     def settle_parts(self) -> None:
         """Drop small parts that are not sure, and labels without bonds that mean nothing."""
         parts = self._parts()
@@ -301,7 +356,9 @@ class _Draft:
         """Whether a label without bonds is a species: HCl, Na+ beside an anion, 2 H2O."""
         text = self.texts[atom]
         sure = self._sure(atom)
-        if text is None or text == "*" or (bonded and sure < _LONE_SURE):
+        if text is None or text == "*":
+            return False
+        if bonded and sure < _LONE_SURE and atom not in self.species:
             return False
         one = _atom(text)
         if one.is_element and not one.charge:

@@ -221,7 +221,8 @@ def _beside(labels: Sequence[Label], lone: Label) -> Assembly:
         (["C", "C", "O"], "N", "CCO"),
         (["C", "C", "O"], "*", "CCO"),
         (["C", "C", "O"], "[Xyz]", "CCO"),
-        (["C", "C", "N"], {"[HCl]": 0.4}, "CCN"),
+        (["C", "C", "N"], {"[HCl]": 0.05}, "CCN"),
+        (["C", "C", "N"], {"[HCl]": 0.4}, "CCN.Cl"),  # spelt so, it is rarely a caption
     ],
 )
 def test_a_label_alone_stays_where_it_means_something(
@@ -281,3 +282,28 @@ def test_a_wavy_bond_leaves_the_centre_open() -> None:
     assert found.smiles is not None
     assert "@" not in found.smiles
     assert found.graph.bonds[0].order == BondOrder.WAVY
+
+
+def _acid_and(lone: Label) -> Assembly:
+    """Acetate, its minus nearly lost, and a label beside it."""
+    anion = {"O": 0.9, "[O-]": 0.08}
+    spots = [(0, 0), (0.87, 0.5), (1.73, 0), (0.87, 1.5), (6, 0)]
+    bonds: dict[tuple[int, int], Kind] = {(0, 1): SINGLE, (1, 2): DOUBLE, (1, 3): SINGLE}
+    return assembled(_detection(["C", "C", "O", anion, lone], bonds, spots))
+
+
+def test_a_faint_label_that_spells_a_species_is_taken() -> None:
+    found = _beside(["C", "C", "O"], {"[CH3SO3H]": 0.12, "*": 0.05})
+    assert found.smiles == "CCO.CS(=O)(=O)O"
+    assert any("species" in change for change in found.changes)
+    chain = ["C", "C", "O"]
+    assert _beside(chain, {"[Fig]": 0.3}).smiles == "CCO"
+    assert _beside(chain, {"I": 0.3}).smiles == "CCO"
+    assert _beside(chain, {"[HCl]": 0.1, "*": 0.39}).smiles == "CCO"  # nobody knows what it says
+
+
+def test_an_ion_tells_that_an_oxygen_is_an_anion() -> None:
+    found = _acid_and("[Na+]")
+    assert found.smiles == "CC(=O)[O-].[Na+]"
+    assert any("balances" in change for change in found.changes)
+    assert _acid_and("[HCl]").smiles == "CC(=O)O.Cl"
