@@ -24,7 +24,13 @@ from eyesmol.exceptions import InputError
 from data_preprocess.sources.files import Filed, Item
 from data_preprocess.dataset.splits import number_of
 from eyesmol import MolGraph
-from eyesmol.chem.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
+from eyesmol.chem.molfile import (
+    MolfileError,
+    UnheldError,
+    block_to_mol,
+    mol_to_graph,
+    read_molblock,
+)
 from eyesmol.chem.smiles import (
     canonical_smiles,
     graph_from_smiles,
@@ -121,7 +127,10 @@ def molecule_in(molfile: Path | str, name: str) -> Molecule:
         raise Drop("RDKit cannot parse the molfile") from None
     if not mol.GetNumAtoms():
         raise Drop("molfile without atoms")
-    graph = mol_to_graph(mol)
+    try:
+        graph = mol_to_graph(mol)
+    except UnheldError as error:
+        raise Drop(error.reason) from None
     if not all(math.isfinite(atom.x) and math.isfinite(atom.y) for atom in graph.atoms):
         raise Drop("no usable coordinates in the molfile")
     try:
@@ -272,7 +281,10 @@ def laid_out(molecule: Molecule, frame: PixelFrame) -> Example:
     For rows of text alone: the counts, the drops and the lengths of the answers are known in
     minutes, before the pictures are fitted and written.
     """
-    graph = molecule.graph or graph_from_smiles(molecule.smiles)
+    try:
+        graph = molecule.graph or graph_from_smiles(molecule.smiles)
+    except UnheldError as error:
+        raise Drop(error.reason) from None
     side = math.isqrt(frame.max_pixels)
     left, low = min(a.x for a in graph.atoms), min(a.y for a in graph.atoms)
     wide = max(max(a.x for a in graph.atoms) - left, max(a.y for a in graph.atoms) - low)

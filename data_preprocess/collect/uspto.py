@@ -33,7 +33,7 @@ from data_preprocess.collect.info import finished
 from data_preprocess.collect.tally import Tally
 from data_preprocess.dataset.folder import Record, write_json, write_part
 from data_preprocess.engine import available_cores, run
-from eyesmol.chem.molfile import MolfileError, block_to_mol, decode_molblock
+from eyesmol.chem.molfile import MolfileError, UnheldError, block_to_mol, decode_molblock
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.exceptions import InputError
 
@@ -326,6 +326,8 @@ def _smiles(block: str, fragments: bool) -> str:
         raise _Drop("several molecules")
     try:
         return molblock_to_smiles(block)
+    except UnheldError as error:
+        raise _Drop(error.reason) from None
     except MolfileError:
         raise _Drop("RDKit cannot sanitise the molecule") from None
 
