@@ -330,9 +330,15 @@ def unheld(mol: Chem.Mol) -> str:
     for group in mol.GetStereoGroups():
         if group.GetGroupType() != Chem.StereoGroupType.STEREO_ABSOLUTE:
             return _RELATIVE
-    if any(atom.GetAtomicNum() and atom.HasQuery() for atom in _atoms(mol)):
+    if any(atom.HasQuery() and _is_list(atom) for atom in _atoms(mol)):
         return "a query atom (a list of elements, a count of hydrogens)"
     return ""
+
+
+def _is_list(atom: Chem.Atom) -> bool:
+    """True for a query that is no variable with a letter (A, Q, X, M), which a graph does hold."""
+    is_listed = atom.HasProp("dummyLabel") and atom.GetProp("dummyLabel") == "L"
+    return bool(atom.GetAtomicNum()) or (is_listed and "AtomOr" in atom.DescribeQuery())
 
 
 def _atoms(mol: Chem.Mol) -> Iterator[Chem.Atom]:
