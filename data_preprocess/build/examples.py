@@ -23,7 +23,13 @@ from data_preprocess.dataset.splits import number_of
 from data_preprocess.drawing.render import RenderError, StyleRange, render
 from data_preprocess.sources.files import Filed, Item
 from eyesmol import MolGraph
-from eyesmol.chem.molfile import MolfileError, block_to_mol, mol_to_graph, read_molblock
+from eyesmol.chem.molfile import (
+    MolfileError,
+    UnheldError,
+    block_to_mol,
+    mol_to_graph,
+    read_molblock,
+)
 from eyesmol.chem.smiles import (
     canonical_smiles,
     graph_from_smiles,
@@ -123,7 +129,10 @@ def molecule_in(molfile: Path | str, name: str) -> Molecule:
         raise Drop("RDKit cannot parse the molfile") from None
     if not mol.GetNumAtoms():
         raise Drop("molfile without atoms")
-    graph = mol_to_graph(mol)
+    try:
+        graph = mol_to_graph(mol)
+    except UnheldError as error:
+        raise Drop(error.reason) from None
     if not all(math.isfinite(atom.x) and math.isfinite(atom.y) for atom in graph.atoms):
         raise Drop("no usable coordinates in the molfile")
     try:
@@ -275,7 +284,10 @@ def layout_only(molecule: Molecule, frame: PixelFrame) -> Example:
     For rows of text alone: the counts, the drops and the lengths of the answers are known in
     minutes, before the images are fitted and written.
     """
-    graph = molecule.graph or graph_from_smiles(molecule.smiles)
+    try:
+        graph = molecule.graph or graph_from_smiles(molecule.smiles)
+    except UnheldError as error:
+        raise Drop(error.reason) from None
     side = math.isqrt(frame.max_pixels)
     left, low = min(a.x for a in graph.atoms), min(a.y for a in graph.atoms)
     wide = max(max(a.x for a in graph.atoms) - left, max(a.y for a in graph.atoms) - low)

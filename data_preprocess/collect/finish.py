@@ -19,7 +19,7 @@ from data_preprocess.engine import run
 from data_preprocess.tally import Tally, print_drops, summary
 from eyesmol import __version__
 from eyesmol.atomic import write_json
-from eyesmol.chem.molfile import MolfileError
+from eyesmol.chem.molfile import MolfileError, UnheldError
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.exceptions import InputError
 
@@ -51,6 +51,8 @@ def settle(compound: Compound) -> Compound | Drop:
     if mol is None:
         try:
             smiles = molblock_to_smiles(compound.molfile or "")
+        except UnheldError as error:
+            return Drop(compound.id, error.reason)
         except MolfileError:
             return Drop(
                 compound.id,

@@ -34,7 +34,7 @@ from data_preprocess.dataset.splits import Ledger
 from data_preprocess.engine import available_cores, run
 from data_preprocess.tally import Tally, print_drops
 from eyesmol.atomic import write_json
-from eyesmol.chem.molfile import MolfileError, block_to_mol, decode_molblock
+from eyesmol.chem.molfile import MolfileError, UnheldError, block_to_mol, decode_molblock
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.exceptions import InputError
 
@@ -326,6 +326,8 @@ def _smiles(block: str, fragments: bool) -> str:
         raise _Drop("several molecules")
     try:
         return molblock_to_smiles(block)
+    except UnheldError as error:
+        raise _Drop(error.reason) from None
     except MolfileError:
         raise _Drop("RDKit cannot sanitise the molecule") from None
 

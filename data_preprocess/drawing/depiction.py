@@ -21,7 +21,7 @@ from scipy.spatial.distance import pdist
 from data_preprocess.drawing.abbreviate import BACKWARD, FORWARD, collapsed
 from data_preprocess.drawing.style import Engine, Style
 from eyesmol.chem.graph import BondOrder, MolGraph
-from eyesmol.chem.molfile import mol_to_graph
+from eyesmol.chem.molfile import UnheldError, mol_to_graph
 from eyesmol.exceptions import InputError
 
 __all__ = ["Depiction", "RenderError", "depict", "fitting_bond_length", "readable"]
@@ -238,7 +238,10 @@ def _finished(
     prepared = _with_wavy_bonds(prepared, open_centres, rng)
     _write_labels(prepared, style, rng)
     _mark_stereo(prepared)
-    graph = mol_to_graph(prepared).transformed(1, 0, 0, flip=True)
+    try:
+        graph = mol_to_graph(prepared).transformed(1, 0, 0, flip=True)
+    except UnheldError as error:
+        raise RenderError(error.reason, smiles) from None
     if rings:
         graph = _with_circles(graph, rings)
         _make_single(prepared, rings)

@@ -20,7 +20,16 @@ from rdkit import Chem, rdBase
 
 from eyesmol.chem.group_table import GROUPS, LINKS
 
-__all__ = ["Fragment", "Piece", "Unit", "cuttings", "normalised", "table_mol", "used_inside"]
+__all__ = [
+    "Fragment",
+    "Piece",
+    "Unit",
+    "cuttings",
+    "normalised",
+    "table_mol",
+    "used_inside",
+    "without_markup",
+]
 
 # Valences that an atom of a formula may show, by charge. A transition metal is in no formula.
 VALENCES: dict[tuple[str, int], tuple[int, ...]] = {
@@ -139,9 +148,14 @@ _SAME = str.maketrans(
 )  # fmt: skip
 
 
+def without_markup(text: str) -> str:
+    """A label without the commands that set its letters high, low or bold."""
+    return _MARKUP.sub("", text)
+
+
 def normalised(text: str) -> str:
     """A label in plain letters: no blanks, no markup, sub- and superscripts on the line."""
-    text = _MARKUP.sub("", text)
+    text = without_markup(text)
     return "".join(unicodedata.normalize("NFKC", text).split()).translate(_SAME)
 
 

@@ -72,7 +72,7 @@ def expand_abbreviations(graph: MolGraph) -> tuple[MolGraph, list[str]]:
     return MolGraph(tuple(atoms), tuple(bonds)), problems
 
 
-_R_GROUP = re.compile(r"R[ _-]?\d{0,2}[a-z]?'{0,3}")
+_R_GROUP = re.compile(r"R[ _-]?\d{0,3}[a-z]?'{0,3}")
 
 
 def _is_r_group(label: str) -> bool:

@@ -1,9 +1,10 @@
 """SMILES as other tools and tables write them: with labels in place of atoms.
 
 MolScribe, DECIMER and the public benchmarks write `[R1]`, `[X]`, `[OMe]` where SMILES knows only
-elements. Here an R group becomes a numbered dummy atom (`[1*]`), an abbreviation that EyesMol can
-read is replaced by its atoms, and any other label becomes `*`, as in MolScribe's evaluation. Texts
-that are an element and a label both (Ar, U, Y) are what `eyesmol.chem.abbreviations.is_label` says.
+elements. One rule for all: an R group with a number is that dummy atom (`[R1]`, `[1*]`), an
+abbreviation that EyesMol can read is its atoms, as in a graph, and every other label (`[Ra]`,
+`[X]`) is `*`, as in MolScribe's evaluation. Texts that are an element and a label both (Ar, U, Y,
+Rb) are what `eyesmol.chem.abbreviations.is_label` says.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from rdkit import Chem, rdBase
 
 from eyesmol.chem.abbreviations import is_label
+from eyesmol.chem.condensed_parts import Fragment
 from eyesmol.chem.expansion import read_label
 from eyesmol.chem.graph import Atom, is_element
 
@@ -65,26 +67,39 @@ def _expanded(mol: Chem.Mol, labels: list[str]) -> Chem.Mol:
             continue
         label = labels[number]
         grown.GetAtomWithIdx(atom.GetIdx()).SetAtomMapNum(0)
-        bonds = [int(bond.GetBondTypeAsDouble()) for bond in atom.GetBonds()]
+        bonds = list(atom.GetBonds())
         if not is_label(Atom(label), len(bonds)):
             grown.ReplaceAtom(atom.GetIdx(), Chem.Atom(label))
             continue
-        fragment = read_label(label, bonds) if len(bonds) == 1 else None
-        if fragment is not None and len(fragment.sites) == 1:
-            _put(grown, atom.GetIdx(), fragment.mol, fragment.sites[0])
+        # What stands first in the SMILES is on the left, as it is in the text.
+        bonds.sort(key=lambda bond: bond.GetOtherAtomIdx(atom.GetIdx()))
+        fragment = read_label(label, [int(bond.GetBondTypeAsDouble()) for bond in bonds])
+        if fragment is not None:
+            others = [bond.GetOtherAtomIdx(atom.GetIdx()) for bond in bonds]
+            _put(grown, atom.GetIdx(), fragment, others)
     return grown.GetMol()
 
 
-def _put(mol: Chem.RWMol, index: int, part: Chem.Mol, site: int) -> None:
-    """Atoms of a part in the place of one atom, which becomes the part's site.
+def _put(mol: Chem.RWMol, index: int, fragment: Fragment, neighbours: list[int]) -> None:
+    """A fragment in the place of one atom, which becomes the site of its first neighbour.
 
-    The atom keeps its bonds, so that the stereo of its neighbour stays what it was.
+    The atom keeps its bonds, so that the stereo of its neighbours stays what it was. Where the
+    fragment's ends are different atoms, a bond has to be made anew, and a stereocentre at its other
+    end would turn over: such a label stays `*`.
     """
-    number = {site: index}
-    mol.ReplaceAtom(index, part.GetAtomWithIdx(site), preserveProps=False)
+    part, sites = fragment.mol, fragment.sites or (0,)
+    moved = [(n, site) for n, site in zip(neighbours, sites, strict=False) if site != sites[0]]
+    if any(mol.GetAtomWithIdx(n).GetChiralTag() for n, _ in moved):
+        return
+    number = {sites[0]: index}
+    mol.ReplaceAtom(index, part.GetAtomWithIdx(sites[0]), preserveProps=False)
     for atom in part.GetAtoms():
-        if atom.GetIdx() != site:
+        if atom.GetIdx() != sites[0]:
             number[atom.GetIdx()] = mol.AddAtom(atom)
     for bond in part.GetBonds():
         ends = (number[bond.GetBeginAtomIdx()], number[bond.GetEndAtomIdx()])
         mol.AddBond(*ends, bond.GetBondType())
+    for neighbour, site in moved:
+        order = mol.GetBondBetweenAtoms(index, neighbour).GetBondType()
+        mol.RemoveBond(index, neighbour)
+        mol.AddBond(number[site], neighbour, order)

@@ -1,12 +1,15 @@
 """Molfiles to MolGraph and back.
 
 RDKit parses; this file turns what it parsed back into what is drawn: an abbreviation S-group
-becomes one atom, an alias becomes the label, a wedge keeps its narrow end first. Patent molfiles
-(ChemDraw, V2000) taught the details; the counts are in the comments of each rule.
+becomes one atom, an alias becomes the label, a wedge keeps its narrow end first. What a graph
+cannot hold (dative bonds, repeat brackets, relative stereo) is refused with its reason, never drawn
+as something else. Patent molfiles (ChemDraw, V2000) taught the details; the counts are in the
+comments of each rule.
 """
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +18,13 @@ from pathlib import Path
 from rdkit import Chem, rdBase
 
 from eyesmol.chem.abbreviations import AMBIGUOUS_SYMBOLS, is_label
+from eyesmol.chem.condensed_parts import without_markup
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 
 __all__ = [
     "AbbreviationGroup",
     "MolfileError",
+    "UnheldError",
     "abbreviation_groups",
     "graph_to_molblock",
     "has_open_labels",
@@ -33,6 +38,20 @@ class MolfileError(ValueError):
     """A molfile that cannot be read; the message names the file and says what to do."""
 
 
+class UnheldError(MolfileError):
+    """A molfile that says more than a graph holds.
+
+    Attributes:
+        reason: what it is, in words that are the same for each such file.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the molecule has {reason}, which a drawn graph does not hold; leave it out"
+        )
+        self.reason = f"the molecule has {reason}"
+
+
 def read_molblock(path: Path | str) -> str:
     """The text of a molfile: UTF-8, or cp1252 where it is not (a few patent files).
 
@@ -44,11 +63,18 @@ def read_molblock(path: Path | str) -> str:
 
 
 def decode_molblock(data: bytes, *, source: str = "molblock") -> str:
-    """The text of a molfile's bytes: UTF-8, or cp1252 where they are not.
+    """The text of a molfile's bytes: UTF-8, UTF-16 with its mark, or cp1252; gzip is unpacked.
 
     Raises:
-        MolfileError: nothing but blanks.
+        MolfileError: nothing but blanks, or a broken gzip file.
     """
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError) as error:
+            raise MolfileError(f"{source}: the gzip file is broken ({error})") from None
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        data = data.decode("utf-16", errors="replace").encode()
     if not data.strip():
         raise MolfileError(f"{source}: the molfile is empty; expected a V2000 or V3000 molblock")
     try:
@@ -77,7 +103,7 @@ def block_to_mol(block: str, *, sanitize: bool, source: str = "molblock") -> Che
             # Parsed anew: RDKit perceives stereo from wedges only while it reads the file.
             try:
                 if (mol := Chem.MolFromMolBlock(text, strictParsing=False)) is not None:
-                    return mol
+                    return _completed(mol, text)
             except (Chem.MolSanitizeException, RuntimeError) as error:
                 problem = f"RDKit refuses it: {_first_line(error)}"
         try:
@@ -89,10 +115,110 @@ def block_to_mol(block: str, *, sanitize: bool, source: str = "molblock") -> Che
                 f"{source}: not a molfile that RDKit can parse; expected a V2000 or V3000 molblock "
                 "(header of three lines, counts line, atoms, bonds, M  END)"
             )
+        mol = _completed(mol, text)
         if sanitize:
+            if not problem and (repaired := _with_ring_hydrogen(mol)) is not None:
+                return repaired
             problem = problem or f"{_chemistry_problem(mol)}; correct the valence or leave it out"
             raise MolfileError(f"{source}: {problem}")
     return mol
+
+
+def _completed(mol: Chem.Mol, text: str) -> Chem.Mol:
+    """What the file says and RDKit leaves out: letters of variables, metals without hydrogens."""
+    symbols: list[str] | None = None
+    for atom in _atoms(mol):
+        if not atom.GetAtomicNum() and not atom.HasProp("dummyLabel"):
+            symbols = _symbols(text) if symbols is None else symbols
+            # RDKit keeps the order of the file unless it has taken hydrogens away.
+            if len(symbols) == mol.GetNumAtoms() and symbols[atom.GetIdx()] not in ("*", "R#"):
+                atom.SetProp("dummyLabel", symbols[atom.GetIdx()])
+        elif not atom.GetDegree() and _is_bare_metal(atom):
+            atom.SetNoImplicit(True)
+            atom.SetNumExplicitHs(0)
+    # A mark beside a drawing (a bracket, "Chiral", a full stop) is the alias of a carbon that is
+    # bonded to nothing: 30 of 4,001 USPTO files would have methane beside the molecule.
+    marks = [a.GetIdx() for a in _atoms(mol) if not a.GetDegree() and _has_junk_alias(a)]
+    if marks:
+        edited = Chem.RWMol(mol)
+        for index in reversed(marks):
+            edited.RemoveAtom(index)
+        mol = edited.GetMol()
+    return mol
+
+
+def _symbols(text: str) -> list[str]:
+    """The symbol of each atom of a molblock, in order."""
+    lines = text.split("\n")
+    if "V3000" in lines[3]:
+        block = text.partition("BEGIN ATOM")[2].partition("END ATOM")[0]
+        return re.findall(r"^M  V30 +\d+ +(\S+)", block, re.MULTILINE)
+    return [line[31:34].strip() for line in lines[4 : 4 + int(lines[3][:3])]]
+
+
+_NONMETALS = frozenset({
+    "H", "He", "B", "C", "N", "O", "F", "Ne", "Si", "P", "S", "Cl", "Ar", "Ge", "As", "Se", "Br",
+    "Kr", "Te", "I", "Xe", "At", "Rn",
+})  # fmt: skip
+
+
+def _is_bare_metal(atom: Chem.Atom) -> bool:
+    """Sodium that stands alone is sodium; RDKit would make a hydride of it."""
+    return bool(atom.GetAtomicNum()) and atom.GetSymbol() not in _NONMETALS
+
+
+def _with_ring_hydrogen(mol: Chem.Mol) -> Chem.Mol | None:
+    """The molecule with a hydrogen on a nitrogen of an aromatic five-ring; None where none helps.
+
+    A ring drawn with a circle, or of bonds of order 4, does not say which nitrogen has it; of two
+    that may, the first is taken.
+    """
+    Chem.FastFindRings(mol)
+    nitrogens = [
+        atom.GetIdx()
+        for atom in _atoms(mol)
+        if atom.GetSymbol() in ("N", "P")
+        and atom.IsInRingSize(5)
+        and atom.GetDegree() == 2
+        and not atom.GetFormalCharge()
+        and all(bond.GetBondType() == Chem.BondType.AROMATIC for bond in atom.GetBonds())
+    ]
+    if not nitrogens:
+        return None
+    Chem.ReapplyMolBlockWedging(mol)
+    chosen: list[int] = []
+    # One ring at a time: each hydrogen has to leave fewer atoms that cannot be kekulised.
+    while (left := _unkekulised(mol, chosen)) and len(chosen) < 4:
+        better = [n for n in nitrogens if n not in chosen
+                  and len(_unkekulised(mol, [*chosen, n])) < len(left)]  # fmt: skip
+        if not better:
+            return None
+        chosen.append(better[0])
+    found = _hydrogenated(mol, chosen)
+    try:
+        Chem.SanitizeMol(found)
+    except ValueError:
+        return None
+    Chem.AssignChiralTypesFromBondDirs(found)
+    Chem.DetectBondStereochemistry(found)
+    Chem.AssignStereochemistry(found, cleanIt=True, force=True)
+    return Chem.RemoveHs(found)
+
+
+def _hydrogenated(mol: Chem.Mol, nitrogens: list[int]) -> Chem.RWMol:
+    edited = Chem.RWMol(mol)
+    for index in nitrogens:
+        edited.GetAtomWithIdx(index).SetNumExplicitHs(1)
+        edited.GetAtomWithIdx(index).SetNoImplicit(True)
+    return edited
+
+
+def _unkekulised(mol: Chem.Mol, nitrogens: list[int]) -> tuple[int, ...]:
+    """The atoms that RDKit cannot kekulise once these nitrogens have a hydrogen."""
+    for problem in Chem.DetectChemistryProblems(_hydrogenated(mol, nitrogens)):
+        if problem.GetType() == "KekulizeException":
+            return tuple(problem.GetAtomIndices())
+    return ()
 
 
 def _lines(block: str) -> list[str]:
@@ -122,6 +248,7 @@ def parse_molblock(block: str, *, source: str = "molblock") -> MolGraph:
 
     Raises:
         MolfileError: RDKit cannot parse the block.
+        UnheldError: it says what a graph does not hold (`unheld`).
     """
     return mol_to_graph(block_to_mol(block, sanitize=False, source=source))
 
@@ -135,7 +262,10 @@ def mol_to_graph(mol: Chem.Mol, *, collapse: bool = True) -> MolGraph:
 
     Raises:
         MolfileError: the molecule has atoms but no coordinates.
+        UnheldError: it has what a graph does not hold (`unheld`).
     """
+    if reason := unheld(mol):
+        raise UnheldError(reason)
     if mol.GetNumAtoms() and not mol.GetNumConformers():
         raise MolfileError("the molecule has no coordinates; expected a 2D conformer")
     collapsed = abbreviation_groups(mol) if collapse else []
@@ -160,6 +290,55 @@ def mol_to_graph(mol: Chem.Mol, *, collapse: bool = True) -> MolGraph:
         if begin != end:
             bonds.setdefault((min(begin, end), max(begin, end)), Bond(begin, end, _order(rd_bond)))
     return MolGraph(tuple(atoms), tuple(bonds.values()))
+
+
+_BOND_TYPES_HELD = frozenset({
+    Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE, Chem.BondType.AROMATIC,
+})  # fmt: skip
+_DATIVE, _RELATIVE = "a dative bond", "relative or racemic stereo (AND, OR)"
+_HYDROGEN_BOND = 10  # its type in a molfile
+# Polymers and their like; brackets round a salt or a mixture (GEN, COM, MIX, FOR) change nothing.
+_REPEATS = frozenset({"SRU", "MUL", "MON", "COP", "CRO", "GRA", "MER", "MOD", "ANY"})
+
+
+def check_held_by_smiles(mol: Chem.Mol) -> None:
+    """Refuse a molecule of a molfile (unsanitised) whose SMILES would be another molecule's.
+
+    Raises:
+        UnheldError: it has query bonds, repeat units and the like. Dative bonds have a SMILES, and
+            relative stereo is at least one of the molecules that are meant.
+    """
+    if (reason := unheld(mol)) and reason not in (_DATIVE, _RELATIVE):
+        raise UnheldError(reason)
+
+
+def unheld(mol: Chem.Mol) -> str:
+    """What a molecule of a molfile (unsanitised) has that a graph does not hold; empty for none."""
+    for bond in map(mol.GetBondWithIdx, range(mol.GetNumBonds())):
+        if bond.GetBondType() == Chem.BondType.DATIVE:
+            return _DATIVE
+        if bond.HasProp("_MolFileBondEndPts"):
+            return "a bond to several atoms at once (V3000 ENDPTS)"
+        kind = bond.GetUnsignedProp("_MolFileBondType") if bond.HasProp("_MolFileBondType") else 0
+        if kind == _HYDROGEN_BOND or bond.GetBondType() == Chem.BondType.HYDROGEN:
+            return "a hydrogen bond"
+        if bond.HasQuery() or bond.GetBondType() not in _BOND_TYPES_HELD:
+            return "a query bond (any, or one of several orders)"
+    for sgroup in Chem.GetMolSubstanceGroups(mol):
+        if sgroup.HasProp("TYPE") and sgroup.GetProp("TYPE") in _REPEATS:
+            return "a repeat unit in brackets (SRU, MUL and the like)"
+    for group in mol.GetStereoGroups():
+        if group.GetGroupType() != Chem.StereoGroupType.STEREO_ABSOLUTE:
+            return _RELATIVE
+    if any(atom.HasQuery() and _is_list(atom) for atom in _atoms(mol)):
+        return "a query atom (a list of elements, a count of hydrogens)"
+    return ""
+
+
+def _is_list(atom: Chem.Atom) -> bool:
+    """True for a query that is no variable with a letter (A, Q, X, M), which a graph does hold."""
+    is_listed = atom.HasProp("dummyLabel") and atom.GetProp("dummyLabel") == "L"
+    return bool(atom.GetAtomicNum()) or (is_listed and "AtomOr" in atom.DescribeQuery())
 
 
 def _atoms(mol: Chem.Mol) -> Iterator[Chem.Atom]:
@@ -188,7 +367,7 @@ def abbreviation_groups(mol: Chem.Mol) -> list[AbbreviationGroup]:
     for sgroup in Chem.GetMolSubstanceGroups(mol):
         if not sgroup.HasProp("TYPE") or sgroup.GetProp("TYPE") != "SUP":
             continue
-        label = sgroup.GetProp("LABEL").strip() if sgroup.HasProp("LABEL") else ""
+        label = without_markup(sgroup.GetProp("LABEL")).strip() if sgroup.HasProp("LABEL") else ""
         members = list(sgroup.GetAtoms())
         if label and members:
             groups.append((label, members))
@@ -219,23 +398,42 @@ def _is_junk_alias(text: str) -> bool:
 
 def _alias(atom: Chem.Atom) -> str:
     """The text that stands in an atom's place; empty where there is none, or junk."""
-    text = " ".join(atom.GetProp("molFileAlias").split()) if atom.HasProp("molFileAlias") else ""
+    text = _alias_text(atom)
     return "" if _is_junk_alias(text) else text
+
+
+def _alias_text(atom: Chem.Atom) -> str:
+    if not atom.HasProp("molFileAlias"):
+        return ""
+    return " ".join(without_markup(atom.GetProp("molFileAlias")).split())
+
+
+def _has_junk_alias(atom: Chem.Atom) -> bool:
+    return atom.GetSymbol() == "C" and bool(text := _alias_text(atom)) and _is_junk_alias(text)
 
 
 def has_open_labels(mol: Chem.Mol) -> bool:
     """True where a label has no atoms behind it, so that RDKit's own SMILES says something else.
 
-    That is an alias on a carbon (X, Q, NHR8), or a variable that is an element's symbol (Y, Ar).
+    That is an alias on a carbon (X, Q, NHR8), a label in the place of a symbol (Ph, OMe), or a
+    variable that is an element's symbol (Y, Ar).
     """
     return any(
         _alias(atom)
+        or _is_word(atom)
         or (
             atom.GetSymbol() in AMBIGUOUS_SYMBOLS
             and is_label(_drawn_atom(atom, 0, 0), atom.GetDegree())
         )
         for atom in _atoms(mol)
     )
+
+
+def _is_word(atom: Chem.Atom) -> bool:
+    """True for a dummy atom that is named otherwise than an R group is."""
+    if atom.GetAtomicNum() or not atom.HasProp("dummyLabel"):
+        return False
+    return not re.fullmatch(r"R\d*|R#|\*|", atom.GetProp("dummyLabel"))
 
 
 def _drawn_atom(atom: Chem.Atom, x: float, y: float) -> Atom:
@@ -245,7 +443,8 @@ def _drawn_atom(atom: Chem.Atom, x: float, y: float) -> Atom:
         radical = min(atom.GetNumRadicalElectrons(), 2)
         return Atom(atom.GetSymbol(), x, y, atom.GetFormalCharge(), atom.GetIsotope(), radical)
     label = atom.GetProp("dummyLabel") if atom.HasProp("dummyLabel") else atom.GetSymbol()
-    if label in ("R", "R#", "*") and atom.GetIsotope():
+    label = label.replace("R#", "R")
+    if label in ("R", "*") and atom.GetIsotope():
         label = f"R{atom.GetIsotope()}"  # RDKit keeps the number of an R group as its isotope
     return Atom.from_text(label, x, y)
 
@@ -291,7 +490,7 @@ def graph_to_molblock(graph: MolGraph, *, name: str = "") -> str:
 
     Abbreviations and other labels that are no element become dummy atoms with an alias line
     (``A  nnn``), so ChemDraw and RDKit show the label; expand them first where the chemistry
-    matters. R groups (``R1`` to ``R99``) keep their number.
+    matters. R groups (``R1`` to ``R999``) keep their number.
 
     Raises:
         ValueError: more than 999 atoms or bonds, which V2000 cannot hold.
@@ -330,6 +529,6 @@ def graph_to_molblock(graph: MolGraph, *, name: str = "") -> str:
 
 def _symbol(atom: Atom, degree: int) -> tuple[str, int | None]:
     """The symbol column of an atom line, and the number where it is an R group."""
-    if match := re.fullmatch(r"R(\d{1,2})", atom.label):
+    if match := re.fullmatch(r"R(\d{1,3})", atom.label):
         return "R#", int(match[1])
     return ("*" if is_label(atom, degree) else atom.label), None

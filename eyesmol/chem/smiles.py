@@ -15,6 +15,7 @@ from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.molfile import (
     MolfileError,
     block_to_mol,
+    check_held_by_smiles,
     graph_to_molblock,
     has_open_labels,
     mol_to_graph,
@@ -58,8 +59,10 @@ def molblock_to_smiles(block: str, *, source: str = "molblock", mol: Chem.Mol | 
 
     Raises:
         MolfileError: RDKit cannot parse or sanitise it.
+        UnheldError: it says what no SMILES does (query bonds, repeat units).
     """
     mol = mol or block_to_mol(block, sanitize=False, source=source)
+    check_held_by_smiles(mol)
     if not has_open_labels(mol):
         return _smiles(block_to_mol(block, sanitize=True, source=source))
     graph = mol_to_graph(mol, collapse=False).transformed(1, 0, 0, flip=True)

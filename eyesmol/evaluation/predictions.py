@@ -25,7 +25,7 @@ from typing import Any
 from rdkit import Chem, rdBase
 
 from eyesmol.chem.labelled_smiles import plain_smiles
-from eyesmol.chem.molfile import parse_molblock, read_molblock
+from eyesmol.chem.molfile import UnheldError, parse_molblock, read_molblock
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.evaluation.gold import ScoreError
 from eyesmol.evaluation.tables import (
@@ -236,6 +236,8 @@ def _of_molblock(image: str, block: str) -> Recognition:
         smiles = molblock_to_smiles(block, source=image)
         # Molfiles have y up, graphs of pictures y down.
         graph = parse_molblock(block, source=image).transformed(1, 0, 0, flip=True)
+    except UnheldError as error:  # a dative bond: the SMILES has it, no graph does
+        return Recognition(image, molecule=Molecule(smiles, "graph", block, (str(error),), smiles))
     except ValueError as error:
         return Recognition(image, molecule=Molecule(problems=(str(error),)))
     if not graph.atoms:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 from pathlib import Path
 
 import pytest
 from rdkit import Chem
+from rdkit.Chem import rdDepictor
 
 from benchmarks import fidelity
 from eyesmol.answer.text import read_answer, write_answer
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.molfile import (
     MolfileError,
+    UnheldError,
     block_to_mol,
     graph_to_molblock,
     parse_molblock,
@@ -186,3 +190,162 @@ def test_more_bonds_than_rdkit_can_count_are_a_problem_and_no_crash() -> None:
     smiles, problems = graph_to_smiles(MolGraph(atoms, bonds))
     assert smiles is None
     assert "more bonds than RDKit can count" in problems[0]
+
+
+def graph_smiles(block: str) -> str | None:
+    """The SMILES of the graph that a molblock draws."""
+    return graph_to_smiles(parse_molblock(block).transformed(40, 0, 0, flip=True))[0]
+
+
+def two_atoms(first: str, second: str, order: int) -> str:
+    return molblock([f"{first} 0 0", f"{second} 1 0"], [f"1 2 {order} 0"])
+
+
+REPEATED = molblock(
+    ["C 0 0", "C 1 0", "C 2 0", "C 3 0"],
+    ["1 2 1 0", "2 3 1 0", "3 4 1 0"],
+    ["M  STY  1   1 SRU", "M  SAL   1  2   2   3", "M  SBL   1  2   1   3", "M  SMT   1 n"],
+)
+MULTIPLE = REPEATED.replace("SRU", "MUL")
+ELEMENTS = molblock(["C 0 0", "L 1 0"], ["1 2 1 0"], ["M  ALS   2  2 F N   O   "])
+PI_LIGAND = """
+  test
+
+  0  0  0     0  0            999 V3000
+M  V30 BEGIN CTAB
+M  V30 COUNTS 4 2 0 0 0
+M  V30 BEGIN ATOM
+M  V30 1 C 0 0 0 0
+M  V30 2 C 1 0 0 0
+M  V30 3 * .5 0 0 0
+M  V30 4 Fe .5 2 0 0
+M  V30 END ATOM
+M  V30 BEGIN BOND
+M  V30 1 2 1 2
+M  V30 2 1 3 4 ENDPTS=(2 1 2) ATTACH=ALL
+M  V30 END BOND
+M  V30 END CTAB
+M  END
+"""
+
+
+def racemic() -> str:
+    mol = Chem.MolFromSmiles("C[C@H](F)Cl |&1:1|")
+    rdDepictor.Compute2DCoords(mol)
+    return str(Chem.MolToV3KMolBlock(mol))
+
+
+@pytest.mark.parametrize(
+    ("block", "reason", "smiles"),
+    [
+        (two_atoms("N", "Pt", 9), "a dative bond", "[NH3]->[Pt]"),
+        (racemic(), "relative or racemic stereo", "C[C@H](F)Cl"),
+        (two_atoms("N", "O", 10), "a hydrogen bond", None),
+        (two_atoms("C", "C", 5), "a query bond", None),
+        (two_atoms("C", "C", 6), "a query bond", None),
+        (two_atoms("C", "C", 8), "a query bond", None),
+        (REPEATED, "a repeat unit", None),
+        (MULTIPLE, "a repeat unit", None),
+        (PI_LIGAND, "a bond to several atoms", None),
+        (ELEMENTS, "a query atom", None),
+    ],
+)
+def test_what_a_graph_does_not_hold_is_refused_with_its_reason(
+    block: str, reason: str, smiles: str | None
+) -> None:
+    """Never a single bond, butane or benzene beside chlorine in its place."""
+    with pytest.raises(UnheldError, match=reason) as caught:
+        parse_molblock(block)
+    assert reason in caught.value.reason
+    if smiles is None:
+        with pytest.raises(UnheldError, match=reason):
+            molblock_to_smiles(block)
+    else:
+        assert molblock_to_smiles(block) == smiles
+
+
+@pytest.mark.parametrize(
+    ("symbol", "smiles"),
+    [("Ph", "Cc1ccccc1"), ("OMe", "COC"), ("Me", "CC"), ("A", "*C"), ("X", "*C"), ("Q", "*C"),
+     ("M", "*C"), ("Du", "*C")],
+)  # fmt: skip
+def test_a_label_in_the_place_of_a_symbol_is_kept(symbol: str, smiles: str) -> None:
+    block = two_atoms("C", symbol, 1)
+    assert parse_molblock(block).atoms[1].label == symbol
+    assert molblock_to_smiles(block) == graph_smiles(block) == smiles
+
+
+def test_the_letters_of_a_v3000_file_are_kept_too() -> None:
+    block = PI_LIGAND.replace(" ENDPTS=(2 1 2) ATTACH=ALL", "").replace("3 *", "3 Q")
+    assert parse_molblock(block).atoms[2].label == "Q"
+
+
+def test_an_r_group_of_three_digits_keeps_its_number() -> None:
+    block = molblock(["C 0 0", "R# 1 0"], ["1 2 1 0"], ["M  RGP  1   2 100"])
+    assert molblock_to_smiles(block) == graph_smiles(block) == "[100*]C"
+
+
+def test_a_metal_that_stands_alone_is_no_hydride() -> None:
+    block = molblock(["Na 0 0", "Cl 2 0", "Mg 4 0"], [])
+    assert molblock_to_smiles(block) == graph_smiles(block) == "Cl.[Mg].[Na]"
+
+
+def five_ring(elements: str, *more: str) -> str:
+    """A ring of aromatic bonds (order 4), as a circle is drawn; then substituents of its atoms."""
+    atoms = [
+        f"{element} {math.cos(0.4 * math.pi * i):.3f} {math.sin(0.4 * math.pi * i):.3f}"
+        for i, element in enumerate(elements)
+    ]
+    bonds = [f"{i + 1} {(i + 1) % 5 + 1} 4 0" for i in range(5)]
+    return molblock([*atoms, *more], bonds + [f"2 {6 + i} 1 0" for i in range(len(more))])
+
+
+@pytest.mark.parametrize(
+    ("elements", "smiles"),
+    [("NCCCC", "c1cc[nH]c1"), ("NCNCC", "c1c[nH]cn1"), ("NNCNC", "c1nc[nH]n1"),
+     ("OCCCC", "c1ccoc1"), ("PCCCC", "c1cc[pH]c1")],
+)  # fmt: skip
+def test_an_aromatic_five_ring_has_its_hydrogen(elements: str, smiles: str) -> None:
+    block = five_ring(elements)
+    assert molblock_to_smiles(block) == graph_smiles(block) == canonical_smiles(smiles)
+
+
+def test_a_ring_that_needs_a_hydrogen_keeps_the_stereo_beside_it() -> None:
+    block = five_ring("NCCCC", "C 0.6 2", "F 0.6 3", "O 1.6 2")
+    lines = block.split("\r\n")
+    bonds = ["  2  6  1  0", "  6  7  1  0", "  6  8  1  1", "  6  9  1  0"]
+    start = next(i for i, line in enumerate(lines) if line == "  2  6  1  0")
+    lines[start : start + 3] = bonds
+    lines.insert(4 + 8, f"{-0.4:10.4f}{2:10.4f}{0:10.4f} Cl  0" + "  0" * 11)
+    lines[3] = lines[3].replace("  8  8", "  9  9")
+    found = molblock_to_smiles("\r\n".join(lines))
+    assert found.count("@") in (1, 2)
+    assert "[nH]" in found
+    assert found == graph_smiles("\r\n".join(lines))
+
+
+def test_marks_beside_a_drawing_are_no_methane() -> None:
+    block = molblock(["C 0 0", "O 1 0", "C 5 5", "C 6 5"], ["1 2 1 0"],
+                     ["A    3", "(", "A    4", "O."])  # fmt: skip
+    assert molblock_to_smiles(block) == graph_smiles(block) == "CO"
+    bound = molblock(["C 0 0", "O 1 0"], ["1 2 1 0"], ["A    1", "("])
+    assert molblock_to_smiles(bound) == "CO"
+
+
+def test_isis_escapes_in_labels_are_read() -> None:
+    block = molblock(["C 0 0", "C 1 0", "C 2 0"], ["1 2 1 0", "2 3 1 0"],
+                     ["A    1", "R\\S1\\n", "A    3", "CO\\s2\\nH"])  # fmt: skip
+    assert [atom.text for atom in parse_molblock(block).atoms] == ["[R1]", "C", "[CO2H]"]
+    assert molblock_to_smiles(block) == "[1*]CC(=O)O"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gzip"])
+def test_a_molfile_in_any_coding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.mol"
+    is_packed = encoding == "gzip"
+    data = ANISOLE_LIKE.encode("utf-8" if is_packed else encoding)
+    path.write_bytes(gzip.compress(data) if is_packed else data)
+    assert molblock_to_smiles(read_molblock(path)) == "COCN"
+    path.write_bytes(gzip.compress(data)[:-9])
+    with pytest.raises(MolfileError, match=r"a\.mol: the gzip file is broken"):
+        read_molblock(path)
