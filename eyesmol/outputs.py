@@ -380,7 +380,8 @@ class Journal:
         from eyesmol.image.loading import whole_of
 
         starts: list[int] = []  # of the rows of each image
-        at, last = 0, {}
+        at = 0
+        last: dict[str, Any] = {}
         with self.path.open("rb") as file:
             for line in file:
                 row = _journal_row(line)

@@ -39,7 +39,7 @@ def fraction(text: str) -> float:
     return number
 
 
-def add_views(parser: argparse.ArgumentParser) -> None:
+def add_views(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """The option ``--views``."""
     parser.add_argument(
         "--views",
