@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import Any
 
 from pydantic import BaseModel, Field
 from rdkit import Chem, rdBase
@@ -118,7 +119,7 @@ def inchi_of(mol: Chem.Mol) -> str | None:
 def drawing_uri(mol: Chem.Mol, size: tuple[int, int] = (420, 300)) -> str:
     """A drawing as an SVG data URI, laid out as the molecule is, if it is."""
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
-    options = drawer.drawOptions()
+    options: Any = drawer.drawOptions()
     options.clearBackground = False
     options.addStereoAnnotation = True
     if not mol.GetNumConformers():

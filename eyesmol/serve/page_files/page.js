@@ -94,13 +94,15 @@ function say(words) {
 async function read(file, signal, anyway = $("any").checked) {
   const name = file.webkitRelativePath || file.path || file.name;
   const sent = [...file.name].slice(-100).join(""); // what the server keeps of a name
+  let found = 0; // structures on pages
   try {
     for await (const row of rowsOf(await smaller(file), sent, signal, anyway)) {
       // Who took one image to be read wants it read, whatever it looks like: photos are refused at
       // first sight by some readers.
       if (refused(row) && !anyway && row.image === sent)
         return await read(file, signal, true);
-      add({ file, name: name + row.image.slice(sent.length), row, edited: null });
+      const place = row.box ? ` p.${row.page} (${(found += 1)})` : row.image.slice(sent.length);
+      add({ file, name: name + place, row, edited: null });
     }
   } catch (error) {
     if (signal.aborted) return;
@@ -231,7 +233,7 @@ function formsOf({ row, edited }) {
     inchi: (edited ? edited.inchi : row.inchi) ?? "",
     block: edited?.molfile ?? row.molblock ?? "",
     drawing: edited?.drawing ?? row.drawing,
-    confidence: edited ? null : (row.confidence ?? null),
+    confidence: edited || !row.smiles ? null : (row.confidence ?? null),
   };
 }
 
@@ -310,6 +312,7 @@ function rowOf(item) {
 
 function choose(item, scroll = true) {
   chosen = item;
+  typing = null;
   render();
   if (scroll) $("detail").scrollIntoView({ block: "start", behavior: "smooth" });
 }
@@ -342,7 +345,7 @@ function showDetail() {
       : which === "none"
         ? `${message(row.reason, language)}. ${text("none_words")}`
         : text(`${title}_words`, { smiles: row.withheld_smiles });
-  $("confidence").hidden = forms.confidence === null || !row.atoms?.length;
+  $("confidence").hidden = forms.confidence === null;
   const [meter, sure, says] = $("confidence").children;
   meter.firstElementChild.style.width = `${100 * (forms.confidence ?? 0)}%`;
   sure.textContent = shown(forms.confidence);
@@ -355,10 +358,13 @@ function showDetail() {
   picture($("overlay"), row.overlay, text("overlay_title"));
   $("legend").hidden = !row.atoms?.length;
   picture($("drawing"), forms.drawing, forms.smiles);
-  for (const name of ["smiles", "cxsmiles", "inchi", "block"])
-    if ($(name) !== document.activeElement || $(name).readOnly) $(name).value = forms[name];
-  $("refused").hidden = true;
-  $("smiles").removeAttribute("aria-invalid");
+  for (const name of ["cxsmiles", "inchi", "block"]) $(name).value = forms[name];
+  if (typing !== chosen) {
+    const words = chosen.edited?.typed ?? forms.smiles;
+    if ($("smiles").value !== words) $("smiles").value = words; // else the cursor would jump
+    $("refused").hidden = true;
+    $("smiles").removeAttribute("aria-invalid");
+  }
   $("undo").hidden = !chosen.edited;
   $("molfile").disabled = !forms.block;
   $("edit").hidden = !model?.editor;
@@ -382,10 +388,11 @@ async function structure(words) {
   return found;
 }
 
-// Only the latest of what somebody types counts.
+// Whose SMILES is being typed and is none yet; only the latest of what somebody types counts.
+let typing = null;
 let typed = 0;
 async function retyped() {
-  const item = chosen;
+  const item = (typing = chosen);
   const words = $("smiles").value.trim();
   const mine = ++typed;
   await new Promise((wake) => setTimeout(wake, 250));
@@ -393,7 +400,7 @@ async function retyped() {
   if (words === (item.row.smiles ?? "")) return correct(item, null);
   try {
     const found = await structure(words);
-    if (mine === typed) correct(item, found);
+    if (mine === typed) correct(item, { ...found, typed: words });
   } catch (error) {
     if (mine !== typed || item !== chosen) return;
     $("refused").textContent = message(error.message, language);
@@ -403,6 +410,7 @@ async function retyped() {
 }
 
 function correct(item, edited) {
+  typing = null;
   item.edited = edited;
   render();
 }

@@ -80,7 +80,6 @@ export const TEXTS = {
     copied: "Copied",
     take: "Use this structure",
     leave: "Cancel",
-    page: "page",
     editor_fails: "The structure editor did not start.",
   },
   ko: {
@@ -162,7 +161,6 @@ export const TEXTS = {
     copied: "복사됨",
     take: "이 구조식 사용",
     leave: "취소",
-    page: "쪽",
     editor_fails: "구조식 편집기가 시작되지 않았습니다.",
   },
 };
@@ -191,11 +189,19 @@ const MESSAGES = [
   [/^not a possible structure: (.*)$/, "가능한 구조가 아닙니다: $1"],
 ];
 
+// What the readers say in words of their own.
+const IN_OTHER_WORDS = {
+  "no atom was listed": "nothing that looks like atoms and bonds was found",
+  "the graph is no sane molecule": "the atoms and bonds that were found fit no molecule",
+};
+
 // A message of the server, in a language.
 export function message(text, language) {
   const bare = (text || "").replace(/^no molecule: /, "");
   if (language === "ko")
     for (const [pattern, korean] of MESSAGES)
       if (pattern.test(bare)) return bare.replace(pattern, korean);
-  return bare && bare[0].toUpperCase() + bare.slice(1);
+  const words = IN_OTHER_WORDS[bare] ?? bare;
+  // A file's name stays as it is.
+  return /^\S*\.\S*:/.test(words) ? words : words.slice(0, 1).toUpperCase() + words.slice(1);
 }

@@ -703,7 +703,7 @@ def certain(reader: LocalRecognizer, monkeypatch: pytest.MonkeyPatch) -> None:
     def recognize(images: list[Image.Image], **options: Any) -> Iterator[Recognition]:
         for image in images:
             name = str(image.filename)  # type: ignore[attr-defined]
-            if image.getextrema()[0] == (255, 255) and not options["any_picture"]:
+            if image.convert("L").getextrema() == (255, 255) and not options["any_picture"]:
                 yield Recognition(name, reason="no molecule: the picture is blank")
                 continue
             text = "15 20 C\n45 20 O -0\nsmiles CO"
