@@ -417,13 +417,14 @@ function correct(item, edited) {
 
 async function openEditor() {
   const frame = $("editor").querySelector("iframe");
-  $("editor-said").textContent = "";
+  $("editor-said").textContent = text("editor_starts");
   $("editor").showModal();
   try {
     const ketcher = await started(frame);
     // The drawn places, so that it can be compared with the image.
     const { block, smiles } = formsOf(chosen);
     await ketcher.setMolecule(block || smiles);
+    $("editor-said").textContent = "";
   } catch {
     $("editor-said").textContent = text("editor_fails");
   }
@@ -433,7 +434,7 @@ async function openEditor() {
 function started(frame) {
   if (frame.contentWindow?.ketcher) return frame.contentWindow.ketcher;
   return new Promise((found, failed) => {
-    setTimeout(failed, 60_000);
+    setTimeout(failed, 300_000); // a slow phone needs a while
     frame.onload = () => {
       const inside = frame.contentWindow;
       if (inside.ketcher) return found(inside.ketcher);

@@ -80,6 +80,7 @@ export const TEXTS = {
     copied: "Copied",
     take: "Use this structure",
     leave: "Cancel",
+    editor_starts: "The structure editor is starting ...",
     editor_fails: "The structure editor did not start.",
   },
   ko: {
@@ -161,6 +162,7 @@ export const TEXTS = {
     copied: "복사됨",
     take: "이 구조식 사용",
     leave: "취소",
+    editor_starts: "구조식 편집기를 시작하는 중 ...",
     editor_fails: "구조식 편집기가 시작되지 않았습니다.",
   },
 };
