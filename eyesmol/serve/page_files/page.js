@@ -269,7 +269,9 @@ function render() {
   for (const item of items) counts.set(kind(item), (counts.get(kind(item)) ?? 0) + 1);
   $("counts").textContent =
     text("images", { n: items.length }) +
-    [...counts].map(([name, n]) => `${n} ${TEXTS[language].counts[name]}`).join(", ");
+    [...counts]
+      .map(([which, n]) => text("count", { n, name: TEXTS[language].counts[which] }))
+      .join(", ");
   for (const button of document.querySelectorAll("[data-sort]")) {
     const by = button.dataset.sort;
     const way = sort?.by !== by ? "none" : sort.up ? "ascending" : "descending";
