@@ -89,7 +89,7 @@ def _port(text: str) -> int:
 def _serve(options: argparse.Namespace) -> None:
     missing = [
         name
-        for name in ("gradio", "fastapi_offline", "uvicorn", "scipy")
+        for name in ("fastapi_offline", "python_multipart", "uvicorn", "scipy")
         if find_spec(name) is None
     ]
     if missing:

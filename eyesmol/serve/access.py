@@ -4,7 +4,6 @@
   (DNS rebinding), and would then be asking from the browser of somebody who may reach us.
 - The Origin must be this server: no other website may upload or ask.
 - Where others than this machine can reach the port, they need the token.
-- Of Gradio's own interface answers what the page uses, and files are those that were uploaded.
 """
 
 from __future__ import annotations
@@ -15,29 +14,21 @@ import re
 import secrets
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-from eyesmol.serve.upload_folder import UploadFolder
-from eyesmol.serve.uploads import UploadError
 
 __all__ = ["TOKEN_VARIABLE", "Access", "AccessControl"]
 
 TOKEN_VARIABLE = "EYESMOL_TOKEN"
 _COOKIE = "eyesmol-token"
-# What needs no token and tells nothing: asked by what watches over containers, and by browsers,
-# which send no cookie with it.
-_OPEN = {"/api/health", "/manifest.json"}
+# What needs no token and tells nothing: asked by what watches over containers.
+_OPEN = {"/api/health"}
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,}")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:\d+)?")
-_GRADIO, _FILE, _UPLOAD = "/gradio_api/", "/gradio_api/file=", "/gradio_api/upload"
-_USED = re.compile(
-    r"/gradio_api/(upload|upload_progress|queue/join|queue/data|run/predict|cancel|heartbeat/\w+)"
-)
 
 
 @dataclass(frozen=True)
@@ -96,25 +87,20 @@ class Access:
 class AccessControl:
     """ASGI middleware: requests that may not be made are answered here."""
 
-    def __init__(self, app: ASGIApp, *, access: Access, uploads: UploadFolder) -> None:
-        self._app, self._access, self._uploads = app, access, uploads
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        answer = self._foreign(request) or self._stranger(request) or self._closed(request)
+        answer = self._foreign(request) or self._stranger(request)
         if answer:
             await answer(scope, receive, send)
             return
-        try:
+        with suppress(ClientDisconnect):  # who hung up in the middle of a request hears no answer
             await self._app(scope, receive, send)
-        except ClientDisconnect:
-            pass  # who hung up in the middle of a request hears no answer
-        finally:
-            if request.url.path == _UPLOAD:
-                await run_in_threadpool(self._uploads.trim)
 
     def _foreign(self, request: Request) -> Response | None:
         """The answer to what another website asks."""
@@ -153,18 +139,6 @@ class AccessControl:
             "the token is missing or wrong; open the address that the server printed when it "
             "started, or send the header Authorization: Bearer TOKEN",
         )
-
-    def _closed(self, request: Request) -> Response | None:
-        """The answer to what the page never asks of Gradio."""
-        path = request.url.path
-        if path.startswith(_FILE):
-            try:
-                self._uploads.file(path.removeprefix(_FILE))
-            except UploadError as error:
-                return _error(error.status, str(error))
-        elif path.startswith(_GRADIO) and not _USED.fullmatch(path):
-            return _error(404, "nothing answers here; programs use /api, see /docs")
-        return None
 
 
 def _error(status: int, message: str) -> Response:

@@ -1,4 +1,4 @@
-"""The REST API with its limits, and the page mounted beside it: one FastAPI app.
+"""The REST API with its limits: one FastAPI app, to which the page is added.
 
 Every answer is JSON. What cannot be done is ``{"error": "..."}`` with a status that says whose
 fault it is; no answer holds a path or a traceback of the server.
@@ -6,24 +6,32 @@ fault it is; no answer holds a path or a traceback of the server.
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import asdict
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 from fastapi import FastAPI, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eyesmol import __version__
 from eyesmol.recognition import Recognition
-from eyesmol.serve.service import ReadingService, ServiceBusyError
+from eyesmol.serve.details import details_of
+from eyesmol.serve.service import Drawing, ReadingService, ServiceBusyError
+from eyesmol.serve.structure import Structure, StructureError, structure_of
 from eyesmol.serve.uploads import (
     Limits,
     UploadError,
@@ -36,7 +44,9 @@ from eyesmol.serve.uploads import (
 __all__ = ["Answer", "BodyLimit", "ModelInfo", "create_app", "model_info"]
 
 _log = logging.getLogger(__name__)
-_ADDRESSES = "expected POST /api/recognize, GET /api/health or GET /api/model, see /docs"
+_ADDRESSES = (
+    "expected POST /api/recognize or /api/structure, GET /api/health or /api/model, see /docs"
+)
 
 
 class ModelInfo(BaseModel):
@@ -54,6 +64,7 @@ class ModelInfo(BaseModel):
     max_megabytes: int = Field(description="of one request")
     max_pages: int = Field(description="pictures, pages and members of archives in one request")
     max_megapixels: int = Field(description="of one picture")
+    editor: bool = Field(False, description="true where the page has its structure editor")
 
 
 class Health(BaseModel):
@@ -108,10 +119,26 @@ class Order(BaseModel):
     min_confidence: float = Field(
         0.0, ge=0, le=1, description="give no molecule below it; the guess is in withheld_smiles"
     )
+    details: bool = Field(
+        False,
+        description="add to each row `overlay`, a PNG of the image with what was read over it, "
+        "`drawing`, an SVG of the molecule, both as data URIs, and `inchi`",
+    )
+    stream: bool = Field(
+        False, description="answer in JSON Lines: each row as soon as it is read, and no more"
+    )
+
+
+class StructureText(BaseModel):
+    """A structure that somebody typed or drew."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    structure: str = Field(description="a SMILES, or a molfile (V2000 or V3000)")
 
 
 def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> FastAPI:
-    """The app: ``/api/recognize``, ``/api/health``, ``/api/model``, ``/docs``.
+    """The app: ``/api/recognize``, ``/api/structure``, ``/api/health``, ``/api/model``, ``/docs``.
 
     Args:
         service: reads the pictures; closing it is the caller's.
@@ -140,16 +167,27 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
 
     @app.post("/api/recognize", responses={code: {"model": Problem} for code in (413, 422, 503)})
     def recognize(order: Annotated[Order, Form(media_type="multipart/form-data")]) -> Answer:
-        """Read pictures.
+        """Read images.
 
-        A file that cannot be read is a row with its error; if none can be, the status is 422.
+        A file that cannot be read is a row with its error; if none can be, the status is 422, but
+        not in a stream.
         """
         start = time.perf_counter()
-        results = _read(service, order, limits)
-        rows = [result.to_dict() for result in results]
-        if results and all(result.error for result in results):
-            raise _Unreadable("; ".join(str(result.error) for result in results[:5]), rows)
-        return Answer(results=rows, seconds=round(time.perf_counter() - start, 3))
+        rows = _read(service, order, limits)
+        if order.stream:
+            return _Lines(rows)  # type: ignore[return-value]  # FastAPI passes it on
+        results = list(rows)
+        if results and all(row["error"] for row in results):
+            raise _Unreadable("; ".join(str(row["error"]) for row in results[:5]), results)
+        return Answer(results=results, seconds=round(time.perf_counter() - start, 3))
+
+    @app.post("/api/structure", responses={422: {"model": Problem}})
+    def structure(text: StructureText) -> Structure:
+        """One structure in every form; what is none is answered with 422 and the reason."""
+        try:
+            return structure_of(text.structure)
+        except StructureError as error:
+            raise UploadError(422, str(error)) from None
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -160,21 +198,50 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
     return app
 
 
-def _read(service: ReadingService, order: Order, limits: Limits) -> list[Recognition]:
+_Rows = Generator[dict[str, Any], None, None]
+
+
+def _read(service: ReadingService, order: Order, limits: Limits) -> _Rows:
+    """The rows of a request, as they are read; its files are gone when the iterator is closed."""
     with tempfile.TemporaryDirectory(prefix="eyesmol-") as folder:
         uploads = [
             save_upload(file.file, file.filename or "", Path(folder, str(number)))
             for number, file in enumerate(order.files)
         ]
         places = list_uploads(uploads, limits)
-        sources = open_uploads(
-            places, limits, pages=order.pages, any_picture=order.any_picture
-        )  # fmt: skip
-        read = service.read(sources, min_confidence=order.min_confidence)
-        results = [result for _, result in read]
-    if order.expanded:
-        results = [with_expanded_graph(result) for result in results]
-    return [result.as_v3000() for result in results] if order.v3000 else results
+        sources = open_uploads(places, limits, pages=order.pages, any_picture=order.any_picture)
+        # Closed with this one: what still waits in the queue then need not be read.
+        with closing(service.read(sources, min_confidence=order.min_confidence)) as read:
+            for source, result in read:
+                image = source.image if isinstance(source, Drawing) else None
+                details = details_of(image, result) if order.details else {}
+                if order.expanded:
+                    result = with_expanded_graph(result)
+                yield (result.as_v3000() if order.v3000 else result).to_dict() | details
+
+
+class _Lines(StreamingResponse):
+    """Rows as JSON Lines; what is wrong with the whole request is raised when it is made."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+        first = next(rows, None)
+        super().__init__(
+            map(_line, chain([] if first is None else [first], rows)),
+            media_type="application/jsonl",
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the rows; who hangs up leaves neither files nor images in the queue behind."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_in_threadpool(self._rows.close)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 # ---- what goes wrong ----
@@ -281,7 +348,7 @@ class BodyLimit:
             size += len(message.get("body", b""))
 
 
-def model_info(name: str, reader: Any, limits: Limits) -> ModelInfo:
+def model_info(name: str, reader: Any, limits: Limits, *, editor: bool = False) -> ModelInfo:
     """What is to be known of a `Recognizer`; of a local folder its last name only."""
     known = {f"max_{key}": value for key, value in asdict(limits).items()}
     return ModelInfo(
@@ -290,5 +357,6 @@ def model_info(name: str, reader: Any, limits: Limits) -> ModelInfo:
         form=getattr(reader, "form", None),
         max_pixels=reader.frame.max_pixels if hasattr(reader, "frame") else None,
         calibrated=reader.calibration is not None,
+        editor=editor,
         **known,
     )

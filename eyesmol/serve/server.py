@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from eyesmol.serve.access import Access, AccessControl
 from eyesmol.serve.app import create_app, model_info
+from eyesmol.serve.page import add_page, has_editor
 from eyesmol.serve.service import ReadingService
-from eyesmol.serve.upload_folder import UploadFolder
 from eyesmol.serve.uploads import Limits
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ def running_app(
     batch_size: int = 8,
     max_new_tokens: int | None = None,
 ) -> Iterator[Any]:
-    """The whole app over a model, for any ASGI server; its folder and its thread end with it.
+    """The whole app over a model, for any ASGI server; its thread ends with it.
 
     Args:
         reader: the model.
@@ -46,40 +43,19 @@ def running_app(
         access: who may ask; without it whoever reaches the port, by no name but ``localhost``.
         batch_size, max_new_tokens: see `ReadingService`.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="eyesmol-page-") as folder,
-        _environment(
-            # No telemetry, and no upload outlives the server.
-            GRADIO_ANALYTICS_ENABLED="False",
-            GRADIO_TEMP_DIR=folder,
-        ),
-    ):
-        from eyesmol.serve.page import mount_page
+    from eyesmol.reader.detector import DetectorRecognizer
 
-        service = ReadingService(reader, batch_size=batch_size, max_new_tokens=max_new_tokens)
-        try:
-            model = model_info(name, reader, limits)
-            app = create_app(service, model, limits)
-            uploads = UploadFolder(Path(folder), limits.kept_bytes)
-            app.add_middleware(AccessControl, access=access or Access(), uploads=uploads)
-            yield mount_page(app, service, model, limits, uploads)
-        finally:
-            service.close()
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Variables of the environment, as they were afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    if isinstance(reader, DetectorRecognizer):
+        batch_size = 1  # it reads one after another: nobody need wait for the end of a batch
+    service = ReadingService(reader, batch_size=batch_size, max_new_tokens=max_new_tokens)
     try:
-        yield
+        model = model_info(name, reader, limits, editor=has_editor())
+        app = create_app(service, model, limits)
+        app.add_middleware(AccessControl, access=access or Access())
+        add_page(app)
+        yield app
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        service.close()
 
 
 def serve(

@@ -1,15 +1,17 @@
-"""One model behind one queue: pictures that wait together are read together.
+"""One model behind one queue: images that wait together are read together, requests in turn.
 
-A `Recognizer` is used by one thread, the worker. Whoever wants pictures read puts them into the
-queue, a few ahead, and gets the results in order; so a long request neither fills the memory nor
-keeps a short one waiting until it is done.
+A `Recognizer` is used by one thread, the worker. Whoever wants images read puts them into the
+queue, a few ahead, and gets the results in order, each as soon as it is there. The queue takes one
+image of each request in turn, so that a request of fifty keeps one of a single image waiting no
+longer than for the batch that is being read.
 """
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,15 +46,32 @@ class Drawing:
     any_picture: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, order=True)
 class _Job:
-    drawing: Drawing
-    min_confidence: float
-    future: Future[Recognition] = field(default_factory=Future)
+    """An image that waits; jobs are ordered by their turn, then by their arrival."""
+
+    turn: int
+    arrival: int
+    drawing: Drawing = field(compare=False)
+    min_confidence: float = field(compare=False)
+    future: Future[Recognition] = field(default_factory=Future, compare=False)
 
     @property
     def options(self) -> tuple[bool, float]:
         return self.drawing.any_picture, self.min_confidence
+
+
+@dataclass
+class _Request:
+    """Whose jobs are read one a turn.
+
+    Attributes:
+        min_confidence: of all its images.
+        turn: of its latest job.
+    """
+
+    min_confidence: float
+    turn: int = 0
 
 
 class ReadingService:
@@ -68,7 +87,8 @@ class ReadingService:
             max_new_tokens: where to cut an answer off.
         """
         self._reader, self._batch_size, self._limit = reader, batch_size, max_new_tokens
-        self._jobs: deque[_Job] = deque()
+        self._jobs: list[_Job] = []  # a heap
+        self._turn = self._arrivals = 0  # the turn that is being read; the number of jobs so far
         self._changed = threading.Condition()
         self._closed = False
         self._seats = threading.BoundedSemaphore(_MOST_REQUESTS)
@@ -77,12 +97,12 @@ class ReadingService:
 
     @property
     def waiting(self) -> int:
-        """Pictures in the queue."""
+        """Images in the queue."""
         return len(self._jobs)
 
     def read(
         self, sources: Iterable[Drawing | Recognition], *, min_confidence: float = 0.0
-    ) -> Iterator[tuple[Drawing | Recognition, Recognition]]:
+    ) -> Generator[tuple[Drawing | Recognition, Recognition], None, None]:
         """Read drawings, in order; what is a recognition already (a file that is broken) passes.
 
         Args:
@@ -96,10 +116,11 @@ class ReadingService:
             ServiceBusyError: too many others are reading.
         """
         ahead: deque[tuple[Drawing | Recognition, Future[Recognition]]] = deque()
+        request = _Request(min_confidence)
         with self._seat():
             try:
                 for source in sources:
-                    ahead.append((source, self._submitted(source, min_confidence)))
+                    ahead.append((source, self._submitted(source, request)))
                     if len(ahead) > 2 * self._batch_size:
                         first, future = ahead.popleft()
                         yield first, future.result()
@@ -129,18 +150,19 @@ class ReadingService:
         finally:
             self._seats.release()
 
-    def _submitted(
-        self, source: Drawing | Recognition, min_confidence: float
-    ) -> Future[Recognition]:
+    def _submitted(self, source: Drawing | Recognition, request: _Request) -> Future[Recognition]:
         if isinstance(source, Recognition):
             done: Future[Recognition] = Future()
             done.set_result(source)
             return done
-        job = _Job(source, min_confidence)
         with self._changed:
             if self._closed:
                 raise ServiceBusyError("the server is stopping")
-            self._jobs.append(job)
+            # A request that was quiet for a while has no turns saved up.
+            request.turn = max(request.turn, self._turn) + 1
+            self._arrivals += 1
+            job = _Job(request.turn, self._arrivals, source, request.min_confidence)
+            heapq.heappush(self._jobs, job)
             self._changed.notify_all()
         return job.future
 
@@ -154,35 +176,39 @@ class ReadingService:
             self._answer(batch)
 
     def _next_batch(self) -> list[_Job]:
-        """The longest waiting job, and others with its options, in order."""
+        """The job whose turn it is, and those after it with its options, in order."""
         options = self._jobs[0].options
         chosen: list[_Job] = []
-        left: deque[_Job] = deque()
-        for job in self._jobs:
-            fits = len(chosen) < self._batch_size and job.options == options
-            (chosen if fits else left).append(job)
-        self._jobs = left
+        left: list[_Job] = []
+        while self._jobs and len(chosen) < self._batch_size:
+            job = heapq.heappop(self._jobs)
+            if job.options == options:
+                chosen.append(job)
+                self._turn = job.turn
+            else:
+                left.append(job)
+        for job in left:
+            heapq.heappush(self._jobs, job)
         return [job for job in chosen if job.future.set_running_or_notify_cancel()]
 
     def _answer(self, batch: list[_Job]) -> None:
         if not batch:
             return
         any_picture, min_confidence = batch[0].options
+        unread = deque(batch)
         try:
-            results = list(
-                self._reader.recognize(
-                    [job.drawing.image for job in batch],
-                    batch_size=self._batch_size,
-                    max_new_tokens=self._limit,
-                    pages=False,  # pages were searched when they were opened
-                    any_picture=any_picture,
-                    min_confidence=min_confidence,
-                )
-            )
+            for result in self._reader.recognize(
+                [job.drawing.image for job in batch],
+                batch_size=self._batch_size,
+                max_new_tokens=self._limit,
+                pages=False,  # pages were searched when they were opened
+                any_picture=any_picture,
+                min_confidence=min_confidence,
+            ):
+                unread.popleft().future.set_result(result)
+            if unread:
+                raise RuntimeError(f"the reader gave no result for {len(unread)} images")
         # Whatever it is (memory, a driver), those who wait must hear of it and the next be read.
         except Exception as error:
-            for job in batch:
+            for job in unread:
                 job.future.set_exception(error)
-            return
-        for job, result in zip(batch, results, strict=True):
-            job.future.set_result(result)

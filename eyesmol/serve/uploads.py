@@ -10,6 +10,7 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import islice
@@ -37,7 +38,7 @@ _EXPECTED = "expected PNG, JPEG, TIFF, BMP, GIF, WebP, PDF, or a ZIP of pictures
 _PDF_PIXELS_A_POINT = 300 / 72  # as `eyesmol.image.loading` renders pages
 _MAGIC = {b"%PDF-": ".pdf", b"PK\x03\x04": ".zip"}
 # PDFium may be used by one thread at a time.
-_opening = threading.Lock()
+_pdfium = threading.Lock()
 
 
 class UploadError(Exception):
@@ -69,11 +70,6 @@ class Limits:
     @property
     def bytes(self) -> int:
         return self.megabytes * 1_000_000
-
-    @property
-    def kept_bytes(self) -> int:
-        """Of all uploads together that the page keeps for a while."""
-        return 25 * self.bytes
 
 
 @dataclass(frozen=True)
@@ -125,9 +121,7 @@ def list_uploads(uploads: Iterable[Upload], limits: Limits) -> list[_Place | Rec
     found: list[_Place | Recognition] = []
     for upload in uploads:
         try:
-            with _opening:
-                names = list(islice(list_pictures(upload.path), limits.pages + 1))
-            found += [_Place(upload, name) for name in names]
+            found += [_Place(upload, name) for name in _names(upload.path, limits.pages + 1)]
         except PictureError as error:
             found.append(Recognition(upload.name, error=upload.hidden(str(error))))
         if len(found) > limits.pages:
@@ -137,6 +131,35 @@ def list_uploads(uploads: Iterable[Upload], limits: Limits) -> list[_Place | Rec
                 f"send them in parts of at most {limits.pages}",
             )
     return found
+
+
+def _names(path: Path, most: int) -> list[str]:
+    """What `list_pictures` calls the images of a file, without counting more than `most`."""
+    if (frames := _frames(path, most)) >= most:
+        return [f"{path}#{number + 1}" for number in range(frames)]
+    with _using(path):
+        return list(islice(list_pictures(path), most))
+
+
+def _frames(path: Path, most: int) -> int:
+    """How many frames an image has, or `most`: Pillow takes half a minute to count 60,000."""
+    if path.suffix.lower() in (".pdf", ".zip"):
+        return 0
+    try:
+        with Image.open(path) as image:
+            for number in range(1, most):
+                try:
+                    image.seek(number)
+                except EOFError:
+                    return number
+    except Exception:  # a broken file raises a dozen kinds; loading it will say which
+        return 0
+    return most
+
+
+def _using(path: Path) -> AbstractContextManager[object]:
+    """The only thread in PDFium while a PDF is open; others need not wait for each other."""
+    return _pdfium if path.suffix.lower() == ".pdf" else nullcontext()
 
 
 def open_uploads(
@@ -180,7 +203,7 @@ def _structures(page: Image.Image, name: str) -> Iterator[Drawing | Recognition]
 def _opened(place: _Place, limits: Limits) -> Image.Image | Recognition:
     """The picture under its sender's name, or why there is none."""
     try:
-        with _opening:
+        with _using(place.upload.path):
             width, height = _size(place)
             if width * height > limits.megapixels * 1_000_000:
                 raise ValueError(f"{width:,} x {height:,} pixels; {_small_enough(limits)}")
