@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from rdkit import Chem
 from rdkit.Chem import Draw
 
@@ -102,7 +102,7 @@ def load(address: str, images: list[bytes], clients: int, requests: int, seconds
     start = time.perf_counter()
 
     def client() -> None:
-        with httpx.Client(timeout=_TIMEOUT) as connection:
+        with httpx2.Client(timeout=_TIMEOUT) as connection:
             while time.perf_counter() - start < seconds:
                 with lock:
                     number = next(numbers)
@@ -138,7 +138,7 @@ def _connect(address: str) -> socket.socket:
 
 def _encoded(address: str, file: tuple[str, bytes]) -> bytes:
     """A whole request as it travels."""
-    request = httpx.Request("POST", f"{address}/api/recognize", files={"files": file})
+    request = httpx2.Request("POST", f"{address}/api/recognize", files={"files": file})
     body = request.read()
     head = "\r\n".join(f"{name}: {value}" for name, value in request.headers.items())
     return f"POST /api/recognize HTTP/1.1\r\n{head}\r\n\r\n".encode() + body

@@ -8,7 +8,7 @@ torch="torch==2.13.0"  # the newest that all stages have been run on
 draft=$(mktemp)
 trap 'rm -f "$draft"' EXIT
 uv pip compile pyproject.toml --extra train --extra notebook --extra dev \
-  --extra data --extra rl --extra ray --extra serve --universal --python-version 3.11 --constraint <(echo "$torch") \
+  --extra data --extra rl --extra ray --extra serve --extra remote --universal --python-version 3.11 --constraint <(echo "$torch") \
   --no-emit-index-url --no-header --no-annotate --quiet --output-file "$draft"
 {
   echo "# Compiled by scripts/pin.sh from pyproject.toml (all extras but cuda). Do not edit."

@@ -56,7 +56,7 @@ from eyesmol.reader.vlm import MAX_NEW_TOKENS, Decoded, Picture, Training, VlmRe
 from eyesmol.recognition import Recognition
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
     import tenacity
     from PIL import Image
 
@@ -277,13 +277,13 @@ class RemoteRecognizer(VlmRecognizer):
 
     # ---- one request ----
 
-    def _client(self, at_a_time: int) -> httpx.AsyncClient:
-        import httpx
+    def _client(self, at_a_time: int) -> httpx2.AsyncClient:
+        import httpx2
 
-        return httpx.AsyncClient(
+        return httpx2.AsyncClient(
             headers=_headers(),
-            timeout=httpx.Timeout(self._patience.timeout, connect=30.0, pool=None),
-            limits=httpx.Limits(max_connections=at_a_time + 1),
+            timeout=httpx2.Timeout(self._patience.timeout, connect=30.0, pool=None),
+            limits=httpx2.Limits(max_connections=at_a_time + 1),
         )
 
     async def _answer(self, session: _Session, size: tuple[int, int], url: str) -> Decoded:
@@ -327,7 +327,7 @@ class RemoteRecognizer(VlmRecognizer):
         asked = width * height // self._cell**2 + len(prompt(self.form)) // 2 + 32
         return max(1, min(limit, self._served.longest - asked))
 
-    async def _asked(self, client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
+    async def _asked(self, client: httpx2.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
         """The server's reply, tried for as long as there is hope.
 
         Raises:
@@ -347,12 +347,12 @@ class RemoteRecognizer(VlmRecognizer):
             await self._check_alive(client, str(error))
             raise _Refused(f"no answer {attempts}") from None
 
-    async def _once(self, client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
-        import httpx
+    async def _once(self, client: httpx2.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
+        import httpx2
 
         try:
             response = await client.post(f"{self._url}/chat/completions", json=body)
-        except httpx.HTTPError as error:  # refused, reset, cut off, too slow
+        except httpx2.HTTPError as error:  # refused, reset, cut off, too slow
             raise _Passing(_named(error)) from None
         status = response.status_code
         if status == 429 or status >= 500:
@@ -371,14 +371,14 @@ class RemoteRecognizer(VlmRecognizer):
             raise _Passing(f"no chat completion: {_said(response)}") from None
         return dict(reply)
 
-    async def _check_alive(self, client: httpx.AsyncClient, what: str) -> None:
+    async def _check_alive(self, client: httpx2.AsyncClient, what: str) -> None:
         """Only a server that answers can be left for the next picture: without one, all that are
         left would become rows with errors, and a run that is started again would pass over them."""
-        import httpx
+        import httpx2
 
         try:
             alive = (await client.get(f"{self._url}/models", timeout=10.0)).status_code < 500
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             alive = False
         if not alive:
             raise RecognizerError(
@@ -451,7 +451,7 @@ _Outcome = Recognition | tuple[Picture, list[Decoded], float]
 class _Session:
     """What the requests of one call share."""
 
-    def __init__(self, client: httpx.AsyncClient, turns: Any, limit: int, grammar: bool) -> None:
+    def __init__(self, client: httpx2.AsyncClient, turns: Any, limit: int, grammar: bool) -> None:
         from anyio import CapacityLimiter
 
         self.client, self.turns, self.limit, self.grammar = client, turns, limit, grammar
@@ -516,7 +516,7 @@ def _headers() -> dict[str, str]:
     return headers | {"Authorization": f"Bearer {_key()}"} if _key() else headers
 
 
-def _said(response: httpx.Response) -> str:
+def _said(response: httpx2.Response) -> str:
     """A response in a line, without the key, which some servers repeat."""
     text = response.text
     try:
@@ -549,7 +549,7 @@ def _rest(header: str) -> float:
     return max((when - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def _turned_away(url: str, response: httpx.Response) -> str:
+def _turned_away(url: str, response: httpx2.Response) -> str:
     if response.status_code in (401, 403):
         advice = f"Set {' or '.join(KEY_NAMES)} to the server's key"
     else:
@@ -565,7 +565,7 @@ def _models(url: str) -> list[_Served]:
         RecognizerError: no server, or one that refuses the key.
     """
     try:
-        import httpx
+        import httpx2
         import tenacity  # noqa: F401 (asked for here, needed later)
     except ImportError as error:
         raise RecognizerError(
@@ -573,8 +573,8 @@ def _models(url: str) -> list[_Served]:
         ) from None
 
     try:
-        response = httpx.get(f"{url}/models", headers=_headers(), timeout=30.0)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        response = httpx2.get(f"{url}/models", headers=_headers(), timeout=30.0)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise RecognizerError(
             f"{url}: no server answers there ({_named(error)}). Start one, such as `vllm serve "
             "MODEL_FOLDER`, or correct --server"

@@ -38,7 +38,7 @@ from eyesmol.serve.page import has_editor
 from nano.model import create_nano
 
 pytest.importorskip("fastapi_offline", reason="the API's page needs the extra `serve`")
-httpx = pytest.importorskip("httpx")
+httpx2 = pytest.importorskip("httpx2")
 
 MOST = 24  # tokens of an answer: it is noise anyway
 LIMITS = {"megabytes": 1, "pages": 4, "megapixels": 1}
@@ -106,7 +106,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 def ask(server: str, *files: tuple[str, bytes], **fields: str) -> Any:
     sent = [("files", file) for file in files]
-    return httpx.post(f"{server}/api/recognize", files=sent, data=fields, timeout=120)
+    return httpx2.post(f"{server}/api/recognize", files=sent, data=fields, timeout=120)
 
 
 def told(answer: Any) -> str:
@@ -197,23 +197,23 @@ def test_what_cannot_be_done_is_said(
 
 def test_other_addresses_are_answered_in_json_and_no_file_is_given(server: str) -> None:
     for address in ("api/recognize", "api/nothing"):
-        answer = httpx.get(f"{server}/{address}")
+        answer = httpx2.get(f"{server}/{address}")
         assert answer.status_code == 404
         assert "expected POST /api/recognize" in told(answer)
     headers = {"Content-Type": "multipart/form-data"}
-    broken = httpx.post(f"{server}/api/recognize", content=b"x", headers=headers)
+    broken = httpx2.post(f"{server}/api/recognize", content=b"x", headers=headers)
     assert broken.status_code == 400
     assert "boundary" in told(broken)
-    wrong = httpx.put(f"{server}/api/health")
+    wrong = httpx2.put(f"{server}/api/health")
     assert wrong.status_code == 404
     assert "expected POST /api/recognize" in told(wrong)
 
 
 def test_a_body_of_unknown_length_is_limited_too(server: str) -> None:
-    whole = httpx.Request("POST", server, files={"files": ("big.bmp", bytes(3_000_000))})
+    whole = httpx2.Request("POST", server, files={"files": ("big.bmp", bytes(3_000_000))})
     body, kind = whole.read(), {"Content-Type": whole.headers["Content-Type"]}
     parts = (body[at : at + 100_000] for at in range(0, len(body), 100_000))
-    answer = httpx.post(f"{server}/api/recognize", content=parts, headers=kind, timeout=60)
+    answer = httpx2.post(f"{server}/api/recognize", content=parts, headers=kind, timeout=60)
     assert answer.status_code == 413
     assert "more than 1 MB" in told(answer)
 
@@ -231,7 +231,7 @@ def test_many_at_a_time_get_their_own_answers(server: str) -> None:
         asked = [pool.submit(ask, server, ("p.png", pictures[n % 6])) for n in range(24)]
         together = [future.result().json()["results"][0]["answer"] for future in asked]
     assert together == [alone[n % 6] for n in range(24)]
-    assert httpx.get(f"{server}/api/health").json() == {"status": "ok", "waiting": 0}
+    assert httpx2.get(f"{server}/api/health").json() == {"status": "ok", "waiting": 0}
 
 
 def test_those_who_wait_are_read_together_with_their_own_options(
@@ -286,13 +286,13 @@ def test_a_failure_reaches_who_waits_and_the_next_is_read(
 
 
 def test_the_api_describes_itself_offline(server: str) -> None:
-    assert httpx.get(f"{server}/api/model").json() == {
+    assert httpx2.get(f"{server}/api/model").json() == {
         "model": "tiny", "version": __version__, "form": "json",
         "max_pixels": 168 * 168, "calibrated": False, "max_megabytes": 1, "max_pages": 4,
         "max_megapixels": 1, "editor": has_editor(),
     }  # fmt: skip
-    assert "http" not in httpx.get(f"{server}/docs").text.replace("<!DOCTYPE html>", "")
-    paths = httpx.get(f"{server}/openapi.json").json()["paths"]
+    assert "http" not in httpx2.get(f"{server}/docs").text.replace("<!DOCTYPE html>", "")
+    paths = httpx2.get(f"{server}/openapi.json").json()["paths"]
     assert set(paths) == {"/api/recognize", "/api/structure", "/api/health", "/api/model"}
 
 
@@ -319,7 +319,7 @@ def test_the_command_serves_and_leaves_nothing_behind(
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr
         line = next(line for line in process.stderr if line.startswith("page http://127.0.0.1:"))
-        info = httpx.get(f"{line.split()[1]}api/model", timeout=60).json()
+        info = httpx2.get(f"{line.split()[1]}api/model", timeout=60).json()
         assert info["model"] == model.name
         # It waits neither for streams nor for slow senders, and makes no noise about them.
         host, port = line.split()[1].split("/")[2].split(":")
@@ -355,14 +355,18 @@ def test_a_stream_gives_each_row_as_soon_as_it_is_read(
     files = [("files", ("a.png", encoded(drawing()))), ("files", ("no.png", b"no"))]
     # With options of its own, so that it is not read together with the first.
     wide = [("files", ("b.png", encoded(drawing(9))))]
-    with httpx.stream("POST", f"{server}/api/recognize", files=files, data={"stream": "1"}) as some:
+    with httpx2.stream(
+        "POST", f"{server}/api/recognize", files=files, data={"stream": "1"}
+    ) as some:
         rows = [json.loads(line) for line in some.iter_lines()]
     assert [(row["image"], bool(row["error"])) for row in rows] == [
         ("a.png", False),
         ("no.png", True),
     ]
     files = [*files, *wide]
-    with httpx.stream("POST", f"{server}/api/recognize", files=files, data={"stream": "1"}) as some:
+    with httpx2.stream(
+        "POST", f"{server}/api/recognize", files=files, data={"stream": "1"}
+    ) as some:
         lines = some.iter_lines()
         assert json.loads(next(lines))["image"] == "a.png"
         assert list(tmp_path.glob("eyesmol-*"))  # and who asked hangs up here
@@ -398,7 +402,7 @@ def test_details_are_images_and_an_inchi() -> None:
 
 
 def asked_structure(server: str, text: str) -> Any:
-    return httpx.post(f"{server}/api/structure", json={"structure": text}, timeout=60)
+    return httpx2.post(f"{server}/api/structure", json={"structure": text}, timeout=60)
 
 
 def test_a_structure_is_given_in_every_form(server: str) -> None:
@@ -514,13 +518,13 @@ def test_no_address_leads_to_a_file(app: Any, server: str, tmp_path: Path) -> No
     for prefix in ("/page/", "/ketcher/", "/gradio_api/file=", "/file=", "/static/", "/"):
         for file in files:
             for name in (file, file.replace("/", "%2f"), f"..%2f..%2f..{file}", f"%2e%2e/{file}"):
-                answer = httpx.get(f"{server}{prefix}{name}")
+                answer = httpx2.get(f"{server}{prefix}{name}")
                 assert answer.status_code == 404, answer.url
                 assert "SECRET" not in answer.text
     # The page names files by nothing but what it sends: no address takes a path.
     for address in ("gradio_api/queue/join", "gradio_api/upload", "run/predict", "upload"):
         for method in ("GET", "POST"):
-            assert httpx.request(method, f"{server}/{address}", json={}).status_code == 404
+            assert httpx2.request(method, f"{server}/{address}", json={}).status_code == 404
     own = {route.path for route in app.routes if not route.path.startswith(("/docs", "/static-"))}
     assert own == {
         "/", "/page/{name}", "/ketcher/{name}", "/openapi.json", "/api/recognize",
@@ -529,17 +533,17 @@ def test_no_address_leads_to_a_file(app: Any, server: str, tmp_path: Path) -> No
 
 
 def test_the_page_may_ask_no_other_server(server: str) -> None:
-    page = httpx.get(server)
+    page = httpx2.get(server)
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert "unsafe" not in page.headers["content-security-policy"]
     for name in ("page.js", "page.css", "texts.js", "icon.svg"):
-        answer = httpx.get(f"{server}/page/{name}")
+        answer = httpx2.get(f"{server}/page/{name}")
         assert answer.status_code == 200
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
         assert "https://" not in answer.text
-    missing = httpx.get(f"{server}/ketcher/index.html")
+    missing = httpx2.get(f"{server}/ketcher/index.html")
     assert missing.status_code == (200 if has_editor() else 404)
 
 
@@ -547,18 +551,18 @@ def test_other_websites_may_not_ask(server: str) -> None:
     port = server.rsplit(":", 1)[1]
     for host in (f"evil.example:{port}", "localhost.evil.example", "a@127.0.0.1", "[::1", ""):
         for path in ("/", "/api/health", "/page/page.js"):
-            answer = httpx.get(server + path, headers={"Host": host})
+            answer = httpx2.get(server + path, headers={"Host": host})
             assert answer.status_code == 421
             assert "--allowed-host" in told(answer)
     for host in (f"localhost:{port}", "LOCALHOST", f"[::1]:{port}", "192.168.1.7"):
-        assert httpx.get(f"{server}/api/health", headers={"Host": host}).status_code == 200
+        assert httpx2.get(f"{server}/api/health", headers={"Host": host}).status_code == 200
     sent = {"files": ("a.png", encoded(drawing()))}
     for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://localhost"):
         for path in ("/api/structure", "/api/recognize"):
-            answer = httpx.post(server + path, files=sent, headers={"Origin": origin})
+            answer = httpx2.post(server + path, files=sent, headers={"Origin": origin})
             assert answer.status_code == 403
             assert "may not ask this server" in told(answer)
-    own = httpx.post(f"{server}/api/recognize", files=sent, headers={"Origin": server})
+    own = httpx2.post(f"{server}/api/recognize", files=sent, headers={"Origin": server})
     assert own.status_code == 200
 
 
@@ -917,7 +921,7 @@ def test_the_page_opens_with_its_token(
         ) as app,
         listening_for(app) as server,
     ):
-        assert "token is missing" in told(httpx.get(server))
+        assert "token is missing" in told(httpx2.get(server))
         browser.open(f"{server}/?token=secret")
         assert "secret" not in browser.says("location.href + document.cookie")
         browser.choose(picture)
