@@ -526,6 +526,10 @@ UNREADABLE = [
     ("NH3Cl", ()),
     ("Nf2", ()),
     ("NMe3Cl", (1,)),
+    ("=NH2", (1,)),  # the bond that it writes is not the one that is drawn
+    ("PO3H-", (1,)),  # but for a peroxide
+    ("H2CO", (1,)),  # a hydrogen too many
+    ("CONH(CH2)2NHCOCH(CH2)3N-t-BOC", (1, 1)),
 ]
 
 
