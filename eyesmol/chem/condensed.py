@@ -131,8 +131,6 @@ _HALOGENS = ("F", "Cl", "Br", "I")
 _BOND_COSTS: dict[tuple[str, str, int], int] = {
     ("O", "O", 1): 5, ("N", "N", 1): 1, ("S", "S", 1): 1, ("B", "N", 1): 1,
     ("B", "P", 1): 5, ("P", "P", 1): 4, ("P", "S", 1): 1,
-    **{(*sorted((halogen, other)), 1): 4 for halogen in ("F", "Cl", "Br") for other in "NO"},
-    **{(*sorted((a, b)), 1): 8 for a in _HALOGENS for b in _HALOGENS},
     ("C", "O", 2): 0, ("O", "S", 2): 0, ("O", "P", 2): 0, ("P", "S", 2): 0, ("O", "Se", 2): 0,
     # these are weighed at the end: a nitro group, an oxime, an isocyanate cost nothing
     ("N", "O", 1): 0, ("N", "O", 2): 0, ("C", "S", 2): 0, ("C", "N", 2): 0,
@@ -144,6 +142,10 @@ _UNHEARD_OF = 10
 
 def _bond_cost(a: str, b: str, order: int) -> int:
     first, second = sorted((a, b))
+    if a in _HALOGENS and b in _HALOGENS:
+        return 8
+    if (a in _HALOGENS and b in "NO") or (b in _HALOGENS and a in "NO"):  # iodine(III) is known
+        return 2 if "I" in (a, b) else 4
     return _BOND_COSTS.get((first, second, order), 0 if order == 1 else _UNHEARD_OF)
 
 

@@ -358,7 +358,7 @@ class _Token:
 def _tokens_at(text: str, at: int, arenes: dict[int, tuple[int, Piece]]) -> Iterator[_Token]:
     """Each token that may stand at a place, the likeliest first."""
     char = text[at]
-    after_unit = at > 0 and (text[at - 1].isalnum() or text[at - 1] in _CLOSE + "'*")
+    after_unit = at > 0 and (text[at - 1].isalnum() or text[at - 1] in _CLOSE + "'*+-")
     if at in arenes:
         end, piece = arenes[at]
         yield _Token("piece", end, 0, piece)

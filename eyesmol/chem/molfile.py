@@ -337,8 +337,8 @@ def unheld(mol: Chem.Mol) -> str:
 
 def _is_list(atom: Chem.Atom) -> bool:
     """True for a query that is no variable with a letter (A, Q, X, M), which a graph does hold."""
-    is_listed = atom.HasProp("dummyLabel") and atom.GetProp("dummyLabel") == "L"
-    return bool(atom.GetAtomicNum()) or (is_listed and "AtomOr" in atom.DescribeQuery())
+    label = atom.GetProp("dummyLabel") if atom.HasProp("dummyLabel") else ""
+    return bool(atom.GetAtomicNum() or (label == "L" and "AtomOr" in atom.DescribeQuery()))
 
 
 def _atoms(mol: Chem.Mol) -> Iterator[Chem.Atom]:

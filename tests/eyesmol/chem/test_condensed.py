@@ -77,6 +77,8 @@ CO2Na  [1*]C(=O)O[Na]
 SO3-  [1*]S(=O)(=O)[O-]
 OPO3H2  [1*]OP(=O)(O)O
 OPO32-  [1*]OP(=O)([O-])[O-]
+OPO3-2  [1*]OP(=O)([O-])[O-]
+OPO3--  [1*]OP(=O)([O-])[O-]
 PO(OEt)2  [1*]P(=O)(OCC)OCC
 S(=O)(=O)NH2  [1*]S(N)(=O)=O
 S(O)Me  [1*]S(C)=O
@@ -526,6 +528,10 @@ UNREADABLE = [
     ("NH3Cl", ()),
     ("Nf2", ()),
     ("NMe3Cl", (1,)),
+    ("=NH2", (1,)),  # the bond that it writes is not the one that is drawn
+    ("PO3H-", (1,)),  # but for a peroxide
+    ("H2CO", (1,)),  # a hydrogen too many
+    ("CONH(CH2)2NHCOCH(CH2)3N-t-BOC", (1, 1)),
 ]
 
 
