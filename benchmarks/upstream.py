@@ -218,7 +218,7 @@ def _process_images_only() -> None:
     from transformers import AutoProcessor
     from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 
-    class ImageProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]
+    class ImageProcessor(Qwen2_5_VLProcessor):
         def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
             super().__init__(image_processor, tokenizer, None, chat_template=chat_template)
 

@@ -251,13 +251,13 @@ def test_a_run_without_spread_stops_and_says_why(
 def test_spread_starts_the_count_again() -> None:
     watch, args = SpreadWatch(3), SimpleNamespace(max_completion_length=8)
     state: Any = SimpleNamespace(global_step=40)
-    watch.on_train_begin(args, state, None)  # type: ignore[arg-type]
+    watch.on_train_begin(args, state, None)
     for step, alike in ((41, 1.0), (42, 1.0), (43, 0.75), (44, 1.0), (45, 1.0)):
         state.global_step = step
-        watch.on_log(args, state, None, {"frac_reward_zero_std": alike})  # type: ignore[arg-type]
+        watch.on_log(args, state, None, {"frac_reward_zero_std": alike})
     state.global_step = 46
     with pytest.raises(UserError, match="for 3 steps"):
-        watch.on_log(args, state, None, {"frac_reward_zero_std": 1.0})  # type: ignore[arg-type]
+        watch.on_log(args, state, None, {"frac_reward_zero_std": 1.0})
 
 
 def test_the_divergence_is_from_the_stack_as_it_was(

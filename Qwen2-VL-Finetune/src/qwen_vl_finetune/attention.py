@@ -25,8 +25,10 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # torch before 2.10
+    from torch.nn.attention import varlen
+
+    varlen_attn: Any = varlen.varlen_attn
+except ImportError:  # an older torch
     varlen_attn = None
 
 SDPA = "sdpa_by_sample"
