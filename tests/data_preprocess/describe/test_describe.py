@@ -332,7 +332,7 @@ def _said(*numbers: int) -> dict[str, str]:
 def _calls(catalogue: Path) -> Counter[tuple[str, str]]:
     """(image, outcome) of each call in the journal."""
     with closing(sqlite3.connect(catalogue / JOURNAL)) as base:
-        return Counter(base.execute("SELECT image, outcome FROM calls").fetchall())
+        return Counter(base.execute("SELECT picture, outcome FROM calls").fetchall())
 
 
 def test_each_failure_ends_as_it_should(
