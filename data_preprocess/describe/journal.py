@@ -58,7 +58,7 @@ class Reply:
     Attributes:
         outcome: one of the phrases above.
         detail: what the service said about a failure; never the key.
-        answer: the fields of a `ImageDescription`.
+        answer: the fields of a `PictureDescription`.
         tokens: as the service counted them; None where it did not.
         thoughts: the part of `tokens.answer` that was thinking.
     """

@@ -332,7 +332,7 @@ def _said(*numbers: int) -> dict[str, str]:
 def _calls(catalogue: Path) -> Counter[tuple[str, str]]:
     """(image, outcome) of each call in the journal."""
     with closing(sqlite3.connect(catalogue / JOURNAL)) as base:
-        return Counter(base.execute("SELECT image, outcome FROM calls").fetchall())
+        return Counter(base.execute("SELECT picture, outcome FROM calls").fetchall())
 
 
 def test_each_failure_ends_as_it_should(
@@ -412,7 +412,7 @@ def test_the_answer_is_kept_whole_and_other_columns_stay(service: Service, tmp_p
     with closing(sqlite3.connect(catalogue / JOURNAL)) as base:
         row = base.execute(
             "SELECT answer, model, model_version, finish_reason, prompt_tokens, candidate_tokens, "
-            "thought_tokens FROM calls WHERE image = 'images/2.tif'"
+            "thought_tokens FROM calls WHERE picture = 'images/2.tif'"
         ).fetchone()
     assert json.loads(row[0]) == _answer(2)
     assert row[1:] == (MODEL, f"{MODEL}-001", "STOP", 900, 150, 100)
