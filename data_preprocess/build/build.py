@@ -25,6 +25,8 @@ with the image's path relative to the folder, and every place in whole pixels of
 ``drops``           reason -> ``count`` and up to five ``examples``
 ``reads_back``      chain of thought: how many graphs give the molecule's own SMILES back
                     (``same``), or have labels that do not expand (``unknown label``)
+``labelled``        graphs that the detector saw: how many as they were read, and how many with a
+                    label, a bond or wedges of the known molecule
 ``sources``         name, kind, number of items, licence and digest of each source
 ``charts``          the folder of charts, as a source; null without one
 ``chart_rows``      the rows ``wanted`` by the recipe and ``written``: fewer where there are too
@@ -312,6 +314,7 @@ def _finish(
         "items": items,
         "drops": counted["drops"],
         "reads_back": counted["reads_back"],
+        "labelled": counted["labelled"],
         "licences": _licences(made_with),
         "seed": settings.seed,
     }

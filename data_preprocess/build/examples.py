@@ -11,7 +11,7 @@ import math
 import warnings
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,8 @@ from PIL import Image, ImageChops
 from rdkit import Chem
 
 from data_preprocess.build.align_to_ink import PlaceError, place, settle_labels
+from data_preprocess.build.detector_labels import Labeller, label
+from data_preprocess.build.known_molecule import Correction, Disagreement
 from data_preprocess.drawing.render import RenderError, StyleRange, render
 from eyesmol.exceptions import InputError
 from data_preprocess.sources.files import Filed, Item
@@ -72,12 +74,14 @@ class Molecule:
 class Example:
     """A picture with its molecule; the graph, where there is one, is in the picture's pixels.
 
-    The image is None in a dataset without pictures.
+    The image is None in a dataset without pictures. `labelled` says of a graph that the detector
+    saw whether it was changed.
     """
 
     image: Image.Image | None
     graph: MolGraph | None
     smiles: str
+    labelled: Correction | None = None
 
 
 def is_drawn(item: Item, *, draw: bool) -> bool:
@@ -154,6 +158,7 @@ def pictured(
     size: tuple[int, int],
     seed: int,
     style: StyleRange = "clean",
+    labeller: Labeller | None = None,
 ) -> Example:
     """The picture of an item, with the molecule placed on it where `task` asks for places.
 
@@ -164,6 +169,7 @@ def pictured(
         size: of drawn pictures, in pixels.
         seed: of drawing styles.
         style: of drawn pictures.
+        labeller: says where the atoms are, where no molfile does.
 
     Raises:
         Drop: the picture cannot be opened or drawn, or the molecule cannot be placed on it.
@@ -173,7 +179,12 @@ def pictured(
         return _drawn(item, size, seed, style, r_groups=task == "cot")
     assert item.image is not None, "molecule_of lets no item through that has nothing to show"
     if task == "cot" and molecule.graph is None:
-        raise Drop("a picture without a molfile, so no places (--draw draws it anew)")
+        if labeller is None:
+            raise Drop(
+                "a picture without a molfile, so no places (--labels-from detector sees them, "
+                "--draw draws it anew)"
+            )
+        return _labelled(opened(item.image), molecule.smiles, labeller)
     image = opened(item.image)
     if task == "instruction" or molecule.graph is None:
         return Example(image, None, molecule.smiles)
@@ -185,6 +196,14 @@ def pictured(
     except PlaceError as error:
         raise Drop(error.reason) from None
     return Example(image, placed, molecule.smiles)
+
+
+def _labelled(image: Image.Image, smiles: str, labeller: Labeller) -> Example:
+    try:
+        found = label(image, smiles, labeller)
+    except Disagreement as difference:
+        raise Drop(f"labels: {difference}") from None
+    return Example(image, found.graph, found.smiles, found.correction)
 
 
 def _drawn(
@@ -230,7 +249,9 @@ def _bytes_of(picture: Path | Filed) -> bytes:
     try:
         if isinstance(picture, Path):
             return picture.read_bytes()
-        from data_preprocess.catalogue.compounds import read_file  # needs pyarrow, and folders do not
+        from data_preprocess.catalogue.compounds import (
+            read_file,
+        )  # needs pyarrow, and folders do not
 
         return read_file(picture.folder, picture.reference)
     except InputError:
@@ -257,13 +278,13 @@ def fitted(example: Example, frame: PixelFrame) -> Example:
     except ValueError:
         raise Drop("picture too long and thin for the frame") from None
     if example.graph is None:
-        return Example(image, None, example.smiles)
+        return replace(example, image=image)
     # The grid rounds both sides on their own, so the two scales differ a little.
     graph = example.graph.placed(
         (_inside(atom.x / width, image.width), _inside(atom.y / height, image.height))
         for atom in example.graph.atoms
     )
-    return Example(image, graph, example.smiles)
+    return replace(example, image=image, graph=graph)
 
 
 def laid_out(molecule: Molecule, frame: PixelFrame) -> Example:

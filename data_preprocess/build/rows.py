@@ -110,6 +110,8 @@ def _molecule_rows(item: Item, folder: Path, job: Job, about: dict[str, Any]) ->
         raise Drop("no question of the recipe fits")
     if example.graph is not None:
         about["reads_back"] = _reads_back(example, drawn=molecule.graph is None)
+    if example.labelled is not None:
+        about["labelled"] = example.labelled
     image = None
     if example.image is not None:
         image = folder / f"{item.name}.png"
@@ -131,6 +133,7 @@ def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
         size=settings.size,
         style=settings.style,
         seed=settings.seed,
+        labeller=settings.labeller,
     )
     return fitted(example, settings.frame)
 
