@@ -35,13 +35,13 @@ _FLAT = frozenset({
 })  # fmt: skip
 # How labels are written that are read letter by letter, besides the acronyms: a spelling that
 # differs from one of them in one letter may be it.
-_WRITTEN = (
-    *GROUPS,
-    *"OMe MeO OCH3 H3CO CH3O OEt EtO OC2H5 C2H5O CH3 H3C CH2CH3 C2H5 NO2 O2N CN NC CF3 F3C".split(),
-    *"CO2H HO2C COOH HOOC CO2Me MeO2C CO2CH3 COOCH3 CO2Et EtO2C CHO OHC OCF3 F3CO".split(),
-    *"NHMe MeHN NMe2 Me2N NHCH3 N(CH3)2 (H3C)2N SO2Me SO2NH2 H2NO2S CONH2 H2NOC".split(),
-    *"SMe MeS SCH3 H3CS CHF2 F2HC CH2OH HOH2C CCl3 Cl3C SO3H HO3S OAc AcO NHAc AcHN".split(),
-)
+_FORMULAS = """
+    OMe MeO OCH3 H3CO CH3O OEt EtO OC2H5 C2H5O CH3 H3C CH2CH3 C2H5 NO2 O2N CN NC CF3 F3C
+    CO2H HO2C COOH HOOC CO2Me MeO2C CO2CH3 COOCH3 CO2Et EtO2C CHO OHC OCF3 F3CO
+    NHMe MeHN NMe2 Me2N NHCH3 N(CH3)2 (H3C)2N SO2Me SO2NH2 H2NO2S CONH2 H2NOC
+    SMe MeS SCH3 H3CS CHF2 F2HC CH2OH HOH2C CCl3 Cl3C SO3H HO3S OAc AcO NHAc AcHN
+"""
+_WRITTEN = (*GROUPS, *_FORMULAS.split())
 
 
 class Disagreement(Exception):
