@@ -83,6 +83,8 @@ def settled(reading: Assembly, known: str) -> Settled:
         if _agree(found, known):
             return Settled(graph, found, correction)
         closest = found
+        if _centres(Chem.MolFromSmiles(found)) > _centres(Chem.MolFromSmiles(known)):
+            continue  # a table that leaves a centre open does not unmake the wedge that is drawn
         stereo = _stereoisomer(reading, graph, known)
         if stereo is not None:
             return Settled(*stereo, "stereo" if correction == "as read" else correction)

@@ -147,6 +147,13 @@ def test_stereo_that_only_one_of_the_two_has_is_no_row() -> None:
     )
 
 
+def test_wedge_that_is_drawn_is_not_unmade() -> None:
+    flat = dict.fromkeys((BondOrder.SOLID_WEDGE, BondOrder.DASHED_WEDGE), BondOrder.SINGLE)
+    assert refused(doubting_bonds(reading_of(ALANINE), flat, 0.3), "CC(N)C(=O)O") == (
+        "the drawing shows stereo that the SMILES leaves open"
+    )
+
+
 def test_double_bond_that_the_smiles_leaves_open_is_as_it_is_drawn() -> None:
     found = accepted(reading_of("C/C=C\\C"), "CC=CC")
     assert (found.smiles, found.correction) == (canonical_smiles("C/C=C\\C"), "as read")
