@@ -160,7 +160,7 @@ class ModelReader:
     def load(self) -> Read:
         """See `Reader`."""
         reader = eyesmol.Recognizer.from_pretrained(self.model)
-        return timed(lambda image: next(iter(reader.recognize([image], batch_size=1))))
+        return timed(lambda image: next(iter(reader.recognize(image, pages=False))))
 
 
 @dataclass(frozen=True)

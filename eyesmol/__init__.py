@@ -9,21 +9,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+    from eyesmol.outputs import to_dataframe
     from eyesmol.reader.base import Recognizer
+    from eyesmol.reader.options import ReadOptions
     from eyesmol.reader.remote import RemoteRecognizer
     from eyesmol.recognition import Recognition
 
 __version__ = "0.1.0"
-__all__ = ["Atom", "Bond", "BondOrder", "MolGraph", "Recognition", "Recognizer", "RemoteRecognizer"]
+__all__ = [
+    "Atom",
+    "Bond",
+    "BondOrder",
+    "MolGraph",
+    "ReadOptions",
+    "Recognition",
+    "Recognizer",
+    "RemoteRecognizer",
+    "to_dataframe",
+]
 
 _MODULES = {
     "Atom": "eyesmol.chem.graph",
     "Bond": "eyesmol.chem.graph",
     "BondOrder": "eyesmol.chem.graph",
     "MolGraph": "eyesmol.chem.graph",
+    "ReadOptions": "eyesmol.reader.options",
     "Recognition": "eyesmol.recognition",
     "Recognizer": "eyesmol.reader.base",
     "RemoteRecognizer": "eyesmol.reader.remote",
+    "to_dataframe": "eyesmol.outputs",
 }
 
 

@@ -6,9 +6,11 @@ No model is needed here, so scores, writers and servers share this file without 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from PIL.Image import Image as PILImage
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
@@ -23,7 +25,9 @@ from eyesmol.chem.smiles import (
     molblock_to_smiles,
 )
 from eyesmol.chem.valence_repair import repaired, valence_problems
-from eyesmol.image.loading import Box
+from eyesmol.depiction import as_html, draw_molecule
+from eyesmol.image.loading import Box, Source, load_picture
+from eyesmol.image.overlay import draw_overlay
 
 __all__ = ["Molecule", "Opinion", "Recognition", "molecule_of"]
 
@@ -280,6 +284,51 @@ class Recognition:
     def expanded(self) -> MolGraph | None:
         """The graph with its abbreviations replaced by their atoms, in the same pixels."""
         return None if self.graph is None else expand_abbreviations(self.graph)[0]
+
+    @property
+    def mol(self) -> Chem.Mol | None:
+        """The best guess as RDKit's molecule, its atoms where they were drawn; None where there
+        is none."""
+        if self.smiles is None:
+            return None
+        if self.molecule.molblock:
+            return block_to_mol(self.molecule.molblock, sanitize=True)
+        return Chem.MolFromSmiles(self.smiles)
+
+    def draw(self, size: tuple[int, int] = (400, 300)) -> PILImage | None:
+        """A depiction of the best guess; None where there is none.
+
+        Args:
+            size: width and height in pixels.
+        """
+        mol = self.mol
+        return None if mol is None else draw_molecule(mol, size)
+
+    def overlay(self, image: Source | None = None, *, scale: float = 1.0) -> PILImage | None:
+        """The image with what was read drawn over it; None where no atom was found.
+
+        Args:
+            image: in place of the file that was read, which may be gone or was none.
+            scale: enlarges the image first.
+
+        Raises:
+            Exception: an image that cannot be loaded; whatever Pillow raises.
+        """
+        if not self.graph:
+            return None
+        shown = load_picture(self.image if image is None else image)
+        return draw_overlay(shown, self.graph, scale=scale)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the image with what was read, the molecule, what is known."""
+        images = [self.draw()]
+        with suppress(Exception):  # an image that was in memory, or is gone
+            images.insert(0, self.overlay())
+        sure = None if self.confidence is None else f"{self.confidence:.3g}"
+        facts = {"image": self.image, "SMILES": self.smiles, "confidence": sure,
+                 "no molecule": self.reason, "withheld": self.withheld_smiles,
+                 "problems": "; ".join(self.problems), "error": self.error}  # fmt: skip
+        return as_html(filter(None, images), ((name, text) for name, text in facts.items() if text))
 
     @classmethod
     def from_answer(

@@ -396,7 +396,7 @@ def calibrate(folder: Path, valid: Path) -> None:
     answers = valid.with_name("answers.jsonl")
     answers.unlink(missing_ok=True)
     run("-m", "eyesmol", "recognize", valid.parent / "images", "--model", folder,
-        "--batch-size", 16, "--out", answers)  # fmt: skip
+        "--batch-size", 16, "--min-confidence", 0, "--allow-errors", "--out", answers)  # fmt: skip
     run("-m", "eyesmol", "calibrate", valid, answers, "--out", folder / "calibration.json")
     write_checksums(folder)
 

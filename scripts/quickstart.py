@@ -307,8 +307,8 @@ def read(systems: dict[str, str], pictures: Path, out: Path, longest: int, looks
     """The held-out pictures, read by each system through the same command."""
     for name, model in systems.items():
         run("-m", "eyesmol", "recognize", pictures, "--model", model, "--batch-size", 32,
-            "--max-new-tokens", longest, "--looks", looks,
-            "--out", out / f"{name}.jsonl")  # fmt: skip
+            "--max-new-tokens", longest, "--views", looks, "--min-confidence", 0,
+            "--allow-errors", "--overwrite", "--out", out / f"{name}.jsonl")  # fmt: skip
 
 
 def report(road: Road, systems: list[str], gold_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The `eyesmol` command: read molecules from pictures, and score what was read."""
+"""The `eyesmol` command: read molecules from images, and score what was read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _OF_EXTRAS = {"jinja2", "matplotlib", "scipy", "yaml"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, or 2 where it could not be done."""
+    """Run the command; returns its exit status: what it says, or 2 where it cannot be done."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except BrokenPipeError:  # of `eyesmol recognize ... | head`
         sys.stderr.close()
         return 1
@@ -40,7 +40,6 @@ def main(arguments: list[str] | None = None) -> int:
     except _expected_errors() as error:
         print(f"eyesmol: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
@@ -57,7 +56,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="eyesmol", description="Read molecules from pictures, and score what was read."
+        prog="eyesmol", description="Read molecules from images, and score what was read."
     )
     parser.add_argument("--version", action="version", version=f"eyesmol {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")

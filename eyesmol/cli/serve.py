@@ -7,7 +7,7 @@ import socket
 from importlib.util import find_spec
 from typing import Any
 
-from eyesmol.cli import UsageError, add_looks, positive
+from eyesmol.cli import UsageError, add_views, positive
 from eyesmol.reader.embedded import DETECTOR
 
 _EXAMPLES = """examples:
@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--form", choices=("json", "compact"), help="answer form, where the model does not say"
     )
-    add_looks(parser)
+    add_views(parser)
     parser.add_argument(
         "--calibration",
         metavar="FILE",
@@ -114,7 +114,7 @@ def _serve(options: argparse.Namespace) -> None:
         form=options.form,
         device=options.device,
         calibration=options.calibration,
-        looks=options.looks,
+        views=options.views,
     )
     serve(
         reader,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eyesmol.outputs import OutputError, read_rows
+from eyesmol.outputs import read_rows
 
 __all__ = ["IMAGE_COLUMNS", "TABLE_ENDINGS", "expected_columns", "first_of", "plain_names",
            "table_rows"]  # fmt: skip
@@ -24,16 +23,7 @@ def table_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         OutputError: the file cannot be read, is no table, or has a broken line.
     """
-    if path.suffix.lower() != ".tsv":
-        yield from read_rows(path)
-        return
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            for row in reader:
-                yield reader.line_num, dict(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from None
+    yield from read_rows(path)
 
 
 def plain_names(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -9,12 +9,14 @@ and loaded one at a time, so that one bad picture harms no other.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import sqlite3
+import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -31,16 +33,21 @@ __all__ = [
     "PictureError",
     "Source",
     "box_of",
+    "is_pdf",
     "list_pictures",
     "load_picture",
     "page_of",
     "part_of",
+    "size_of",
+    "whole_of",
 ]
 
 IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 _MANY_PAGES = {".tif", ".tiff"}
 _PDF_DPI = 300  # what structures in patents are scanned at
 _MOST_BYTES = 256 << 20  # of one member of an archive, unpacked
+_MOST_PIXELS = 90_000_000  # A3 at 600 dpi has 70 million
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two not inside
 
@@ -70,9 +77,35 @@ def box_of(name: str) -> Box | None:
     return _Place.of(name).box
 
 
+def whole_of(name: str) -> str:
+    """The name of the page that a name names a part of; other names as they are."""
+    match = _PART.fullmatch(name)
+    return match[1] if match and not Path(name).exists() else name
+
+
 def page_of(name: str) -> int | None:
     """The page that a name names, from 1."""
     return _Place.of(name).page or None
+
+
+def is_pdf(name: str) -> bool:
+    """True for a PDF and its pages."""
+    return _Place.of(name).file.suffix.lower() == ".pdf"
+
+
+def size_of(name: str) -> tuple[int, int]:
+    """Width and height in pixels of the image that a name names, from its header.
+
+    Raises:
+        Exception: whatever Pillow or the archive raises; the sort depends on what is broken.
+    """
+    place = _Place.of(name)
+    if place.member:
+        file: Any = io.BytesIO(_unpacked(place.file, place.member))
+    else:
+        file = place.file
+    with _checked(file, place.page) as image:
+        return image.size
 
 
 @dataclass(frozen=True)
@@ -107,8 +140,10 @@ def list_pictures(name: str | Path) -> Iterator[str]:
     A file that cannot be opened is listed by its own name; `load_picture` will then say why.
 
     Raises:
-        PictureError: a folder or an archive without a picture.
+        PictureError: a folder or an archive without a picture, or the address of a website.
     """
+    if _URL.match(str(name)):
+        raise PictureError(f"{name}: nothing is fetched from the network; download it first")
     path = Path(name)
     if not path.is_dir():
         yield from _in_file(path)
@@ -188,17 +223,31 @@ def _members(path: Path) -> Iterator[str]:
 
 def _pages(path: Path) -> Iterator[str]:
     """A name for each page; of a file with one page, or that cannot be opened, its own."""
-    try:
+    pages = _numbered(path)
+    next(pages)
+    second = next(pages, None)
+    if second is None:
+        yield str(path)
+        return
+    yield f"{path}#1"
+    yield f"{path}#{second}"
+    yield from (f"{path}#{page}" for page in pages)
+
+
+def _numbered(path: Path) -> Iterator[int]:
+    """Numbers of a document's pages, from 1, counted only as far as they are asked for."""
+    yield 1
+    # A broken file makes the libraries raise many kinds; loading will say which.
+    with suppress(Exception):
         if path.suffix.lower() == ".pdf":
             with _pdf(path) as document:
                 count = len(document)
-        else:
-            with Image.open(path) as image:
-                count = getattr(image, "n_frames", 1)
-    # A broken file makes the libraries raise many kinds; loading will say which.
-    except Exception:
-        count = 1
-    yield from (f"{path}#{page}" for page in range(1, count + 1)) if count > 1 else (str(path),)
+            yield from range(2, count + 1)
+            return
+        with Image.open(path) as image:
+            for page in itertools.count(2):
+                image.seek(page - 1)  # until there is none
+                yield page
 
 
 def load_picture(source: Source) -> Image.Image:
@@ -238,11 +287,31 @@ def _whole_page(file: str, member: str, page: int) -> Image.Image:
 
 
 def _opened(file: Any, page: int = 0) -> Image.Image:
-    with Image.open(file) as image:
-        image.seek(max(page - 1, 0))
+    with _checked(file, page) as image:
         image.load()
         # A copy: a frame of a file that is closed cannot be asked for its tags.
         return image.copy()
+
+
+@contextmanager
+def _checked(file: Any, page: int = 0) -> Iterator[Image.Image]:
+    """An image at its page, not decoded yet, and of a size that can be.
+
+    Raises:
+        ValueError: too many pixels.
+    """
+    with warnings.catch_warnings():
+        # Pillow warns of what is refused here, in words for programmers.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(file) as image:
+            image.seek(max(page - 1, 0))
+            if image.width * image.height > _MOST_PIXELS:
+                raise ValueError(
+                    f"found {image.width:,} x {image.height:,} pixels, expected at most "
+                    f"{_MOST_PIXELS // 1_000_000} million in all; cut the molecule out, or make "
+                    "the image smaller"
+                )
+            yield image
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:
@@ -298,5 +367,9 @@ def _pdf_page(path: Path, number: int) -> Image.Image:
     if not path.is_file():
         raise FileNotFoundError(path)
     with _pdf(path) as document:
-        page: Image.Image = document[number - 1].render(scale=_PDF_DPI / 72).to_pil()
-        return page
+        page = document[number - 1]
+        width, height = page.get_size()  # in points
+        # A poster is rendered with fewer dots an inch.
+        scale = min(_PDF_DPI / 72, (_MOST_PIXELS / (width * height)) ** 0.5)
+        image: Image.Image = page.render(scale=scale).to_pil()
+        return image

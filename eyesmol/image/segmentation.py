@@ -11,8 +11,7 @@ see `Finder`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -21,9 +20,9 @@ from PIL import Image
 from scipy import ndimage
 
 from eyesmol.image.ink import Mask, Pieces, ink_of, rules_of
-from eyesmol.image.loading import Box, Source, load_picture, part_of
+from eyesmol.image.loading import Box, part_of
 
-__all__ = ["Finder", "find_structures", "list_structures", "structures_on"]
+__all__ = ["Finder", "find_structures", "structures_on"]
 
 
 class Finder(Protocol):
@@ -33,33 +32,11 @@ class Finder(Protocol):
         """Boxes (left, top, right, bottom) in pixels of the page, in reading order."""
 
 
-def list_structures(pages: Iterable[str], finder: Finder | None = None) -> Iterator[str]:
-    """Names of all structures on named pages, as `eyesmol.image.loading.load_picture` takes them.
-
-    A page that cannot be opened is listed by its own name: reading it will say why.
-    """
-    for page in pages:
-        try:
-            boxes = (finder or find_structures)(load_picture(page))
-        except Exception:  # broken files make the libraries raise many kinds
-            yield page
-            continue
-        yield from (part_of(page, box) for box in boxes)
-
-
-def structures_on(page: Source, finder: Finder) -> Iterator[Source]:
-    """The structures on any page: names where the page has one, else pictures."""
-    if isinstance(page, str | Path):
-        yield from list_structures([str(page)], finder)
-        return
-    try:
-        image = load_picture(page)
-    except Exception:
-        yield page
-        return
+def structures_on(page: Image.Image, finder: Finder) -> Iterator[Image.Image]:
+    """The structures on a page, cut out; the ``filename`` of each is its place on the page."""
     name = str(getattr(page, "filename", "") or "page")
-    for box in finder(image):
-        part = image.crop(box)
+    for box in finder(page):
+        part = page.crop(box)
         part.filename = part_of(name, box)  # type: ignore[attr-defined]
         yield part
 

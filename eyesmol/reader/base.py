@@ -9,20 +9,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from rdkit import Chem
 
 from eyesmol.answer.confidence import Calibration, CalibrationError
 from eyesmol.image.loading import Box, Source, box_of, load_picture, page_of
 from eyesmol.reader.embedded import DETECTOR, is_detector, model_folder
+from eyesmol.reader.options import ReadOptions
+from eyesmol.reader.structures import as_sources, name_of, structures_of, unreadable
 from eyesmol.recognition import Recognition
 
 if TYPE_CHECKING:
     from eyesmol.answer.text import AnswerForm
     from eyesmol.image.segmentation import Finder
 
-__all__ = ["Opened", "Recognizer", "RecognizerError", "read_calibration", "unreadable"]
+__all__ = ["Opened", "Recognizer", "RecognizerError", "read_calibration"]
 
 _CALIBRATION = "calibration.json"  # beside the weights
 
@@ -47,16 +50,22 @@ class Recognizer(ABC):
     ::
 
         reader = Recognizer.from_pretrained()  # the detector; or "nano", or "runs/cot/merged"
-        for result in reader.recognize(["a.png", "b.png"]):
+        [result] = reader.recognize("a.png")
+        for result in reader.recognize(["b.png", "paper.pdf", "scans/"]):
             print(result.image, result.smiles, result.confidence)
 
     Attributes:
         calibration: makes a probability of the raw confidence; None leaves it raw.
-        looks: how often each image is read; what most looks say is taken.
+        options: how images are read, unless `recognize` is told otherwise.
     """
 
-    def __init__(self, calibration: Calibration | None, looks: int) -> None:
-        self.calibration, self.looks = calibration, looks
+    most_views: ClassVar[int]
+
+    def __init__(
+        self, calibration: Calibration | None = None, options: ReadOptions | None = None
+    ) -> None:
+        self.calibration = calibration
+        self.options = self._checked(options or ReadOptions())
 
     @staticmethod
     def from_pretrained(
@@ -66,8 +75,9 @@ class Recognizer(ABC):
         device: Any = None,
         dtype: Any = None,
         calibration: Path | str | None = None,
-        looks: int | None = None,
         threads: int | None = None,
+        options: ReadOptions | None = None,
+        **changes: Any,
     ) -> Recognizer:
         """Load a model: the detector, or a vision-language model.
 
@@ -79,16 +89,16 @@ class Recognizer(ABC):
                 `eyesmol.reader.local.LocalRecognizer`.
             calibration: a file of ``eyesmol calibrate``; the folder's ``calibration.json`` where
                 there is one.
-            looks: how often each image is read, whatever the model's folder says; more looks are
-                right more often and take longer. Up to 3 with the detector, which takes fewer
-                where the first is sure, up to 7 with others.
             threads: of the CPU; by default one with the detector, as torch sees fit with others.
+            options: how images are read.
+            changes: single options, such as ``views=3``: see `eyesmol.reader.options.ReadOptions`.
 
         Raises:
             RecognizerError: no such model, one that lacks a part, or what it needs is not
                 installed; says which.
-            ValueError: a number of looks that there are not.
+            ValueError: an option out of its range.
         """
+        chosen = (options or ReadOptions()).changed(**changes)
         folder = model_folder(path_or_name)
         if is_detector(folder):
             from eyesmol.reader.detector import DetectorRecognizer
@@ -99,7 +109,7 @@ class Recognizer(ABC):
                     "detector writes no answer and runs on the CPU"
                 )
             return DetectorRecognizer.from_folder(
-                folder, calibration=calibration, looks=looks, threads=threads
+                folder, calibration=calibration, options=chosen, threads=threads
             )
         try:
             from eyesmol.reader.local import LocalRecognizer
@@ -109,73 +119,97 @@ class Recognizer(ABC):
                 "pip install 'eyesmol[vlm]'"
             ) from None
         return LocalRecognizer.from_folder(
-            folder, form=form, device=device, dtype=dtype, calibration=calibration, looks=looks,
+            folder, form=form, device=device, dtype=dtype, calibration=calibration, options=chosen,
             threads=threads,
         )  # fmt: skip
 
-    @abstractmethod
     def recognize(
         self,
-        images: Iterable[Source],
-        *,
-        batch_size: int = 8,
-        max_new_tokens: int | None = None,
-        grammar: bool = True,
-        any_picture: bool = False,
-        min_confidence: float = 0.0,
+        images: Source | Iterable[Source],
+        options: ReadOptions | None = None,
+        **changes: Any,
     ) -> Iterator[Recognition]:
         """Read images, in order, as they come; only a few batches are in memory.
 
+        Each structure on a page, each page of a document, each image of a folder or an archive
+        gives a `Recognition` of its own. An image that cannot be read gives one with its `error`,
+        and the others are unaffected.
+
         Args:
-            images: paths, names of pages and members (`eyesmol.image.loading.list_pictures`), PIL
-                images, encoded files as bytes, or arrays. One that cannot be read gives a
-                `Recognition` with its `error`, and the others are unaffected.
-            batch_size: how many are read at a time. The detector reads one after another.
-            max_new_tokens: where a vision-language model's answer is cut off; 4,096 by default,
-                which is about 100 atoms in JSON form and 290 in compact form.
-            grammar: let it write nothing but well-formed answers.
-            any_picture: read images too that show no drawing of a molecule at first sight
-                (`eyesmol.image.screening`); else they are rows with that reason, and cost next to
-                nothing. The detector needs no such screening: it sees whether there are bonds.
-            min_confidence: below it no molecule is given; the reason says so, and the best guess
-                is `Recognition.withheld_smiles`.
+            images: one image or many: paths, names of pages and members
+                (`eyesmol.image.loading.list_pictures`), PIL images, encoded files as bytes, or
+                arrays.
+            options: in place of the reader's own.
+            changes: single options, such as ``min_confidence=0.5``: see
+                `eyesmol.reader.options.ReadOptions`.
 
         Raises:
-            ValueError: a batch size or a token limit below 1.
+            ValueError: an option out of its range.
+            TypeError: an option that there is not.
         """
+        return self._read_all(images, self._chosen(options, changes))
 
     def recognize_pages(
-        self, pages: Iterable[Source], *, finder: Finder | None = None, **options: Any
+        self,
+        pages: Source | Iterable[Source],
+        options: ReadOptions | None = None,
+        *,
+        finder: Finder | None = None,
+        **changes: Any,
     ) -> Iterator[Recognition]:
         """Find the structures on pages, and read each: page by page, from the top down.
 
-        A page without one gives nothing. `Recognition.page` and `box` say where each was found;
-        places of atoms are in the pixels of the structure, so add the box's corner for the page's.
+        A page without one is a row that says so. `Recognition.page` and `box` say where each was
+        found; positions of atoms are in the pixels of the structure, so add the box's corner for
+        the page's.
 
         Args:
-            pages: as in `recognize`, such as ``paper.pdf#3`` of `list_pictures`.
+            pages: as in `recognize`, such as ``paper.pdf#3``.
+            options, changes: as in `recognize`.
             finder: gives the boxes of the structures on a page;
                 `eyesmol.image.segmentation.find_structures` by default.
-            options: as in `recognize`. Without `any_picture` what was found is not screened again.
 
         Raises:
-            ValueError: as in `recognize`.
+            ValueError, TypeError: as in `recognize`.
         """
-        from eyesmol.image.segmentation import find_structures, structures_on
+        chosen = self._chosen(options, {"pages": True, **changes})
+        return self._read_all(pages, chosen, finder)
 
-        finder = finder or find_structures
-        found = (structure for page in pages for structure in structures_on(page, finder))
-        return self.recognize(found, **{"any_picture": True, **options})
+    def _chosen(self, options: ReadOptions | None, changes: dict[str, Any]) -> ReadOptions:
+        chosen = self._checked((options or self.options).changed(**changes))
+        return chosen if chosen.views else chosen.changed(views=self.options.views)
 
-    def _open(self, source: Source, number: int, any_picture: bool) -> Opened | Recognition:
+    def _checked(self, options: ReadOptions) -> ReadOptions:
+        if options.views is not None and options.views > self.most_views:
+            raise ValueError(f"views {options.views}: expected 1 to {self.most_views}")
+        return options
+
+    def _read_all(
+        self, images: Source | Iterable[Source], options: ReadOptions, finder: Finder | None = None
+    ) -> Iterator[Recognition]:
+        sources = structures_of(as_sources(images), options.pages, finder)
+        for result in self._read(sources, options):
+            yield _doubted(_with_hint(result), options.min_confidence)
+
+    @abstractmethod
+    def _read(
+        self, sources: Iterable[Source | Recognition], options: ReadOptions
+    ) -> Iterator[Recognition]:
+        """Read what is one image each, in order; recognitions pass."""
+
+    def _open(
+        self, source: Source | Recognition, number: int, options: ReadOptions
+    ) -> Opened | Recognition:
         """The image, or a recognition that says why there is none."""
-        name = str(source) if isinstance(source, str | Path) else ""
-        name = name or str(getattr(source, "filename", "") or f"image {number}")
+        if isinstance(source, Recognition):
+            return source
+        name = name_of(source, number)
         try:
             image = load_picture(source)
             box = box_of(name)
             page = page_of(name) or (1 if box else None)
-            if not any_picture and (reason := self._refusal(image)):
+            # What was found on a page is a drawing.
+            if not (options.any_image or box) and (reason := self._refusal(image)):
                 reason = f"no molecule: {reason}"
                 return Recognition(name, reason=reason, size=image.size, page=page, box=box)
             return Opened(name, image, page, box)
@@ -194,26 +228,31 @@ class Recognizer(ABC):
             result = replace(result, confidence=self.calibration(result.raw_confidence))
         return replace(result, page=opened.page, box=opened.box)
 
-    @staticmethod
-    def _doubted(result: Recognition, least: float) -> Recognition:
-        """Without its best guess where the reader is not sure enough of it."""
-        if result.smiles is None or (result.confidence or 0.0) >= least:
-            return result
-        return result.abstained(f"abstained: confidence {result.confidence} is below {least}")
+
+_LEAST_STRUCTURE = 7  # heavy atoms; most counter-ions and solvents have fewer
 
 
-def unreadable(name: str, error: Exception) -> Recognition:
-    """The row of an image that cannot be opened, or not be used."""
-    return Recognition(name, error=f"{name}: cannot be read as a picture: {_why(error)}")
+def _with_hint(result: Recognition) -> Recognition:
+    """Saying so where an image seems to show several molecules."""
+    if not result.smiles or "." not in result.smiles:
+        return result
+    parts = [Chem.MolFromSmiles(part) for part in result.smiles.split(".")]
+    sizes = [part.GetNumHeavyAtoms() for part in parts]
+    if sum(size >= _LEAST_STRUCTURE for size in sizes) < 2:
+        return result
+    note = (
+        f"{len(sizes)} structures, of {' and '.join(map(str, sizes))} heavy atoms, were read as "
+        "one compound; if they are several, cut the image apart"
+    )
+    molecule = replace(result.molecule, problems=(*result.problems, note))
+    return replace(result, molecule=molecule)
 
 
-def _why(error: Exception) -> str:
-    """What is wrong with an image, in words that name no object of Python's."""
-    if isinstance(error, FileNotFoundError):
-        return "the file is missing"
-    if isinstance(error, UnidentifiedImageError):
-        return "found no format that Pillow knows; expected PNG, JPEG, TIFF, BMP, GIF, WebP or PDF"
-    return str(error)
+def _doubted(result: Recognition, least: float) -> Recognition:
+    """Without its best guess where the reader is not sure enough of it."""
+    if result.smiles is None or result.confidence is None or result.confidence >= least:
+        return result
+    return result.abstained(f"abstained: confidence {result.confidence:.3g} is below {least:g}")
 
 
 def read_calibration(

@@ -10,39 +10,37 @@ from pathlib import Path
 from eyesmol.answer.confidence import Calibration
 from eyesmol.answer.text import write_answer
 from eyesmol.detector.engine import Engine
-from eyesmol.detector.reading import Reading, ReadOptions, read
+from eyesmol.detector.reading import Reading, read
+from eyesmol.detector.reading import ReadOptions as Scales
 from eyesmol.exceptions import ModelError
 from eyesmol.image.loading import Source
 from eyesmol.reader.base import Opened, Recognizer, RecognizerError, read_calibration
+from eyesmol.reader.options import ReadOptions
 from eyesmol.recognition import Recognition
 
 __all__ = ["DetectorRecognizer", "raw_confidence"]
 
-_SCALES = ReadOptions.scales
-MOST_LOOKS = len(_SCALES)
+_SCALES = Scales.scales
 
 
 class DetectorRecognizer(Recognizer):
-    """Reads with the detector.
+    """Reads with the detector: at up to three scales, and at one where the first is sure."""
 
-    Attributes:
-        looks: at how many scales an image is read, at most; where the first is sure it is the only
-            one.
-    """
+    most_views = len(_SCALES)
 
     def __init__(
-        self, engine: Engine, calibration: Calibration | None = None, looks: int = MOST_LOOKS
+        self,
+        engine: Engine,
+        calibration: Calibration | None = None,
+        options: ReadOptions | None = None,
     ) -> None:
         """Of a network that is loaded; `Recognizer.from_pretrained` is the usual way.
 
         Raises:
-            ValueError: a number of looks that there are not.
+            ValueError: more views than there are scales.
         """
-        if not 1 <= looks <= MOST_LOOKS:
-            raise ValueError(f"looks {looks}: expected 1 to {MOST_LOOKS} with the detector")
-        super().__init__(calibration, looks)
+        super().__init__(calibration, options)
         self._engine = engine
-        self._options = ReadOptions(scales=_SCALES[:looks])
 
     @classmethod
     def from_folder(
@@ -50,7 +48,7 @@ class DetectorRecognizer(Recognizer):
         folder: Path | str,
         *,
         calibration: Path | str | None = None,
-        looks: int | None = None,
+        options: ReadOptions | None = None,
         threads: int | None = None,
     ) -> DetectorRecognizer:
         """Load what ``detector_training.export`` wrote.
@@ -59,47 +57,34 @@ class DetectorRecognizer(Recognizer):
             folder: of the weights.
             calibration: a file of ``eyesmol calibrate``; the folder's ``calibration.json`` where
                 there is one.
-            looks: see the class; all by default.
+            options: how images are read.
             threads: of the CPU; one by default.
 
         Raises:
             RecognizerError: the folder lacks something, or is of another version.
-            ValueError: a number of looks that there are not.
+            ValueError: more views than there are scales.
         """
         from eyesmol.detector.onnx_engine import OnnxEngine
 
-        looks = MOST_LOOKS if looks is None else looks
         try:
             engine = OnnxEngine(Path(folder), threads or 1)
         except ModelError as error:
             raise RecognizerError(str(error)) from None
-        return cls(engine, read_calibration(calibration, folder), looks)
+        return cls(engine, read_calibration(calibration, folder), options)
 
-    def recognize(
-        self,
-        images: Iterable[Source],
-        *,
-        batch_size: int = 8,
-        max_new_tokens: int | None = None,
-        grammar: bool = True,
-        any_picture: bool = False,
-        min_confidence: float = 0.0,
+    def _read(
+        self, sources: Iterable[Source | Recognition], options: ReadOptions
     ) -> Iterator[Recognition]:
-        """Read images one after another, as `Recognizer.recognize` says."""
-        if batch_size < 1 or (max_new_tokens is not None and max_new_tokens < 1):
-            raise ValueError(
-                f"batch_size {batch_size}, max_new_tokens {max_new_tokens}: expected at least 1 "
-                "each"
-            )
-        for number, source in enumerate(images):
-            opened = self._open(source, number, any_picture)
+        scales = Scales(scales=_SCALES[: options.views])
+        for number, source in enumerate(sources):
+            opened = self._open(source, number, options)
             if isinstance(opened, Opened):
-                opened = self._finished(self._read(opened), opened)
-            yield self._doubted(opened, min_confidence)
+                opened = self._finished(self._read_one(opened, scales), opened)
+            yield opened
 
-    def _read(self, opened: Opened) -> Recognition:
+    def _read_one(self, opened: Opened, scales: Scales) -> Recognition:
         start = time.perf_counter()
-        reading = read(self._engine, opened.image, self._options)
+        reading = read(self._engine, opened.image, scales)
         assembly = reading.assembly
         found = Recognition.from_graph(
             opened.name,

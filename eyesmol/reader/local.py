@@ -28,6 +28,11 @@ from transformers import (
     StoppingCriteria,
     StoppingCriteriaList,
 )
+from transformers.utils.logging import (
+    disable_progress_bar,
+    enable_progress_bar,
+    is_progress_bar_enabled,
+)
 
 from eyesmol.answer.confidence import Calibration, TokenTrace
 from eyesmol.answer.text import AnswerForm, prompt
@@ -41,6 +46,7 @@ from eyesmol.reader.constrained_decoding import (
     token_bytes,
 )
 from eyesmol.reader.embedded import model_folder
+from eyesmol.reader.options import ReadOptions
 from eyesmol.reader.vlm import (
     MAX_NEW_TOKENS,
     Decoded,
@@ -63,7 +69,7 @@ class LocalRecognizer(VlmRecognizer):
     """A vision-language model in this process; `Recognizer.from_pretrained` is the usual way to it.
 
     Attributes:
-        form, frame, calibration, looks: see `VlmRecognizer`.
+        form, frame, calibration, options: see `VlmRecognizer`.
     """
 
     def __init__(
@@ -75,7 +81,7 @@ class LocalRecognizer(VlmRecognizer):
         form: AnswerForm,
         frame: PixelFrame,
         calibration: Calibration | None = None,
-        looks: int = 1,
+        options: ReadOptions | None = None,
     ) -> None:
         """From parts already loaded; `from_folder` is the usual way.
 
@@ -86,9 +92,9 @@ class LocalRecognizer(VlmRecognizer):
             form: the answer form that it was trained on.
             frame: the pixel frame that it was trained in.
             calibration: learnt from this model's own answers.
-            looks: how often each picture is read.
+            options: how images are read.
         """
-        super().__init__(form, frame, calibration, looks)
+        super().__init__(form, frame, calibration, options)
         self._model, self._tokenizer, self._image_processor = (
             model.eval(),
             tokenizer,
@@ -128,14 +134,14 @@ class LocalRecognizer(VlmRecognizer):
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         calibration: Path | str | None = None,
-        looks: int | None = None,
+        options: ReadOptions | None = None,
         threads: int | None = None,
     ) -> LocalRecognizer:
         """Load a model folder, or a model of the Hugging Face hub by its name.
 
         A ``dataset_info.json`` in the folder says in which pixel frame and answer form the model
-        was trained, and how often it looks at a picture; without one the frame is the image
-        processor's, the form is ``json``, and it looks once.
+        was trained, and how many views it takes of an image; without one the frame is the image
+        processor's, the form is ``json``, and it takes one.
 
         Args:
             path_or_name: a merged model with its tokenizer and processor files, or ``nano``.
@@ -144,12 +150,12 @@ class LocalRecognizer(VlmRecognizer):
             dtype: the checkpoint's own on a GPU, float32 on a CPU.
             calibration: a file of ``eyesmol calibrate``; the folder's ``calibration.json`` where
                 there is one.
-            looks: how often each picture is read, 1 to 7, whatever the folder says.
+            options: how images are read; its views are the folder's where it names none.
             threads: of all of torch in this process, where they are given.
 
         Raises:
             RecognizerError: no such model, or one that lacks a part; says which.
-            ValueError: a number of looks that there are not.
+            ValueError: an option out of its range.
         """
         name = model_folder(path_or_name)
         check_folder(name)
@@ -159,7 +165,10 @@ class LocalRecognizer(VlmRecognizer):
         tokenizer, image_processor = _load_processing(name)
         processor = {key: getattr(image_processor, key)
                      for key in ("size", "patch_size", "merge_size")}  # fmt: skip
-        known = Training.of(name, processor, form=form, calibration=calibration, looks=looks)
+        options = options or ReadOptions()
+        known = Training.of(
+            name, processor, form=form, calibration=calibration, looks=options.views
+        )
         model = _load_model(name, dtype or ("auto" if device.type == "cuda" else torch.float32))
         return cls(
             model.to(device),
@@ -168,53 +177,43 @@ class LocalRecognizer(VlmRecognizer):
             form=known.form,
             frame=known.frame,
             calibration=known.calibration,
-            looks=known.looks,
+            options=options.changed(views=known.looks),
         )
 
-    def recognize(
-        self,
-        images: Iterable[Source],
-        *,
-        batch_size: int = 8,
-        max_new_tokens: int | None = None,
-        grammar: bool = True,
-        any_picture: bool = False,
-        min_confidence: float = 0.0,
+    def _read(
+        self, sources: Iterable[Source | Recognition], options: ReadOptions
     ) -> Iterator[Recognition]:
-        """Read pictures, as `Recognizer.recognize` says.
-
-        Of eight batches at a time the emptiest pictures are read first, so that those of a batch
-        have answers of about the same length and few wait for the longest. All looks at a picture
-        are in its batch. The grammar also closes an answer that would be cut off.
+        """Of eight batches at a time the emptiest images are read first, so that those of a batch
+        have answers of about the same length and few wait for the longest. The first results come
+        sooner, after one batch, then two, then four. All views of an image are in its batch. The
+        grammar also closes an answer that would be cut off.
         """
-        limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
-        if batch_size < 1 or limit < 1:
-            raise ValueError(
-                f"batch_size {batch_size}, max_new_tokens {limit}: expected at least 1 each"
-            )
-        window = batch_size * _BATCHES_AHEAD if batch_size > 1 else 1
-        numbered = enumerate(images)
-        while chunk := list(itertools.islice(numbered, window)):
-            opened = [self._laid_out(source, number, any_picture) for number, source in chunk]
+        limit, batch_size = options.max_new_tokens or MAX_NEW_TOKENS, options.batch_size or 8
+        numbered = enumerate(sources)
+        for ahead in itertools.chain((1, 2, 4), itertools.repeat(_BATCHES_AHEAD)):
+            window = batch_size * ahead if batch_size > 1 else 1
+            chunk = list(itertools.islice(numbered, window))
+            if not chunk:
+                return
+            opened = [self._laid_out(source, number, options) for number, source in chunk]
             results = {n: found for n, found in enumerate(opened) if isinstance(found, Recognition)}
             pictures = {n: found for n, found in enumerate(opened) if isinstance(found, Picture)}
             by_length = sorted(pictures, key=lambda n: pictures[n].expected_length)
             for begin in range(0, len(by_length), batch_size):
                 batch = by_length[begin : begin + batch_size]
-                read = self._recognize_batch([pictures[n] for n in batch], limit, grammar)
+                read = self._recognize_batch([pictures[n] for n in batch], limit, options.grammar)
                 results.update(zip(batch, read, strict=True))
-            for n in range(len(opened)):
-                yield self._doubted(results[n], min_confidence)
+            yield from (results[n] for n in range(len(opened)))
 
     def _recognize_batch(
         self, pictures: list[Picture], limit: int, grammar: bool
     ) -> list[Recognition]:
         start = time.perf_counter()
-        looks = [look.fitted for picture in pictures for look in picture.looks]
-        answers = iter(self._decode(looks, limit, grammar))
+        views = [look.fitted for picture in pictures for look in picture.looks]
+        answers = iter(self._decode(views, limit, grammar))
         seconds = (time.perf_counter() - start) / len(pictures)
         return [
-            self._recognition(picture, list(itertools.islice(answers, self.looks)), seconds)
+            self._recognition(picture, list(itertools.islice(answers, len(picture.looks))), seconds)
             for picture in pictures
         ]
 
@@ -376,7 +375,7 @@ def _load_processing(name: str) -> tuple[Any, Any]:
 
 
 def _load_model(name: str, dtype: torch.dtype | str) -> Any:
-    with _explained(name):
+    with _explained(name), _without_bars():
         model, loading = AutoModelForImageTextToText.from_pretrained(
             name, dtype=dtype, trust_remote_code=False, output_loading_info=True
         )
@@ -387,6 +386,18 @@ def _load_model(name: str, dtype: torch.dtype | str) -> Any:
             "random. Copy the model folder again, or merge it again"
         )
     return model
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Loading takes a moment and shows no bars of transformers' own."""
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

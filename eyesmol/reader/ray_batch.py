@@ -25,15 +25,25 @@ from typing import Any
 
 from eyesmol import __version__
 from eyesmol.answer.text import AnswerForm
-from eyesmol.outputs import OutputError, check_output, read_rows, replacing, write_as
+from eyesmol.outputs import (
+    Counts,
+    OutputError,
+    check_output,
+    lock_or_refuse,
+    read_rows,
+    replacing,
+    write_as,
+)
 from eyesmol.reader.base import Recognizer
 from eyesmol.reader.embedded import is_detector
+from eyesmol.reader.options import ReadOptions
 from eyesmol.reader.ray_cluster import ClusterError, available_cores, cluster
 from eyesmol.reader.vlm import check_folder
 
-__all__ = ["Counts", "Plan", "read_on_ray"]
+__all__ = ["Plan", "read_on_ray"]
 
-_PART = re.compile(r"\d{8}-[0-9a-f]{16}\.jsonl(\.tmp)?")
+_PART = re.compile(r"\.?\d{8}-[0-9a-f]{16}\.jsonl(\.[0-9a-f]{8}\.tmp)?")
+_SETTINGS, _LOCK = "settings.json", "lock"  # beside the parts
 _PART_SIZE = 256  # pictures: seconds of work on a GPU, minutes on a few cores
 _AHEAD = 2  # parts for each worker, so that none waits for the next
 _RESTARTS = 3  # of a worker that dies, and of a part that was lost with it
@@ -45,9 +55,7 @@ class Plan:
 
     Attributes:
         model: folder or hub name, as in `Recognizer.from_pretrained`.
-        form, device, calibration, looks: as there.
-        options: of `Recognizer.recognize`.
-        pages: what is given are pages, with structures to be found.
+        form, device, calibration, options: as there.
         v3000: write molblocks in V3000.
     """
 
@@ -55,27 +63,8 @@ class Plan:
     form: AnswerForm | None = None
     device: str | None = None
     calibration: str | None = None
-    looks: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    pages: bool = False
+    options: ReadOptions = field(default_factory=ReadOptions)
     v3000: bool = False
-
-
-@dataclass
-class Counts:
-    """What came out: rows, those with an error, those without a molecule for another reason."""
-
-    rows: int = 0
-    failed: int = 0
-    without: int = 0
-
-    def counted(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The same rows, counted as they go by."""
-        for row in rows:
-            self.rows += 1
-            self.failed += row["error"] is not None
-            self.without += row["reason"] is not None
-            yield row
 
 
 @dataclass(frozen=True)
@@ -101,11 +90,7 @@ class _Worker:
         """Read pictures and write their rows; returns how many pictures there were."""
         # Loaded by the first part, whose errors come back as they are.
         reader = self._reader = self._reader or self._loaded()
-        if self._plan.pages:
-            from eyesmol.image.segmentation import list_structures
-
-            names = tuple(list_structures(names))
-        results = reader.recognize(names, **self._plan.options)
+        results = reader.recognize(names)
         if self._plan.v3000:
             results = (result.as_v3000() for result in results)
         with replacing(path) as file:
@@ -126,7 +111,7 @@ class _Worker:
             form=plan.form,
             device=plan.device,
             calibration=plan.calibration,
-            looks=plan.looks,
+            options=plan.options,
             threads=self._threads,
         )
 
@@ -164,8 +149,32 @@ def read_on_ray(
     if not is_detector(plan.model):
         check_folder(plan.model)  # said at once, where a cluster takes a while to start
     folder = output.absolute().with_name(output.name + ".parts")
-    _prepare(folder, settings)
-    paths: list[Path] = []  # of all parts, in order
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = (folder / _LOCK).open("a")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error}") from None
+    with lock:
+        lock_or_refuse(lock, output)
+        _prepare(folder, settings)
+        counts = Counts()
+        paths = _read_parts(images, folder, plan, workers, gpus_per_worker, part_size, progress)
+        write_as(output, counts.counted(_rows(paths)))
+        _remove(folder)
+    return counts
+
+
+def _read_parts(
+    images: Iterable[str],
+    folder: Path,
+    plan: Plan,
+    workers: int | None,
+    gpus_per_worker: float | None,
+    part_size: int | None,
+    progress: Callable[[int], Any],
+) -> list[Path]:
+    """Have all parts read that are not there yet; the files of all of them, in order."""
+    paths: list[Path] = []
 
     def missing() -> Iterator[_Part]:
         for part in _parts(images, folder, part_size or _PART_SIZE):
@@ -181,36 +190,35 @@ def read_on_ray(
             pool = _Pool(ray, plan, workers, gpus_per_worker)
             for pictures in pool.work(chain([first], todo)):
                 progress(pictures)
-    counts = Counts()
-    write_as(output, counts.counted(_rows(paths)))
-    _remove(folder)
-    return counts
+    return paths
 
 
 def _prepare(folder: Path, settings: dict[str, Any]) -> None:
     """The folder for the parts of these settings; parts of others go."""
-    path = folder / "settings.json"
+    folder.mkdir(exist_ok=True)
+    path = folder / _SETTINGS
     try:
         is_same = json.loads(path.read_text("utf-8")) == settings
     except (OSError, ValueError):
         is_same = False
     if is_same:
         return
-    if folder.is_dir():
-        _remove(folder)
-    try:
-        folder.mkdir(exist_ok=True)
-        with replacing(path) as file:
-            file.write(json.dumps(settings))
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error}") from None
+    _clear(folder)
+    with replacing(path) as file:
+        file.write(json.dumps(settings))
+
+
+def _clear(folder: Path) -> None:
+    """Remove the parts, and nothing that a user may have put beside them."""
+    for path in folder.iterdir():
+        if _PART.fullmatch(path.name) or path.name == _SETTINGS:
+            path.unlink()
 
 
 def _remove(folder: Path) -> None:
-    """Remove the parts, and nothing that a user may have put beside them."""
-    for path in folder.iterdir():
-        if _PART.fullmatch(path.name) or path.name == "settings.json":
-            path.unlink()
+    """Remove the parts, and the folder unless a user has put something into it."""
+    _clear(folder)
+    (folder / _LOCK).unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
 

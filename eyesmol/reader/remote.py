@@ -51,6 +51,7 @@ from eyesmol.answer.text import AnswerForm, prompt
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.base import RecognizerError
+from eyesmol.reader.options import ReadOptions
 from eyesmol.reader.vlm import MAX_NEW_TOKENS, Decoded, Picture, Training, VlmRecognizer
 from eyesmol.recognition import Recognition
 
@@ -145,7 +146,7 @@ class RemoteRecognizer(VlmRecognizer):
 
     Attributes:
         model: its name on the server.
-        form, frame, calibration, looks: see `VlmRecognizer`.
+        form, frame, calibration, options: see `VlmRecognizer`.
     """
 
     def __init__(
@@ -156,9 +157,11 @@ class RemoteRecognizer(VlmRecognizer):
         *,
         concurrency: int = 16,
         patience: Patience = Patience(),
+        options: ReadOptions | None = None,
     ) -> None:
         """Of a server that has been asked; `connect` is the usual way."""
-        super().__init__(training.form, training.frame, training.calibration, training.looks)
+        options = (options or ReadOptions()).changed(views=training.looks)
+        super().__init__(training.form, training.frame, training.calibration, options)
         self.model = served.name
         self._cell = training.cell
         self._url, self._served = url, served
@@ -177,9 +180,10 @@ class RemoteRecognizer(VlmRecognizer):
         form: AnswerForm | None = None,
         frame: PixelFrame | None = None,
         calibration: Path | str | None = None,
-        looks: int | None = None,
         concurrency: int = 16,
         patience: Patience = Patience(),
+        options: ReadOptions | None = None,
+        **changes: Any,
     ) -> RemoteRecognizer:
         """Ask a server what it serves, and find out how that was trained.
 
@@ -191,9 +195,10 @@ class RemoteRecognizer(VlmRecognizer):
                 looked for on this machine.
             form, frame: in place of what the folder says; both are needed where there is none.
             calibration: a file of ``eyesmol calibrate``, in place of the folder's own.
-            looks: how often each picture is read, 1 to 7, in place of what the folder says.
             concurrency: requests at a time. vLLM batches them; more than it holds wait there.
             patience: how long to try.
+            options, changes: as in `Recognizer.from_pretrained`; `batch_size` is the number of
+                requests at a time, in place of `concurrency`.
 
         Raises:
             RecognizerError: no server there, no such model, a key that it refuses, or a frame that
@@ -203,69 +208,58 @@ class RemoteRecognizer(VlmRecognizer):
             raise ValueError(f"concurrency {concurrency}: expected at least 1")
         url = _checked_url(url)
         served = _chosen(url, _models(url), model)
-        training = _training(url, served, folder, form, frame, calibration, looks)
-        return cls(url, served, training, concurrency=concurrency, patience=patience)
+        chosen = (options or ReadOptions()).changed(**changes)
+        training = _training(url, served, folder, form, frame, calibration, chosen.views)
+        return cls(
+            url, served, training, concurrency=concurrency, patience=patience, options=chosen
+        )
 
-    def recognize(
-        self,
-        images: Iterable[Source],
-        *,
-        batch_size: int | None = None,
-        max_new_tokens: int | None = None,
-        grammar: bool = True,
-        any_picture: bool = False,
-        min_confidence: float = 0.0,
+    def _read(
+        self, sources: Iterable[Source | Recognition], options: ReadOptions
     ) -> Iterator[Recognition]:
-        """Read pictures, as `Recognizer.recognize` says.
-
-        `batch_size` is the number of requests at a time, in place of the reader's own. A picture
-        whose request fails for good is a row with its error. `Recognition.seconds` is how long the
-        server took, with its queue.
+        """An image whose request fails for good is a row with its error. `Recognition.seconds` is
+        how long the server took, with its queue.
 
         Raises:
             RecognizerError: the server is gone, is too busy all the time, or refuses the key; the
                 results that were given are whole.
-            ValueError: a number below 1.
         """
         from anyio import CapacityLimiter
         from anyio.from_thread import start_blocking_portal
 
-        at_a_time = self._concurrency if batch_size is None else batch_size
-        limit = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
-        if at_a_time < 1 or limit < 1:
-            raise ValueError(
-                f"batch_size {at_a_time}, max_new_tokens {limit}: expected at least 1 each"
-            )
+        at_a_time = options.batch_size or self._concurrency
+        limit = options.max_new_tokens or MAX_NEW_TOKENS
         # What is under way when the caller stops is cancelled, and the server told so.
         with (
             start_blocking_portal() as portal,
             portal.wrap_async_context_manager(self._client(at_a_time)) as client,
         ):
-            session = _Session(client, CapacityLimiter(at_a_time), limit, grammar)
+            session = _Session(client, CapacityLimiter(at_a_time), limit, options.grammar)
             window: deque[Future[_Outcome]] = deque()
-            for number, source in enumerate(images):
-                task = portal.start_task_soon(self._read, session, source, number, any_picture)
-                window.append(task)
+            for number, source in enumerate(sources):
+                window.append(portal.start_task_soon(self._ask, session, source, number, options))
                 while window and (len(window) >= _WINDOW * at_a_time or window[0].done()):
-                    yield self._result(window.popleft().result(), min_confidence)
+                    yield self._result(window.popleft().result())
             while window:
-                yield self._result(window.popleft().result(), min_confidence)
+                yield self._result(window.popleft().result())
 
-    def _result(self, outcome: _Outcome, min_confidence: float) -> Recognition:
+    def _result(self, outcome: _Outcome) -> Recognition:
         if isinstance(outcome, Recognition):
             return outcome
         picture, answers, seconds = outcome
-        return self._doubted(self._recognition(picture, answers, seconds), min_confidence)
+        return self._recognition(picture, answers, seconds)
 
-    async def _read(
-        self, session: _Session, source: Source, number: int, any_picture: bool
+    async def _ask(
+        self,
+        session: _Session,
+        source: Source | Recognition,
+        number: int,
+        options: ReadOptions,
     ) -> _Outcome:
-        """One picture, from its file to the answers to all looks at it."""
+        """One image, from its file to the answers to all views of it."""
         from anyio.to_thread import run_sync
 
-        picture = await run_sync(
-            self._laid_out, source, number, any_picture, limiter=session.openers
-        )
+        picture = await run_sync(self._laid_out, source, number, options, limiter=session.openers)
         if isinstance(picture, Recognition):
             return picture
         answers, seconds = [], 0.0

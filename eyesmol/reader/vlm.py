@@ -21,13 +21,9 @@ from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.image.screening import no_molecule
-from eyesmol.reader.base import (
-    Opened,
-    Recognizer,
-    RecognizerError,
-    read_calibration,
-    unreadable,
-)
+from eyesmol.reader.base import Opened, Recognizer, RecognizerError, read_calibration
+from eyesmol.reader.options import ReadOptions
+from eyesmol.reader.structures import unreadable
 from eyesmol.reader.test_time_augmentation import MOST_LOOKS, Look, looks_at, vote
 from eyesmol.recognition import Recognition
 
@@ -67,29 +63,35 @@ class VlmRecognizer(Recognizer):
     Attributes:
         form: the form of answers that the model is asked for.
         frame: the pixel budget at which it sees images.
-        calibration: see `Recognizer`; it holds for as many looks as it was learnt with.
-        looks: how often each image is read, with other margins each time; the looks vote
-            (`eyesmol.reader.test_time_augmentation`).
+        calibration: see `Recognizer`; it holds for as many views as it was learnt with.
+        options: see `Recognizer`; of several views, with other margins each time, the majority is
+            taken (`eyesmol.reader.test_time_augmentation`).
     """
 
+    most_views = MOST_LOOKS
+
     def __init__(
-        self, form: AnswerForm, frame: PixelFrame, calibration: Calibration | None, looks: int = 1
+        self,
+        form: AnswerForm,
+        frame: PixelFrame,
+        calibration: Calibration | None = None,
+        options: ReadOptions | None = None,
     ) -> None:
-        if not 1 <= looks <= MOST_LOOKS:
-            raise ValueError(f"looks {looks}: expected 1 to {MOST_LOOKS}")
-        super().__init__(calibration, looks)
+        super().__init__(calibration, options)
         self.form, self.frame = form, frame
 
     def _refusal(self, image: Image.Image) -> str | None:
         return no_molecule(image)
 
-    def _laid_out(self, source: Source, number: int, any_picture: bool) -> Picture | Recognition:
+    def _laid_out(
+        self, source: Source | Recognition, number: int, options: ReadOptions
+    ) -> Picture | Recognition:
         """The image in the model's frame, or a recognition that says why there is none."""
-        opened = self._open(source, number, any_picture)
+        opened = self._open(source, number, options)
         if isinstance(opened, Recognition):
             return opened
         try:
-            return Picture(opened, looks_at(opened.image, self.frame, self.looks))
+            return Picture(opened, looks_at(opened.image, self.frame, options.views or 1))
         except Exception as error:  # a broken file may show itself only now, or a frame refuse it
             return unreadable(opened.name, error)
 

@@ -174,6 +174,7 @@ class ReadingService:
                     [job.drawing.image for job in batch],
                     batch_size=self._batch_size,
                     max_new_tokens=self._limit,
+                    pages=False,  # pages were searched when they were opened
                     any_picture=any_picture,
                     min_confidence=min_confidence,
                 )

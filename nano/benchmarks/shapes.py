@@ -26,6 +26,7 @@ from transformers.utils import logging
 
 from eyesmol.reader.embedded import model_folder
 from eyesmol.reader.local import LocalRecognizer
+from eyesmol.reader.options import ReadOptions
 from nano.benchmarks.sizes import drawn, exact, read
 
 _ROOT = Path(__file__).parents[2]
@@ -54,7 +55,7 @@ def main() -> int:
     print("|---|---|---|---|---|---|", flush=True)
     for width in options.widths:
         model, pieces = trained(width, options)
-        reader = LocalRecognizer.from_folder(model, looks=options.looks)
+        reader = LocalRecognizer.from_folder(model, options=ReadOptions(views=options.looks))
         found, seconds = read(reader, gold, gold.parent)
         pictures = sum(piece["pictures"] for piece in pieces)
         speed = pictures / sum(piece["minutes"] for piece in pieces) / 60

@@ -31,6 +31,7 @@ from eyesmol.evaluation.metrics import Evaluation, evaluate, load_predictions
 from eyesmol.image.loading import list_pictures
 from eyesmol.outputs import write_as
 from eyesmol.reader.local import LocalRecognizer
+from eyesmol.reader.options import ReadOptions
 
 _LONGEST = 600  # tokens: more than most molecules of patents take
 SIZES = ((2, 6), (7, 8), (9, 10), (11, 13), (14, 16), (17, 20), (21, 30))
@@ -51,11 +52,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/nano_scores"), help="a folder")
     options = parser.parse_args()
     logging.disable_progress_bar()
-    reader = LocalRecognizer.from_folder(options.model, looks=options.looks)
+    reader = LocalRecognizer.from_folder(options.model, options=ReadOptions(views=options.looks))
     side = math.isqrt(reader.frame.max_pixels)
     kinds = {"clean": 0.0, "RDKit's own": 0.0, "varied styles": 1.0}
     print(f"exact match (%, 95 % interval) of {options.model}, {options.each} pictures each, "
-          f"looked at {reader.looks} times\n")  # fmt: skip
+          f"{reader.options.views} views of each\n")  # fmt: skip
     print(f"| heavy atoms | molecules | {' | '.join(kinds)} | seconds a picture |")
     print(f"|---|---|{'---|' * len(kinds)}---|", flush=True)
     for least, most in (size for size in SIZES if size[0] <= options.most):

@@ -32,7 +32,8 @@ MAY_IMPORT_INSIDE: dict[str, dict[str, set[str]]] = {
         "chem": set(),
         "answer": {"chem"},
         "image": {"chem"},
-        "recognition": _LANGUAGE,
+        "depiction": set(),
+        "recognition": {*_LANGUAGE, "depiction"},
         "outputs": {*_LANGUAGE, "recognition"},
         "detector": _READING,
         "reader": {*_READING, "detector"},  # one reader reads with it, another drafts

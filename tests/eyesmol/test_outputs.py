@@ -16,7 +16,7 @@ from rdkit import Chem
 from eyesmol.answer.text import write_answer
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.smiles import graph_from_smiles, molblock_to_smiles
-from eyesmol.outputs import Journal, OutputError, read_rows, write_as
+from eyesmol.outputs import Journal, OutputError, read_rows, to_dataframe, write_as
 from eyesmol.recognition import Recognition
 
 SMILES = ["CCO", "C[C@H](N)C(=O)O", "F/C=C\\Cl", "C[N+](C)(C)C.[Cl-]", "[13CH4]", "[1*]c1ccccc1"]
@@ -133,7 +133,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert not out.exists()
 
     with Journal(out, {"model": "a"}, images) as journal:
-        assert journal.done == images[:3]
+        assert journal.done == 3
         for result in found[3:]:
             journal.add(result)
         journal.finish()
@@ -151,7 +151,7 @@ def test_another_run_starts_anew(
     with Journal(tmp_path / "out.csv", {"model": "a"}, ["0.png", "1.png"]) as journal:
         journal.add(Recognition("0.png"))
     with Journal(tmp_path / "out.csv", settings, images) as journal:
-        assert journal.done == []
+        assert journal.done == 0
         journal.finish()
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1, "the header and no row"
 
@@ -163,5 +163,92 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         write_as(out, [{"image": "half a row"}])
     assert out.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
-    with pytest.raises(OutputError, match=r"found the ending '\.smi', expected one of \.jsonl"):
-        write_as(tmp_path / "out.smi", [])
+    with pytest.raises(OutputError, match=r"found the ending '\.pdb', expected one of \.smi"):
+        write_as(tmp_path / "out.pdb", [])
+
+
+def test_smiles_files_hold_what_is_a_molecule(tmp_path: Path) -> None:
+    found = results()
+    write_as(tmp_path / "out.smi", [r.to_dict() for r in found])
+    lines = (tmp_path / "out.smi").read_text().splitlines()
+    assert lines == [f"{r.smiles}\t{r.image}" for r in found if r.smiles]
+    assert 0 < len(lines) < len(found)
+
+
+def test_a_molfile_holds_one_molecule(tmp_path: Path) -> None:
+    rows = [r.to_dict() for r in results()]
+    write_as(tmp_path / "one.mol", rows[:1])
+    assert Chem.MolToSmiles(Chem.MolFromMolFile(str(tmp_path / "one.mol"))) == SMILES[0]
+    for wrong, words in ((rows[:2], "several molecules, expected one"), (rows[-1:], "no molecule")):
+        with pytest.raises(OutputError, match=words):
+            write_as(tmp_path / "other.mol", wrong)
+
+
+def tempting() -> list[Recognition]:
+    """Names that a spreadsheet would run."""
+    return [replace(results()[0], image=name) for name in ("=1+1.png", "-a", "@b", "'quoted'", "c")]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_tables_begin_no_formula_and_come_back(tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"out.{ending}"
+    write_as(out, [r.to_dict() for r in tempting()])
+    cells = [line.split("," if ending == "csv" else "\t")[0] for line in out.open()][1:]
+    assert cells == ["'=1+1.png", "'-a", "'@b", "'quoted'", "c"]
+    assert [row["image"] for _, row in read_rows(out)] == [r.image for r in tempting()]
+
+
+def test_a_workbook_holds_text_and_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("xlsxwriter")
+    openpyxl = pytest.importorskip("openpyxl", reason="to read it back")
+    write_as(tmp_path / "out.xlsx", [r.to_dict() for r in tempting()])
+    sheet = openpyxl.load_workbook(tmp_path / "out.xlsx").active
+    header, *rows = sheet.iter_rows()
+    names = [cell.value for cell in header]
+    assert names[:4] == ["image", "page", "box", "smiles"]
+    assert [(row[0].value, row[0].data_type) for row in rows] == [
+        (r.image, "s") for r in tempting()
+    ]
+    assert rows[0][names.index("smiles")].value == SMILES[0]
+    assert rows[0][names.index("seconds")].data_type == "n"
+
+
+def test_a_dataframe_has_a_row_for_each_result() -> None:
+    pytest.importorskip("pandas")
+    found = results()
+    frame = to_dataframe(iter(found))
+    assert list(frame["smiles"].fillna("")) == [r.smiles or "" for r in found]
+    assert frame.loc[0, "molblock"] == found[0].molecule.molblock
+    assert len(to_dataframe(found[0])) == 1
+
+
+def test_an_output_that_is_there_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    out.write_text("old")
+    with pytest.raises(OutputError, match=r"out\.csv: is there already; --overwrite replaces it"):
+        Journal(out, {}, ["a"])
+    assert out.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+    with Journal(out, {}, ["0.png"], overwrite=True) as journal:
+        journal.add(results()[0])
+        assert journal.finish().molecules == 1
+    assert SMILES[0] in out.read_text()
+
+
+def test_a_journal_resumes_at_an_image_however_many_rows_it_had(tmp_path: Path) -> None:
+    def part(name: str, left: int) -> Recognition:
+        return Recognition(f"{name}@{left},0,9,9", page=1, box=(left, 0, 9, 9))
+
+    images = ["a.png", "page#1", "page#2", "b.png"]
+    rows = [Recognition("a.png"), part("page#1", 1), part("page#1", 2), part("page#2", 1)]
+    for kept, done in ((1, 1), (2, 1), (3, 1), (4, 2)):
+        with Journal(tmp_path / "out.csv", {}, images) as journal:
+            for row in rows[:kept]:
+                journal.add(row)
+        # The last page may have held more than was read of it.
+        with Journal(tmp_path / "out.csv", {}, images) as journal:
+            assert journal.done == done
+            assert [row["image"] for row in journal.rows()] == [
+                row.image for row in rows[: {1: 1, 2: 3}[done]]
+            ]
+            journal._remove()

@@ -37,14 +37,20 @@ def test_a_folder_becomes_rows(
 ) -> None:
     options = ["--model", model, "--max-new-tokens", "8", "--batch-size", "3"]
     out = tmp_path / "new folder" / "rows.jsonl"
-    assert main(["recognize", str(pictures), "missing.png", *options, "--out", str(out)]) == 0
+    command = ["recognize", str(pictures), "missing.png", *options, "--out", str(out)]
+    assert main(command) == 1
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     names = [Path(row["image"]).name for row in rows]
     assert names == ["a.jpg", "b.png", "d.png", "c.tif", "missing.png"]
     assert [row["error"] is not None for row in rows] == [False, False, True, False, True]
     assert "2 could not be read" in capsys.readouterr().err
+    # What is finished is kept, unless asked otherwise.
+    assert main(command) == 2
+    assert "is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--allow-errors", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
-    assert main(["recognize", str(pictures / "b.png"), *options]) == 0
+    assert main(["recognize", str(pictures / "b.png"), "--json", "--allow-errors", *options]) == 0
     [printed] = capsys.readouterr().out.splitlines()
     assert json.loads(printed)["answer"] == rows[1]["answer"]
 
@@ -71,8 +77,8 @@ def test_a_stopped_run_is_continued(
     monkeypatch.setattr(Journal, "add", stop_at_third)
     assert main(command) == 130
     assert not out.exists()
-    assert main(command) == 0
-    assert "going on after 2 of 4 pictures" in capsys.readouterr().err
+    assert main(command) == 1
+    assert "resuming after 2 of 4 images" in capsys.readouterr().err
     assert out.read_text().count("$$$$") == 4
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.sdf", "pictures"]
 
@@ -82,6 +88,10 @@ def test_a_stopped_run_is_continued(
     [
         (["--model", "nowhere", "--out", "out.xyz"], "found the ending '.xyz'"),
         (["--model", "nowhere"], "nowhere: no such folder"),
+        (["--json", "--out", "out.csv"], "--json prints"),
+        (["b.png", "--out", "out.mol"], "a .mol holds one molecule"),
+        (["https://example.org/a.png"], "nothing is fetched from the network; download it first"),
+        (["-", "-"], "- can be given once"),
     ],
 )
 def test_mistakes_are_said_in_one_line(

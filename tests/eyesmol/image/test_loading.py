@@ -128,3 +128,25 @@ def test_the_reader_takes_them_all(tmp_path: Path) -> None:
         f"{tiff}#2", f"{tiff}#9", "image 2", "image 3", "image 4", "image 5",
     ]  # fmt: skip
     assert [r.error is None for r in results] == [True, False, True, False, True, True]
+
+
+def test_more_pixels_than_can_be_read_are_refused_in_plain_words(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    Image.new("1", (12_000, 12_000)).save(tmp_path / "huge.png")
+    with pytest.raises(ValueError, match=r"12,000 x 12,000 pixels, expected at most 90 million"):
+        load_picture(tmp_path / "huge.png")
+    assert not list(recwarn)
+
+
+def test_pages_of_a_tiff_are_counted_as_far_as_they_are_asked_for(tmp_path: Path) -> None:
+    tiff = pages(tmp_path / "scan.tif", 5)
+    names = list_pictures(tiff)
+    assert [next(names), next(names)] == [f"{tiff}#1", f"{tiff}#2"]
+    tiff.write_bytes(b"")  # nobody reads on, unless asked
+    assert len(list(names)) <= 3
+
+
+def test_the_network_is_not_asked() -> None:
+    with pytest.raises(PictureError, match="nothing is fetched from the network; download it"):
+        list(list_pictures("https://example.org/a.png"))

@@ -15,8 +15,9 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from eyesmol.image.loading import Box, Source, load_picture, part_of
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.image.screening import no_molecule
-from eyesmol.image.segmentation import find_structures, list_structures
+from eyesmol.image.segmentation import find_structures
 from eyesmol.reader.local import LocalRecognizer
+from eyesmol.reader.structures import structures_of
 from nano.model import create_nano
 
 TEXT = """the compound of formula was obtained as white solid after extraction with ethyl acetate
@@ -172,9 +173,12 @@ def test_pages_are_read(tmp_path: Path) -> None:
 def test_names_of_parts(tmp_path: Path) -> None:
     image, _ = page(150, [molecule(MOLECULES[0], 150, 0.2)], 0)
     image.save(tmp_path / "scan.png")
-    [name] = list_structures([str(tmp_path / "scan.png")])
+    [part] = structures_of([str(tmp_path / "scan.png")], pages=True)
+    assert isinstance(part, Image.Image)
+    name = str(part.filename)  # type: ignore[attr-defined]
     left, top, right, bottom = map(int, name.rpartition("@")[2].split(","))
-    assert load_picture(name).tobytes() == image.crop((left, top, right, bottom)).tobytes()
+    assert load_picture(name).tobytes() == part.tobytes()
+    assert part.tobytes() == image.crop((left, top, right, bottom)).tobytes()
     for box in ((0, 0, 10**6, 10**6), (50, 50, 50, 60)):
         with pytest.raises(ValueError, match="part"):
             load_picture(part_of(str(tmp_path / "scan.png"), box))

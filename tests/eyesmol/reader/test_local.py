@@ -16,6 +16,7 @@ from eyesmol.answer.text import read_answer
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.base import RecognizerError
 from eyesmol.reader.local import LocalRecognizer
+from eyesmol.reader.options import ReadOptions
 from eyesmol.reader.test_time_augmentation import looks_at
 from eyesmol.reader.vlm import Decoded
 from nano.model import create_nano
@@ -100,16 +101,17 @@ def test_looks_are_read_with_their_picture_and_the_folder_says_how_many(copy: Pa
     pictures = [picture(100, 100), picture(300, 120, 5), picture(60, 200)]
     (copy / "dataset_info.json").write_text('{"looks": 3, "answer_form": "compact"}')
     reader = LocalRecognizer.from_folder(copy)
-    assert (reader.looks, LocalRecognizer.from_folder(copy, looks=2).looks) == (3, 2)
-    each = LocalRecognizer.from_folder(copy, looks=1)
+    again = LocalRecognizer.from_folder(copy, options=ReadOptions(views=2))
+    assert (reader.options.views, again.options.views) == (3, 2)
+    each = LocalRecognizer.from_folder(copy, options=ReadOptions(views=1))
     together = list(reader.recognize(pictures, batch_size=2, max_new_tokens=60))
     for image, result in zip(pictures, together, strict=True):
         looks = looks_at(image, reader.frame, 3)
         alone = list(each.recognize([look.fitted for look in looks], max_new_tokens=60))
         assert result.answer in {reading.answer for reading in alone}
         assert result.size == image.size
-    with pytest.raises(ValueError, match="looks 0: expected 1 to 7"):
-        LocalRecognizer.from_folder(copy, looks=0)
+    with pytest.raises(ValueError, match="views 8: expected 1 to 7"):
+        LocalRecognizer.from_folder(copy, options=ReadOptions(views=8))
     (copy / "dataset_info.json").write_text('{"looks": 9}')
     with pytest.raises(RecognizerError, match="looks 9; expected a number from 1 to 7"):
         LocalRecognizer.from_folder(copy)

@@ -16,6 +16,7 @@ from eyesmol.cli.main import main
 from eyesmol.image.loading import PictureError, list_pictures
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.outputs import read_rows
+from eyesmol.reader.options import ReadOptions
 from eyesmol.reader.ray_batch import Plan, read_on_ray
 from eyesmol.reader.ray_cluster import ClusterError
 from nano.model import create_nano
@@ -70,7 +71,7 @@ def test_two_ray_workers_write_what_one_reader_writes(
     monkeypatch.setattr(batch, "_PART_SIZE", 2)
     monkeypatch.chdir(tmp_path)  # names are as they were given, wherever a worker runs
     options = ["--model", model, "--max-new-tokens", "100", "--batch-size", "1"]
-    assert main(["recognize", "pictures", *options, "--out", "alone.jsonl"]) == 0
+    assert main(["recognize", "pictures", *options, "--out", "alone.jsonl"]) == 1
     capsys.readouterr()
     on_ray = ["recognize", "pictures", *options, "--out", "ray.jsonl", "--engine", "ray",
               "--workers", "2"]  # fmt: skip
@@ -83,7 +84,7 @@ def test_two_ray_workers_write_what_one_reader_writes(
         stopped.setattr(batch, "cluster", stop)
         assert main(on_ray) == 130
     parts, joined = tmp_path / "ray.jsonl.parts", batch.write_as
-    plan = Plan(model, device="cpu", options={"max_new_tokens": 100, "batch_size": 1})
+    plan = Plan(model, device="cpu", options=ReadOptions(max_new_tokens=100, batch_size=1))
     worker = batch._Worker(plan, str(tmp_path), 1, batch.__version__)
     for part in list(batch._parts(list_pictures("pictures"), parts, 2))[1:3]:
         assert worker.read(part.names, part.path) == 2
@@ -95,8 +96,8 @@ def test_two_ray_workers_write_what_one_reader_writes(
         joined(path, found)
 
     monkeypatch.setattr(batch, "write_as", join)
-    assert main(on_ray) == 0
-    assert "12 pictures -> ray.jsonl, 1 could not be read" in capsys.readouterr().err
+    assert main(on_ray) == 1  # one is broken
+    assert "12 images, 9 molecules -> ray.jsonl, 1 could not be read" in capsys.readouterr().err
     assert before.items() < after.items()
     assert len(after) == 6
     assert rows(Path("alone.jsonl")) == rows(Path("ray.jsonl"), about=True)

@@ -35,6 +35,7 @@ from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.base import RecognizerError
 from eyesmol.reader.local import LocalRecognizer
+from eyesmol.reader.options import ReadOptions
 from eyesmol.reader.remote import Patience, RemoteRecognizer
 from nano.model import create_nano
 
@@ -223,7 +224,7 @@ PICTURES = [picture(100, 100), picture(300, 120, 5), picture(60, 200), picture(3
 def test_a_server_reads_as_the_model_here(
     server: Server, model: Path, grammar: bool, looks: int
 ) -> None:
-    local = LocalRecognizer.from_folder(model, looks=looks)
+    local = LocalRecognizer.from_folder(model, options=ReadOptions(views=looks))
     server.answer = by(local)
     options: dict[str, Any] = {"max_new_tokens": 100, "grammar": grammar}
     here = list(local.recognize(PICTURES, batch_size=1, **options))
