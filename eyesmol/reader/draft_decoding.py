@@ -1,6 +1,6 @@
 """Greedy decoding that verifies drafts: one forward pass scores many tokens, see `drafts`.
 
-With tolerance None the tokens are those that plain greedy decoding gives. transformers' own
+With a tolerance of 0 the tokens are those that plain greedy decoding gives. transformers' own
 assisted decoding takes one sequence at a time and knows neither our grammar nor near coordinates,
 so the loop is here. Rows of a batch accept different numbers of tokens: what a row rejects stays in
 the cache, masked, until no row needs that part of it; positions are given, not counted.
@@ -70,6 +70,17 @@ class Row:
         """Ended, stopped, or at its limit."""
         return self.ended or self.looping or len(self.tokens) >= self.limit
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the answer is not whole; empty where it is."""
+        if self.guide and self.guide.closed:
+            return (f"stopped: {self.guide.closed[0]}",)
+        if self.looping:
+            return ("stopped: the answer repeats itself without end",)
+        if not self.ended:
+            return (f"stopped: no end of the answer within {self.limit} tokens",)
+        return ()
+
 
 class Verifier:
     """Decodes with a model and its vocabulary.
@@ -80,7 +91,7 @@ class Verifier:
         texts: what each token writes.
         end_ids: tokens that end an answer, the one that the model writes first.
         form: of the answers.
-        tolerance: pixels within which a draft's coordinate is kept; None for the model's own.
+        tolerance: pixels within which a draft's coordinate is kept; 0 for the model's own.
     """
 
     def __init__(
@@ -90,7 +101,7 @@ class Verifier:
         texts: dict[int, bytes],
         end_ids: Sequence[int],
         form: AnswerForm,
-        tolerance: int | None,
+        tolerance: int,
     ) -> None:
         self._model, self._encode, self._texts = model, encode, texts
         self._end_ids, self._form, self._tolerance = list(end_ids), form, tolerance
@@ -172,7 +183,7 @@ class Verifier:
         self, row: Row, own: int, place: int, allowed: torch.Tensor, scores: torch.Tensor
     ) -> bool:
         offered = row.proposed[place]
-        if self._tolerance is None or not torch.isfinite(allowed[offered]):
+        if not self._tolerance or not torch.isfinite(allowed[offered]):
             return False
         return may_stand(
             self._text(row.tokens[-24:]),

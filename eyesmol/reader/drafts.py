@@ -146,7 +146,11 @@ class Draft:
 
         An atom whose position is not yet written is the next of the draft.
         """
-        atoms, found, free = self._graph.atoms, list[int | None](), set(range(len(self._graph.atoms)))
+        atoms, found, free = (
+            self._graph.atoms,
+            list[int | None](),
+            set(range(len(self._graph.atoms))),
+        )
         for place in places:
             due = self._next(found, free)
             if place is None:
@@ -166,7 +170,7 @@ class Draft:
         return min((n for n in free if n > last), default=min(free, default=None))
 
     def _from(self, number: int, matched: list[int | None]) -> str:
-        """The draft from atom `number` of the answer on; those before it are as they are matched."""
+        """The draft from the answer's atom `number` on; those before it are as they are matched."""
         own = matched[:number]
         rest = [n for n in range(len(self._graph.atoms)) if n not in own]
         if number < len(matched) and matched[number] is not None:
@@ -179,6 +183,8 @@ class Draft:
         atoms = tuple(Atom("C") if n is None else self._graph.atoms[n] for n in order)
         bonds = tuple(
             Bond(at[b.begin], at[b.end], b.order)
+            if b.order.is_directed or at[b.begin] < at[b.end]
+            else Bond(at[b.end], at[b.begin], b.order)  # the older atom stands first
             for b in self._graph.bonds
             if b.begin in at and b.end in at
         )

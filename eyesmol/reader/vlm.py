@@ -22,6 +22,7 @@ from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.image.screening import no_molecule
 from eyesmol.reader.base import Opened, Recognizer, RecognizerError, read_calibration
+from eyesmol.reader.embedded import DETECTOR
 from eyesmol.reader.options import ReadOptions
 from eyesmol.reader.structures import unreadable
 from eyesmol.reader.test_time_augmentation import MOST_LOOKS, Look, looks_at, vote
@@ -35,10 +36,14 @@ MAX_NEW_TOKENS = 4096
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, and how the model sees it: once, or several times with other margins."""
+    """An image, and how the model sees it: once, or several times with other margins.
+
+    `seen` is what the detector reads in it, where it is asked.
+    """
 
     opened: Opened
     looks: tuple[Look, ...]
+    seen: Recognition | None = None
 
     @property
     def expected_length(self) -> tuple[int, int]:
@@ -69,6 +74,7 @@ class VlmRecognizer(Recognizer):
     """
 
     most_views = MOST_LOOKS
+    takes_second_opinions = True
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class VlmRecognizer(Recognizer):
     ) -> None:
         super().__init__(calibration, options)
         self.form, self.frame = form, frame
+        self._detector: Recognizer | None = None  # loaded when it is first asked
 
     def _refusal(self, image: Image.Image) -> str | None:
         return no_molecule(image)
@@ -91,9 +98,18 @@ class VlmRecognizer(Recognizer):
         if isinstance(opened, Recognition):
             return opened
         try:
-            return Picture(opened, looks_at(opened.image, self.frame, options.views or 1))
+            looks = looks_at(opened.image, self.frame, options.views or 1)
+            asked = options.draft or options.second_opinion
+            return Picture(opened, looks, self._seen(opened.image) if asked else None)
         except Exception as error:  # a broken file may show itself only now, or a frame refuse it
             return unreadable(opened.name, error)
+
+    def _seen(self, image: Image.Image) -> Recognition:
+        """What the detector reads in an image."""
+        if self._detector is None:
+            self._detector = Recognizer.from_pretrained(DETECTOR)
+        [result] = self._detector.recognize(image, pages=False)
+        return result
 
     def _recognition(
         self, picture: Picture, answers: Sequence[Decoded], seconds: float
