@@ -253,7 +253,8 @@ def _sources(options: argparse.Namespace) -> list[Source]:
         return [*sources, ImagesWithSmiles(options.images, Path(options.smiles[0]))]
     elif options.images or options.molfiles:
         raise InputError(
-            "give --images DIR with --molfiles DIR, or with one --smiles TABLE of their molecules"
+            "give --images DIR together with --molfiles DIR, or with one --smiles TABLE of their "
+            "molecules"
         )
     for smiles in options.smiles:
         sources.append(

@@ -20,7 +20,7 @@ from eyesmol.chem.graph import Atom, Bond, MolGraph
 from eyesmol.chem.smiles import graph_to_smiles
 from eyesmol.image.loading import Box
 
-__all__ = ["TOLERANCE", "Draft", "Drafter", "may_stand"]
+__all__ = ["TOLERANCE", "Draft", "may_stand"]
 
 # In pixels of the model's frame; the detector is 1 pixel off where a bond has 30 or more.
 TOLERANCE = 3
@@ -213,11 +213,15 @@ def _rest(draft: str, begun: str, field: re.Pattern[str], between: str) -> str:
     return f"{left}{between}{following}" if between == "\n" else left
 
 
-Drafter = Callable[[str], str]
-
-
-def may_stand(written: str, own: str, drafted: str, rest: str, form: AnswerForm,
-              probability: float, tolerance: int) -> bool:  # fmt: skip
+def may_stand(
+    written: str,
+    own: str,
+    drafted: str,
+    rest: str,
+    form: AnswerForm,
+    probability: float,
+    tolerance: int,
+) -> bool:
     """Whether a draft's token may stand where the model would write another: a near coordinate.
 
     Labels and bonds never may.
@@ -232,21 +236,21 @@ def may_stand(written: str, own: str, drafted: str, rest: str, form: AnswerForm,
         tolerance: pixels of the frame.
     """
     begun = _FORMS[form].coordinate.search(written[-40:])
-    mine, theirs = _NUMBER.fullmatch(own), _NUMBER.fullmatch(drafted)
-    if begun is None or mine is None or theirs is None:
+    mine, theirs = _NUMBER.fullmatch(own), _NUMBER.match(drafted + rest)
+    if begun is None or mine is None or theirs is None or not drafted[:1].isdigit():
         return False
-    if mine[2] != theirs[2] or len(mine[1]) != len(theirs[1]):
+    whole = int(begun[1] + theirs[1])
+    if mine[2]:  # the model's number ends here
+        follows = (drafted + rest)[len(theirs[1]) :]
+        return follows.startswith(mine[2]) and abs(int(begun[1] + mine[1]) - whole) <= tolerance
+    missing = len(theirs[1]) - len(mine[1])
+    if missing < 0 or not drafted.isdigit():
         return False
-    missing = 0 if theirs[2] else len(_DIGITS.match(rest)[0])  # type: ignore[index]
+    # The model's number is not known yet: it begins with these digits and may be as long.
     unit = 10**missing
-    number, other = int(begun[1] + mine[1]) * unit, int(begun[1] + theirs[1]) * unit
-    if not missing:
-        return abs(number - other) <= tolerance
-    # The model's number is not known: it lies between `number` and the next one of these digits.
-    whole = other + int(rest[:missing])
-    apart = max(number - whole, whole - (number + unit - 1))
-    return apart <= tolerance and probability >= _LIKELY
+    number = int(begun[1] + mine[1]) * unit
+    apart = max(number - whole, whole - (number + unit - 1), 0)
+    return apart <= tolerance and (not missing or probability >= _LIKELY)
 
 
 _NUMBER = re.compile(r"(\d+)(\D*)")
-_DIGITS = re.compile(r"\d*")

@@ -109,4 +109,4 @@ def test_images_alone_say_what_is_missing(
 ) -> None:
     arguments = ["build", "cot", "--images", str(images), "--out", str(tmp_path / "cot")]
     assert main(arguments) != 0
-    assert "--molfiles DIR, or with one --smiles TABLE" in capsys.readouterr().err
+    assert "together with --molfiles DIR, or with one --smiles TABLE" in capsys.readouterr().err
