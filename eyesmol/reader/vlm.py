@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -24,6 +24,7 @@ from eyesmol.image.screening import no_molecule
 from eyesmol.reader.base import Opened, Recognizer, RecognizerError, read_calibration
 from eyesmol.reader.embedded import DETECTOR
 from eyesmol.reader.options import ReadOptions
+from eyesmol.reader.second_opinion import both_read
 from eyesmol.reader.structures import unreadable
 from eyesmol.reader.test_time_augmentation import MOST_LOOKS, Look, looks_at, vote
 from eyesmol.recognition import Recognition
@@ -38,12 +39,14 @@ MAX_NEW_TOKENS = 4096
 class Picture:
     """An image, and how the model sees it: once, or several times with other margins.
 
-    `seen` is what the detector reads in it, where it is asked.
+    `seen` is what the detector reads in it, where it is asked; `compared` says that it is a second
+    opinion.
     """
 
     opened: Opened
     looks: tuple[Look, ...]
     seen: Recognition | None = None
+    compared: bool = False
 
     @property
     def expected_length(self) -> tuple[int, int]:
@@ -100,7 +103,8 @@ class VlmRecognizer(Recognizer):
         try:
             looks = looks_at(opened.image, self.frame, options.views or 1)
             asked = options.draft or options.second_opinion
-            return Picture(opened, looks, self._seen(opened.image) if asked else None)
+            seen = self._seen(opened.image) if asked else None
+            return Picture(opened, looks, seen, bool(options.second_opinion))
         except Exception as error:  # a broken file may show itself only now, or a frame refuse it
             return unreadable(opened.name, error)
 
@@ -114,7 +118,7 @@ class VlmRecognizer(Recognizer):
     def _recognition(
         self, picture: Picture, answers: Sequence[Decoded], seconds: float
     ) -> Recognition:
-        """What the answers to its looks say about an image."""
+        """What the answers to its looks say about an image, and the detector, where asked."""
         readings = [
             Recognition.from_answer(
                 picture.opened.name,
@@ -128,7 +132,10 @@ class VlmRecognizer(Recognizer):
             )
             for look, answer in zip(picture.looks, answers, strict=True)
         ]
-        return self._finished(vote(readings), picture.opened)
+        result = self._finished(vote(readings), picture.opened)
+        if picture.compared and picture.seen is not None:
+            return both_read(result, replace(picture.seen, image=result.image))
+        return result
 
 
 # ---- what a model folder says about its training ----

@@ -6,10 +6,11 @@ import pytest
 from PIL import Image
 
 from data_preprocess.drawing.render import render
-from eyesmol.answer.text import AnswerForm, read_answer, write_answer
+from eyesmol.answer.text import AnswerForm, write_answer
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.smiles import canonical_smiles, graph_from_smiles
 from eyesmol.reader.base import Recognizer
+from eyesmol.reader.draft_decoding import DraftCounts
 from eyesmol.reader.drafts import Draft, may_stand
 from eyesmol.reader.embedded import NANO
 from eyesmol.reader.local import LocalRecognizer
@@ -182,17 +183,28 @@ def test_limit_cuts_where_it_cuts_plain_answers(
     assert plain(nano._decode_drafts(images[:2], drafts[:2], limit, False, 0)) == plain(own)
 
 
-def test_good_draft_saves_forward_passes(
+class Perfect(Draft):
+    """A draft that says just what the model will."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def after(self, written: str) -> str:
+        assert self._text.startswith(written)
+        return self._text[len(written) :]
+
+
+def test_perfect_draft_takes_two_forward_passes(
     nano: LocalRecognizer, drawn: tuple[list[Image.Image], list[Draft | None]]
 ) -> None:
-    images, drafts = drawn
-    counts = nano.draft_counts
-    before = counts.passes, counts.tokens
-    [answer] = nano._decode_drafts(images[:1], drafts[:1], 120, True, 100)
-    passes, tokens = counts.passes - before[0], counts.tokens - before[1]
-    assert passes * 2 < tokens
-    assert read_answer(answer.text).smiles == "CCO"
-    assert counts.accepted <= counts.tokens
+    images, _ = drawn
+    [own] = nano._decode(images[:1], 120)
+    nano.draft_counts = counts = DraftCounts()
+    [answer] = nano._decode_drafts(images[:1], [Perfect(own.text)], 120, True, 0)
+    assert answer.text == own.text
+    # The prompt gives the first token; the draft all others, and the end.
+    assert (counts.passes, counts.answers, counts.kept) == (2, 1, 0)
+    assert counts.accepted == counts.tokens - 1
 
 
 def test_reader_takes_drafts_of_the_detector(nano: LocalRecognizer) -> None:
