@@ -225,3 +225,18 @@ def test_rewards_that_have_nothing_to_say_are_left_out(
     history = json.loads((run / "trainer_state.json").read_text())["log_history"]
     assert history[0]["reward"] == pytest.approx(history[0]["rewards/two/mean"])
     assert history[0]["learning_rate_vision"] == history[0]["learning_rate"] == 1e-2
+
+
+def test_a_reward_that_takes_images_gets_their_files(
+    monkeypatch: pytest.MonkeyPatch, nano: Path, data: Path, calls: Calls, tmp_path: Path
+) -> None:
+    seen: list[list[str]] = []
+
+    def looking(answers: list[str], references: list[str], images: list[list[str]]) -> list[float]:
+        seen.extend(images)
+        return [0.0] * len(answers)
+
+    monkeypatch.setattr(sys.modules["rewards_here"], "looking", looking, raising=False)
+    grpo(nano, data, tmp_path / "run", "--reward", "rewards_here:looking", "--max_steps", "1")
+    assert len(seen) == 16
+    assert all(Path(file).is_file() for [file] in seen)
