@@ -44,13 +44,10 @@ class Known:
 
 
 def small(count: int, seed: int) -> list[Known]:
-    """Small molecules, drawn, printed and scanned."""
+    """Small molecules, drawn."""
     molecules = list(small_molecules(5))
     random.Random(seed).shuffle(molecules)
-    drawings = (
-        render(smiles, _SMALL, seed=seed + n, look="scanned")
-        for n, smiles in enumerate(molecules[:count])
-    )
+    drawings = (render(smiles, _SMALL, seed=seed + n) for n, smiles in enumerate(molecules[:count]))
     return [Known(drawing.image, drawing.smiles) for drawing in drawings]
 
 
@@ -104,7 +101,8 @@ def compare_drafts(reader: LocalRecognizer, known: Sequence[Known], batch_size: 
         written = counts.tokens or sum(len(reader._tokenizer(a).input_ids) + 1 for a in answers)
         print(f"| {name} | {passes.count / len(known):.1f} | {written / len(known):.1f} | "
               f"{100 * counts.accepted / written:.0f} | {100 * counts.kept / written:.0f} | "
-              f"{seconds:.3f} | {same} of {len(known)} | {sum(right(results, known))} |")  # fmt: skip
+              f"{seconds:.3f} | {same} of {len(known)} | {sum(right(results, known))} |",
+              flush=True)  # fmt: skip
 
 
 class _Passes:
