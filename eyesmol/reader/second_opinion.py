@@ -1,6 +1,6 @@
 """Two readings of one image: where they differ, which one is taken, and how sure that makes it.
 
-The rule was measured by ``benchmarks/two_readers.py``; `docs/two-readers.md` has the figures.
+``benchmarks/two_readers.py`` measures the rule; see `docs/two-readers.md`.
 """
 
 from __future__ import annotations
