@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from PIL.Image import Image as PILImage
@@ -16,6 +16,7 @@ from rdkit.Chem import rdDepictor
 
 from eyesmol.answer.confidence import Confidences, TokenTrace
 from eyesmol.answer.text import Answer, read_answer
+from eyesmol.chem.differences import Difference
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
 from eyesmol.chem.smiles import (
@@ -251,6 +252,8 @@ class Recognition:
             was not sure enough. Empty where one is given.
         withheld_smiles: the best guess that was not sure enough.
         page: of a document, from 1; `box`: where on the page, in its pixels, the picture lies.
+        second_smiles: what a second reader gives, where one was asked.
+        differences: where the two readings differ, this one first.
     """
 
     image: str
@@ -269,6 +272,8 @@ class Recognition:
     withheld_smiles: str | None = None
     page: int | None = None
     box: Box | None = None
+    second_smiles: str | None = None
+    differences: tuple[Difference, ...] = ()
 
     @property
     def smiles(self) -> str | None:
@@ -466,6 +471,7 @@ class Recognition:
             "reason": self.reason,
             "withheld_smiles": self.withheld_smiles,
             "problems": list(self.problems),
+            **self._second(),
             "error": self.error,
             "seconds": self.seconds,
             "width": self.size and self.size[0],
@@ -482,6 +488,13 @@ class Recognition:
             "drawn_molblock": molecule.drawn_molblock,
             "answer": self.answer,
         }  # fmt: skip
+
+    def _second(self) -> dict[str, Any]:
+        """Of a second reader; no columns where none was asked."""
+        if self.second_smiles is None:
+            return {}
+        found = [{**asdict(d), "x": round(d.x, 2), "y": round(d.y, 2)} for d in self.differences]
+        return {"second_smiles": self.second_smiles, "differences": found}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Recognition:
@@ -524,7 +537,14 @@ class Recognition:
             withheld_smiles=_text(row, "withheld_smiles"),
             page=int(row["page"]) if row.get("page") else None,
             box=_box(row.get("box")),
+            second_smiles=_text(row, "second_smiles"),
+            differences=tuple(Difference(**d) for d in _listed(row.get("differences"))),
         )
+
+
+def _listed(value: Any) -> list[dict[str, Any]]:
+    """A list in JSON; tables have none."""
+    return value if isinstance(value, list) else []
 
 
 def _why_none(molecule: Molecule, graph: MolGraph) -> str:

@@ -11,7 +11,7 @@ import math
 import warnings
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,8 @@ from PIL import Image, ImageChops
 from rdkit import Chem
 
 from data_preprocess.build.align_to_ink import AlignmentError, align, settle_labels
+from data_preprocess.build.detector_labels import Labeller, label
+from data_preprocess.build.known_molecule import Correction, Disagreement
 from data_preprocess.dataset.splits import number_of
 from data_preprocess.drawing.render import RenderError, StyleRange, render
 from data_preprocess.sources.files import Filed, Item
@@ -80,12 +82,14 @@ class Molecule:
 class Example:
     """An image with its molecule; the graph, where there is one, is in the image's pixels.
 
-    The image is None in a dataset without images.
+    The image is None in a dataset without images. `labelled` says of a graph that the detector
+    saw whether it was changed.
     """
 
     image: Image.Image | None
     graph: MolGraph | None
     smiles: str
+    labelled: Correction | None = None
 
 
 def is_drawn(item: Item, *, draw: bool) -> bool:
@@ -165,6 +169,7 @@ def render_or_load(
     size: tuple[int, int],
     seed: int,
     style: StyleRange = "clean",
+    labeller: Labeller | None = None,
 ) -> Example:
     """The image of an item, with the molecule placed on it where `task` asks for positions.
 
@@ -175,6 +180,7 @@ def render_or_load(
         size: of drawn images, in pixels.
         seed: of drawing styles.
         style: of drawn images.
+        labeller: says where the atoms are, where no molfile does.
 
     Raises:
         Drop: the image cannot be opened or drawn, or the molecule cannot be placed on it.
@@ -184,7 +190,12 @@ def render_or_load(
         return _drawn(item, size, seed, style, r_groups=task == "cot")
     assert item.image is not None, "molecule_of lets no item through that has nothing to show"
     if task == "cot" and molecule.graph is None:
-        raise Drop("an image without a molfile, so no positions (--draw draws it again)")
+        if labeller is None:
+            raise Drop(
+                "an image without a molfile, so no positions (--labels-from detector sees them, "
+                "--draw draws it again)"
+            )
+        return _labelled(opened(item.image), molecule.smiles, labeller)
     image = opened(item.image)
     if task == "instruction" or molecule.graph is None:
         return Example(image, None, molecule.smiles)
@@ -196,6 +207,14 @@ def render_or_load(
     except AlignmentError as error:
         raise Drop(error.reason) from None
     return Example(image, placed, molecule.smiles)
+
+
+def _labelled(image: Image.Image, smiles: str, labeller: Labeller) -> Example:
+    try:
+        found = label(image, smiles, labeller)
+    except Disagreement as difference:
+        raise Drop(f"labels: {difference}") from None
+    return Example(image, found.graph, found.smiles, found.correction)
 
 
 def _drawn(
@@ -269,13 +288,13 @@ def fit_to_frame(example: Example, frame: PixelFrame) -> Example:
     except ValueError:
         raise Drop("image too long and thin for the frame") from None
     if example.graph is None:
-        return Example(image, None, example.smiles)
+        return replace(example, image=image)
     # The grid rounds both sides on their own, so the two scales differ a little.
     graph = example.graph.placed(
         (_inside(atom.x / width, image.width), _inside(atom.y / height, image.height))
         for atom in example.graph.atoms
     )
-    return Example(image, graph, example.smiles)
+    return replace(example, image=image, graph=graph)
 
 
 def layout_only(molecule: Molecule, frame: PixelFrame) -> Example:

@@ -112,6 +112,8 @@ def _molecule_records(item: Item, folder: Path, job: Job) -> list[Record]:
         example = _example(item, molecule, settings)
         turns = _turns(item, example, settings)
         about = {**side, **_read_back(example, drawn=molecule.graph is None)}
+        if example.labelled is not None:
+            about["labelled"] = example.labelled
     except Drop as drop:
         # With its molecule, for a split by groups counts it among those that it has seen.
         return [{**_dropped(item, drop), **side}]
@@ -146,6 +148,7 @@ def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
         size=settings.size,
         style=settings.style,
         seed=settings.seed,
+        labeller=settings.labeller,
     )
     return fit_to_frame(example, settings.frame)
 

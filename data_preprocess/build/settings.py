@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from data_preprocess.build.detector_labels import Labeller
 from data_preprocess.dataset.splits import SplitBy
 from data_preprocess.drawing.style import StyleRange
 from data_preprocess.recipes import Recipe
@@ -33,7 +34,9 @@ class Settings:
         recipe: which questions an instruction set asks; ``short`` where none is given.
         split_by: what decides the split: the molecule, or its group where it has one.
         draw: draw every item that has a SMILES, whatever image it has.
-        images: False for rows of text alone, see `data_preprocess.build.examples.laid_out`.
+        images: False for rows of text alone, see `data_preprocess.build.examples.layout_only`.
+        labeller: says where the atoms are on an image with a SMILES and no molfile; None for
+            no such rows.
 
     Raises:
         InputError: a value that makes no dataset.
@@ -52,6 +55,7 @@ class Settings:
     split_by: SplitBy = "molecule"
     draw: bool = False
     images: bool = True
+    labeller: Labeller | None = None
 
     def __post_init__(self) -> None:
         if not (self.valid >= 0 and self.test >= 0 and self.valid + self.test < 1):

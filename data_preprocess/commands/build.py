@@ -8,20 +8,27 @@ from pathlib import Path
 from typing import Any, get_args
 
 from data_preprocess.build.build import Settings, build
+from data_preprocess.build.detector_labels import Labeller
 from data_preprocess.build.exclude import read_excluded
 from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.drawing.style import StyleRange
 from data_preprocess.engine import available_cores
 from data_preprocess.recipes import RECIPES, Recipe
 from data_preprocess.sources.files import PairedFolders, SmilesList, Source
+from data_preprocess.sources.images_and_smiles import ImagesWithSmiles
 from data_preprocess.tally import print_drops
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
+from eyesmol.reader.embedded import DETECTOR
 
 _EXAMPLES = """\
 examples:
   # your own drawings: images/a12.png with molfiles/a12.mol, and so on
   python -m data_preprocess build cot --images images --molfiles molfiles --out data/cot
+
+  # your own images with a table of SMILES (columns image and SMILES): the detector says where the
+  # atoms are, and what it reads otherwise is dropped and counted
+  python -m data_preprocess build cot --images images --smiles table.csv --out data/cot
 
   # what `collect` and `import` brought: images with molfiles are placed, the rest is drawn
   python -m data_preprocess build cot --catalogue patents --catalogue pubchem --draw --out data/cot
@@ -43,7 +50,8 @@ examples:
   python -m data_preprocess build cot --smiles list.csv --form json --out data/list
 
 A row of a catalogue with an image and a molfile is laid onto its image; with an image and a
-SMILES alone it gets questions (cot drops it, unless --draw); with a SMILES alone it is drawn.
+SMILES alone it gets questions (cot drops it, unless --labels-from detector or --draw); with a
+SMILES alone it is drawn.
 
 Stop it whenever you like: the same command resumes. The counts, and every drawing that
 was dropped with its reason, stand in dataset_info.json, with the proof that no molecule is in two
@@ -104,7 +112,15 @@ def _add_sources(source: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="FILE|small",
-        help="SMILES to draw, or all small molecules",
+        help="SMILES to draw, or all small molecules; with --images and no --molfiles the table of "
+        "the images' molecules",
+    )
+    source.add_argument(
+        "--labels-from",
+        metavar="detector|DIR",
+        help="who says where the atoms are on an image that has a SMILES and no molfile: the "
+        "detector, or the folder of one (detector with --images and --smiles, else such images "
+        "get no chain of thought)",
     )
     source.add_argument(
         "--exclude",
@@ -213,6 +229,7 @@ def _build(options: argparse.Namespace) -> int:
         split_by=options.split_by,
         draw=options.draw,
         images=not options.no_images,
+        labeller=_labeller(options),
     )
     info = build(
         _sources(options),
@@ -235,8 +252,13 @@ def _sources(options: argparse.Namespace) -> list[Source]:
         sources += [catalogue.CompoundCatalogue(folder) for folder in options.catalogue]
     if options.images and options.molfiles:
         sources.append(PairedFolders(options.images, options.molfiles))
+    elif _is_table(options):
+        return [*sources, ImagesWithSmiles(options.images, Path(options.smiles[0]))]
     elif options.images or options.molfiles:
-        raise InputError("give --images DIR and --molfiles DIR together")
+        raise InputError(
+            "give --images DIR together with --molfiles DIR, or with one --smiles TABLE of their "
+            "molecules"
+        )
     for smiles in options.smiles:
         sources.append(
             SmilesList(
@@ -248,9 +270,21 @@ def _sources(options: argparse.Namespace) -> list[Source]:
         )
     if not sources:
         raise InputError(
-            "give either --catalogue DIR, --images DIR with --molfiles DIR, or --smiles FILE|small"
+            "give either --catalogue DIR, --images DIR with --molfiles DIR or --smiles TABLE, or "
+            "--smiles FILE|small"
         )
     return sources
+
+
+def _is_table(options: argparse.Namespace) -> bool:
+    """Whether --smiles names the molecules of --images, instead of molecules to draw."""
+    return bool(options.images and not options.molfiles and len(options.smiles) == 1)
+
+
+def _labeller(options: argparse.Namespace) -> Labeller | None:
+    if options.task != "cot" or not (options.labels_from or _is_table(options)):
+        return None
+    return Labeller.of(options.labels_from or DETECTOR)
 
 
 def _charts(options: argparse.Namespace) -> Any:
@@ -286,6 +320,8 @@ def _report(info: DatasetInfo, out: Path) -> None:
     splits = ", ".join(f"{count:,} {split}" for split, count in info.splits.items())
     print(f"{out}: {info.rows:,} rows ({splits}) of {info.items:,} drawings, {dropped:,} dropped")
     print_drops(info.drops)
+    for correction, count in info.labelled.items():
+        print(f"  {count:>7,}  labelled by the detector: {correction}")
     charts = info.chart_rows
     if charts and charts["written"] < charts["wanted"]:
         print(

@@ -6,8 +6,8 @@ all parts are there they are streamed into the lists; ``dataset_info.json`` come
 finished.
 
 A record of a part is ``{"split": ..., "row": {...}}`` or ``{"drop": reason, "name": file}``. Where
-they are known, the molecule's connectivity key stands under ``key``, and how a row's graph reads
-back under ``reads_back``.
+they are known, the molecule's connectivity key stands under ``key``, how a row's graph reads back
+under ``reads_back``, and what was changed of a graph that the detector saw under ``labelled``.
 """
 
 from __future__ import annotations
@@ -129,11 +129,13 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
     """Stream records into ``train.json``, ``valid.json`` and ``test.json``, one row a line.
 
     Returns:
-        What was counted: `splits`, `tasks`, `drops` and `reads_back` of `dataset_info.json`.
+        What was counted: `splits`, `tasks`, `drops`, `reads_back` and `labelled` of
+        `dataset_info.json`.
     """
     counts: Counter[str] = Counter()
     tasks: Counter[str] = Counter()
     reads_back: Counter[str] = Counter()
+    labelled: Counter[str] = Counter()
     drops = Tally()
     with ExitStack() as stack:
         files = {
@@ -150,6 +152,8 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
             else:
                 if "reads_back" in record:
                     reads_back[record["reads_back"]] += 1
+                if "labelled" in record:
+                    labelled[record["labelled"]] += 1
                 split = record["split"]
                 files[split].write(("[\n" if not counts[split] else ",\n") + _dumps(record["row"]))
                 counts[split] += 1
@@ -161,6 +165,7 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
         "tasks": dict(sorted(tasks.items())),
         "drops": drops.to_dict(),
         "reads_back": dict(sorted(reads_back.items())),
+        "labelled": dict(sorted(labelled.items())),
     }
 
 

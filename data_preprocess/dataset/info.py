@@ -48,6 +48,8 @@ class DatasetInfo:
         drops: by reason, how many, and up to five examples.
         reads_back: chain of thought: how many graphs give the molecule's own SMILES back
             (``same``), or have labels that do not expand (``unknown label``).
+        labelled: graphs that the detector saw: how many as they were read, and how many with a
+            label, a bond or wedges of the known molecule.
         licences: of all sources.
         seed: of styles and questions.
         made_by: of an import: the command.
@@ -72,6 +74,7 @@ class DatasetInfo:
     items: int | None = None
     drops: dict[str, Dropped] = field(default_factory=dict)
     reads_back: dict[str, int] = field(default_factory=dict)
+    labelled: dict[str, int] = field(default_factory=dict)
     licences: list[str] = field(default_factory=list)
     seed: int | None = None
     made_by: str | None = None

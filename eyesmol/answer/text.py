@@ -36,6 +36,7 @@ __all__ = [
     "AnswerForm",
     "Span",
     "Spans",
+    "answer_blocks",
     "prompt",
     "read_answer",
     "write_answer",
@@ -125,19 +126,37 @@ def write_answer(graph: MolGraph, smiles: str, form: AnswerForm) -> str:
     """
     if form not in get_args(AnswerForm):
         raise ValueError(f"answer form {form!r}: expected one of {', '.join(get_args(AnswerForm))}")
-    walked = graph.walked().rounded()
+    blocks = answer_blocks(graph.walked().rounded(), form)
+    if form == "compact":
+        return "\n".join([*blocks, f"smiles {smiles}"])
+    return f"[{','.join([*blocks, _dumped({'smiles': smiles})])}]"
+
+
+def answer_blocks(walked: MolGraph, form: AnswerForm) -> list[str]:
+    """What an answer says of each atom: its place and label, and its bonds to atoms before it.
+
+    Args:
+        walked: in the order of the answer, places in whole pixels.
+        form: ``json`` or ``compact``.
+    """
     bonds_of: list[list[Bond]] = [[] for _ in walked.atoms]
     for bond in walked.bonds:
         bonds_of[max(bond.begin, bond.end)].append(bond)
     rows = zip(walked.atoms, bonds_of, strict=True)
     if form == "compact":
-        return "\n".join([*(_compact_line(a, b) for a, b in rows), f"smiles {smiles}"])
-    items: list[dict[str, Any]] = []
+        return [_compact_line(a, b) for a, b in rows]
+    blocks = []
     for number, (atom, bonds) in enumerate(rows):
-        items.append({"a": atom.text, "id": number, "xy": [int(atom.x), int(atom.y)]})
-        items += ({"b": int(b.order), "a1": b.begin, "a2": b.end} for b in bonds)
-    items.append({"smiles": smiles})
-    return json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+        items: list[dict[str, Any]] = [
+            {"a": atom.text, "id": number, "xy": [int(atom.x), int(atom.y)]},
+            *({"b": int(b.order), "a1": b.begin, "a2": b.end} for b in bonds),
+        ]
+        blocks.append(",".join(map(_dumped, items)))
+    return blocks
+
+
+def _dumped(item: dict[str, Any]) -> str:
+    return json.dumps(item, ensure_ascii=False, separators=(",", ":"))
 
 
 def _compact_line(atom: Atom, bonds: list[Bond]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from eyesmol import __version__
 from eyesmol.cli import MIN_CONFIDENCE, UsageError, add_views, fraction, positive
 from eyesmol.outputs import FORMATS, Counts, Journal, check_output
-from eyesmol.reader.embedded import DETECTOR, model_folder
+from eyesmol.reader.embedded import DETECTOR, is_detector, model_folder
 
 if TYPE_CHECKING:
     from eyesmol.reader.base import Recognizer
@@ -152,6 +152,25 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         dest="grammar",
         action="store_false",
         help="let the model write what it will, not only well-formed answers",
+    )
+    group.add_argument(
+        "--draft",
+        choices=("detector",),
+        help="let the detector draft what a vision-language model verifies in few forward passes; "
+        "with a model in this process",
+    )
+    group.add_argument(
+        "--draft-tolerance",
+        type=int,
+        default=3,
+        metavar="PIXELS",
+        help="within which a coordinate of the draft is kept (3); 0: the model's own answer, token "
+        "for token",
+    )
+    group.add_argument(
+        "--second-opinion",
+        choices=("detector",),
+        help="let the detector read too, tell where the two differ, and take the surer one",
     )
     group.add_argument("--device", help="cuda, cuda:1, cpu, ... (the first GPU, else the CPU)")
 
@@ -360,6 +379,12 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--device is of a model that is loaded here; --server has its own")
     if not options.server and (options.frame_from or options.min_pixels or options.max_pixels):
         raise UsageError("--frame-from, --min-pixels and --max-pixels go with --server")
+    if options.draft and (options.server or is_detector(options.model)):
+        raise UsageError("--draft goes with a vision-language model in this process: --model")
+    if options.second_opinion and not options.server and is_detector(options.model):
+        raise UsageError("--second-opinion goes with a vision-language model: --model or --server")
+    if options.draft_tolerance < 0:
+        raise UsageError(f"--draft-tolerance {options.draft_tolerance}: expected at least 0 pixels")
     if bool(options.min_pixels) != bool(options.max_pixels):
         raise UsageError("--min-pixels and --max-pixels go together")
     if options.pages:
@@ -454,6 +479,9 @@ def _read_options(options: argparse.Namespace) -> ReadOptions:
         grammar=options.grammar,
         pages=options.pages,
         any_image=options.any_image,
+        draft=options.draft,
+        draft_tolerance=options.draft_tolerance,
+        second_opinion=options.second_opinion,
         min_confidence=options.min_confidence,
     )
 

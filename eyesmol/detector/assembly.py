@@ -45,6 +45,8 @@ class Assembly:
         atom_confidence, bond_confidence: probability of each choice.
         changes: what was not the likeliest reading, one sentence each.
         log_probability: of all choices together.
+        atom_options: of each atom every label that it may have, with its probability.
+        bond_options: of each bond every one that it may be, with its probability; None for no bond.
     """
 
     graph: MolGraph
@@ -53,6 +55,8 @@ class Assembly:
     bond_confidence: tuple[float, ...] = ()
     changes: tuple[str, ...] = ()
     log_probability: float = -math.inf
+    atom_options: tuple[dict[str, float], ...] = ()
+    bond_options: tuple[dict[Bond | None, float], ...] = ()
 
 
 def assembled(detection: Detection) -> Assembly:
@@ -516,7 +520,27 @@ class _Draft:
             if text is None:
                 absent = 1 - sum(self.detection.labels[atom].values())
                 doubt += math.log(max(absent, _LEAST))
-        return Assembly(graph, smiles, atoms, bonds, tuple(self.changes), doubt)
+        return Assembly(
+            graph,
+            smiles,
+            atoms,
+            bonds,
+            tuple(self.changes),
+            doubt,
+            tuple(self.detection.labels[a] for a in kept),
+            tuple(
+                self._options(n, bond) for n, bond in zip(self._bonds(), graph.bonds, strict=True)
+            ),
+        )
+
+    def _options(self, number: int, chosen: Bond) -> dict[Bond | None, float]:
+        """Every bond that may stand where one was chosen, its ends named as in the graph."""
+        first, second = sorted((chosen.begin, chosen.end))  # pairs and atoms stand in one order
+        options: dict[Bond | None, float] = {}
+        for kind, probability in zip(BondClass, self.probability[number].tolist(), strict=True):
+            ends = (second, first) if kind.begins_at_second else (first, second)
+            options[None if kind.order is None else Bond(*ends, kind.order)] = probability
+        return options
 
 
 def _likeliest(options: dict[str, float]) -> str | None:

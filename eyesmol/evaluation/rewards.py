@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdFMCS
 
 from eyesmol.answer.text import read_answer
+from eyesmol.chem.differences import differences
 from eyesmol.chem.expansion import expand_abbreviations
 from eyesmol.chem.graph import BondOrder, MolGraph, is_element
 from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
-from eyesmol.chem.smiles import graph_from_smiles
+from eyesmol.chem.smiles import canonical_smiles, graph_from_smiles
 from eyesmol.evaluation.metrics import same_smiles, tanimoto
 
-__all__ = ["format", "graph", "smiles"]
+if TYPE_CHECKING:
+    from eyesmol.reader.base import Recognizer
+
+__all__ = ["detector_graph", "format", "graph", "smiles"]
 
 _SECONDS = 2  # a search for the common part; then its best so far counts
 _NEARLY = 0.5  # of the reward goes to a SMILES that is only like the true one
@@ -65,6 +70,56 @@ def graph(answers: list[str], references: list[str]) -> list[float]:
         overlap(read_answer(answer).graph, _truth(reference).graph)
         for answer, reference in zip(answers, references, strict=True)
     ]
+
+
+def detector_graph(
+    answers: list[str], references: list[str], images: list[list[str]]
+) -> list[float | None]:
+    """How much of the listed graph is what the detector sees, and where it sees it.
+
+    A weak reference, for images with a SMILES alone: half of it is `overlap`, half the atoms that
+    lie where the detector has one of the same label (F1). None, nothing to say, where the reference
+    has a graph itself, where the detector's molecule is not that of the reference (stereo left
+    aside), and for a prompt that has not just one image.
+
+    Args:
+        answers, references: see above.
+        images: files of each prompt's images, as the model sees them.
+    """
+    return [
+        None if (seen := _seen(reference, *files) if len(files) == 1 else None) is None
+        else _as_seen(read_answer(answer).graph, seen)
+        for answer, reference, files in zip(answers, references, images, strict=True)
+    ]  # fmt: skip
+
+
+@lru_cache(maxsize=1024)  # every answer of a group has the same image
+def _seen(reference: str, image: str) -> MolGraph | None:
+    """The detector's graph of an image, where it is the molecule of a reference without a graph."""
+    answer = read_answer(reference)
+    if answer.graph.atoms:
+        return None
+    known = canonical_smiles(answer.smiles or reference.strip(), stereo=False)
+    [found] = _detector().recognize(image, pages=False)
+    same = found.smiles is not None and canonical_smiles(found.smiles, stereo=False) == known
+    return found.graph if same else None
+
+
+@lru_cache(maxsize=1)
+def _detector() -> Recognizer:
+    from eyesmol.reader.base import Recognizer
+    from eyesmol.reader.embedded import DETECTOR
+
+    return Recognizer.from_pretrained(DETECTOR)
+
+
+def _as_seen(read: MolGraph, seen: MolGraph) -> float:
+    """Half `overlap`, half F1 of the atoms of one label at one place."""
+    if not read.atoms:
+        return 0.0
+    unlike = sum(not d.is_bond and d.first is not None for d in differences(read, seen))
+    common = len(read.atoms) - unlike
+    return overlap(read, seen) / 2 + common / (len(read.atoms) + len(seen.atoms))
 
 
 def overlap(read: MolGraph, true: MolGraph) -> float:

@@ -60,6 +60,8 @@ class Recognizer(ABC):
     """
 
     most_views: ClassVar[int]
+    takes_drafts: ClassVar[bool] = False
+    takes_second_opinions: ClassVar[bool] = False
 
     def __init__(
         self, calibration: Calibration | None = None, options: ReadOptions | None = None
@@ -182,6 +184,10 @@ class Recognizer(ABC):
     def _checked(self, options: ReadOptions) -> ReadOptions:
         if options.views is not None and options.views > self.most_views:
             raise ValueError(f"views {options.views}: expected 1 to {self.most_views}")
+        if options.draft and not self.takes_drafts:
+            raise ValueError("draft: expected a vision-language model in this process to verify it")
+        if options.second_opinion and not self.takes_second_opinions:
+            raise ValueError("second_opinion: expected a vision-language model to have the first")
         return options
 
     def _read_all(

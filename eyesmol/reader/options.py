@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["ReadOptions"]
 
@@ -36,11 +36,19 @@ class ReadOptions:
         any_image: read images too that show no drawing of a molecule at first sight
             (`eyesmol.image.screening`); else they are rows with that reason, and cost next to
             nothing. The detector looks at all images, and judges by what its reading explains.
+        draft: ``detector``: what the detector sees is a draft that a vision-language model
+            verifies in a few forward passes, in place of writing it token by token
+            (`eyesmol.reader.drafts`). With a model in this process.
+        draft_tolerance: pixels of the model's frame within which a coordinate of the draft is kept
+            where the model would write another; 0 gives the model's own answer, token for token.
+        second_opinion: ``detector``: it reads every image too, `Recognition.differences` tells
+            where the two readings differ, and the better one is taken
+            (`eyesmol.reader.second_opinion`). With a vision-language model.
         min_confidence: below it no molecule is given; the reason says so, and the best guess is
             `Recognition.withheld_smiles`. A molecule without a confidence is given.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a value that there is not, or a number out of its range.
     """
 
     views: int | None = None
@@ -49,6 +57,9 @@ class ReadOptions:
     grammar: bool = True
     pages: bool | None = None
     any_image: bool = False
+    draft: Literal["detector"] | None = None
+    draft_tolerance: int = 3
+    second_opinion: Literal["detector"] | None = None
     min_confidence: float = 0.0
 
     def __post_init__(self) -> None:
@@ -56,6 +67,11 @@ class ReadOptions:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise ValueError(f"{name} {number}: expected at least 1")
+        for name in ("draft", "second_opinion"):
+            if getattr(self, name) not in (None, "detector"):
+                raise ValueError(f"{name} {getattr(self, name)!r}: expected 'detector' or None")
+        if self.draft_tolerance < 0:
+            raise ValueError(f"draft_tolerance {self.draft_tolerance}: expected at least 0 pixels")
         if not 0 <= self.min_confidence <= 1:
             raise ValueError(f"min_confidence {self.min_confidence}: expected a number from 0 to 1")
 

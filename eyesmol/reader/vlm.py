@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -22,7 +22,9 @@ from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.image.screening import no_molecule
 from eyesmol.reader.base import Opened, Recognizer, RecognizerError, read_calibration
+from eyesmol.reader.embedded import DETECTOR
 from eyesmol.reader.options import ReadOptions
+from eyesmol.reader.second_opinion import both_read
 from eyesmol.reader.structures import unreadable
 from eyesmol.reader.test_time_augmentation import MOST_LOOKS, Look, looks_at, vote
 from eyesmol.recognition import Recognition
@@ -35,10 +37,16 @@ MAX_NEW_TOKENS = 4096
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, and how the model sees it: once, or several times with other margins."""
+    """An image, and how the model sees it: once, or several times with other margins.
+
+    `seen` is what the detector reads in it, where it is asked; `compared` says that it is a second
+    opinion.
+    """
 
     opened: Opened
     looks: tuple[Look, ...]
+    seen: Recognition | None = None
+    compared: bool = False
 
     @property
     def expected_length(self) -> tuple[int, int]:
@@ -69,6 +77,7 @@ class VlmRecognizer(Recognizer):
     """
 
     most_views = MOST_LOOKS
+    takes_second_opinions = True
 
     def __init__(
         self,
@@ -79,6 +88,7 @@ class VlmRecognizer(Recognizer):
     ) -> None:
         super().__init__(calibration, options)
         self.form, self.frame = form, frame
+        self._detector: Recognizer | None = None  # loaded when it is first asked
 
     def _refusal(self, image: Image.Image) -> str | None:
         return no_molecule(image)
@@ -91,14 +101,24 @@ class VlmRecognizer(Recognizer):
         if isinstance(opened, Recognition):
             return opened
         try:
-            return Picture(opened, looks_at(opened.image, self.frame, options.views or 1))
+            looks = looks_at(opened.image, self.frame, options.views or 1)
+            asked = options.draft or options.second_opinion
+            seen = self._seen(opened.image) if asked else None
+            return Picture(opened, looks, seen, bool(options.second_opinion))
         except Exception as error:  # a broken file may show itself only now, or a frame refuse it
             return unreadable(opened.name, error)
+
+    def _seen(self, image: Image.Image) -> Recognition:
+        """What the detector reads in an image."""
+        if self._detector is None:
+            self._detector = Recognizer.from_pretrained(DETECTOR)
+        [result] = self._detector.recognize(image, pages=False)
+        return result
 
     def _recognition(
         self, picture: Picture, answers: Sequence[Decoded], seconds: float
     ) -> Recognition:
-        """What the answers to its looks say about an image."""
+        """What the answers to its looks say about an image, and the detector, where asked."""
         readings = [
             Recognition.from_answer(
                 picture.opened.name,
@@ -112,7 +132,10 @@ class VlmRecognizer(Recognizer):
             )
             for look, answer in zip(picture.looks, answers, strict=True)
         ]
-        return self._finished(vote(readings), picture.opened)
+        result = self._finished(vote(readings), picture.opened)
+        if picture.compared and picture.seen is not None:
+            return both_read(result, replace(picture.seen, image=result.image))
+        return result
 
 
 # ---- what a model folder says about its training ----

@@ -301,3 +301,18 @@ def test_flags_of_vllm_reach_trl(
     config = module.trl_config(*module.parse(words))
     assert (config.use_vllm, config.vllm_mode, config.top_k) == (True, "server", 50)
     assert config.vllm_server_base_url == "http://127.0.0.1:8000"
+
+
+def test_a_reward_that_takes_images_gets_their_files(
+    monkeypatch: pytest.MonkeyPatch, nano: Path, data: Path, calls: Calls, tmp_path: Path
+) -> None:
+    seen: list[list[str]] = []
+
+    def looking(answers: list[str], references: list[str], images: list[list[str]]) -> list[float]:
+        seen.extend(images)
+        return [0.0] * len(answers)
+
+    monkeypatch.setattr(sys.modules["rewards_here"], "looking", looking, raising=False)
+    grpo(nano, data, tmp_path / "run", "--reward", "rewards_here:looking", "--max_steps", "1")
+    assert len(seen) == 16
+    assert all(Path(file).is_file() for [file] in seen)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import inspect
 import math
 import sys
 from collections.abc import Callable
@@ -51,8 +52,9 @@ except ImportError as error:
         f"train_grpo.py needs the package trl ({error}): pip install -e '.[train,rl]'"
     ) from error
 
-# what a reward is: answers and references in, one number each out (None: nothing to say)
-Reward = Callable[[list[str], list[str]], list[float | None]]
+# what a reward is: answers and references in, one number each out (None: nothing to say); one that
+# has a parameter images gets the files of each prompt's images, too
+Reward = Callable[..., list[float | None]]
 
 
 @dataclass
@@ -63,7 +65,8 @@ class GrpoArguments:
         default_factory=list,
         metadata={
             "help": "Reward answers by these plug-ins, module:function(answers, references) -> one "
-            "number each; several are added up. A reference is the row's smiles, or its answer "
+            "number each; several are added up. One with a parameter images gets the paths of each "
+            "row's images, too. A reference is the row's smiles, or its answer "
             "where it has none."
         },
     )
@@ -258,7 +261,7 @@ class Prompts:
         self.rows = rows
 
     def __call__(self, items: list[dict[str, int]]) -> list[dict[str, Any]]:
-        """`{"row": number}` -> `{"prompt": messages, "reference": text}`, one each."""
+        """`{"row": number}` -> prompt, reference and the files of its images, one each."""
         ready: dict[int, dict[str, Any]] = {}
         for item in items:  # TRL repeats a row for each of its answers
             if item["row"] not in ready:
@@ -274,7 +277,9 @@ class Prompts:
             for part in message["content"] if isinstance(message["content"], list) else []:
                 if part["type"] == "image":
                     part["image"] = self._open(index, next(names))
-        return {"prompt": messages, "reference": reference_of(row)}
+        folder = self.rows.encoder.folder
+        files = [str(image_path(folder, name)) for name in image_names(row)]
+        return {"prompt": messages, "reference": reference_of(row), "image_files": files}
 
     def _open(self, index: int, name: str) -> Any:
         path = image_path(self.rows.encoder.folder, name)
@@ -292,13 +297,17 @@ class Prompts:
 def load_reward(name: str) -> Callable[..., list[float | None]]:
     """A reward plug-in as TRL calls it: with columns, and answers as messages."""
     reward: Reward = load_plugin(name, "--reward")
+    sees = "images" in inspect.signature(reward).parameters
 
     def call(
-        completions: list[list[dict[str, str]]], reference: list[str], **_: Any
+        completions: list[list[dict[str, str]]],
+        reference: list[str],
+        image_files: list[list[str]],
+        **_: Any,
     ) -> list[float | None]:
         answers = [messages[-1]["content"] for messages in completions]
         try:
-            values = reward(answers, reference)
+            values = reward(answers, reference, **({"images": image_files} if sees else {}))
         except Exception as error:  # a plug-in may raise anything
             raise UserError(f"--reward {name}: {raised(error)}") from error
         if len(values) != len(answers):

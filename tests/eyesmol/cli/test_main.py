@@ -92,6 +92,10 @@ def test_a_stopped_run_is_continued(
         (["b.png", "--out", "out.mol"], "a .mol holds one molecule"),
         (["https://example.org/a.png"], "nothing is fetched from the network; download it first"),
         (["-", "-"], "- can be given once"),
+        (["--draft", "detector"], "--draft goes with a vision-language model in this process"),
+        (["--draft", "detector", "--server", "http://a/v1"], "--draft goes with"),
+        (["--second-opinion", "detector"], "--second-opinion goes with"),
+        (["--model", "nano", "--draft-tolerance", "-1"], "expected at least 0 pixels"),
     ],
 )
 def test_mistakes_are_said_in_one_line(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_preprocess.drawing.render import render
 from eyesmol.answer.text import write_answer
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.smiles import graph_from_smiles
@@ -95,3 +96,40 @@ def test_any_answer_gets_a_number(text: str) -> None:
 def test_a_reference_that_says_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="not a SMILES"):
         rewards.graph(["0 0 C\nsmiles C"], ["no molecule at all"])
+
+
+# ---- the detector as a weak reference ----
+
+
+@pytest.fixture(scope="module")
+def phenol(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, MolGraph]:
+    """A drawing's file, and its true graph."""
+    drawing = render("Cc1ccccc1O", (300, 240), seed=3)
+    path = tmp_path_factory.mktemp("images") / "phenol.png"
+    drawing.image.save(path)
+    return str(path), drawing.graph
+
+
+def test_detector_sees_where_the_atoms_should_be(phenol: tuple[str, MolGraph]) -> None:
+    file, graph = phenol
+    smiles = "Cc1ccccc1O"
+    there = write_answer(graph, smiles, "compact")
+    elsewhere = write_answer(graph.transformed(1, 90, 70), smiles, "compact")
+    half = write_answer(MolGraph(graph.atoms[:4], ()), smiles, "compact")
+    answers = [there, elsewhere, half, "no answer"]
+    good, shifted, little, none = rewards.detector_graph(answers, [smiles] * 4, [[file]] * 4)
+    assert good == pytest.approx(1.0)
+    assert shifted is not None
+    assert 0.5 <= shifted < 0.8
+    assert little is not None
+    assert little < 0.5
+    assert none == 0.0
+
+
+def test_detector_has_nothing_to_say_of_what_is_known_or_read_otherwise(
+    phenol: tuple[str, MolGraph],
+) -> None:
+    file, graph = phenol
+    answer = write_answer(graph, "Cc1ccccc1O", "compact")
+    assert rewards.detector_graph([answer] * 2, [answer, "CCO"], [[file], [file]]) == [None, None]
+    assert rewards.detector_graph([answer], ["Cc1ccccc1O"], [[]]) == [None]
