@@ -17,8 +17,8 @@ from typing import Literal
 
 from rdkit import Chem
 
-from eyesmol.chem.abbreviations import GROUPS
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.group_table import COMMON_GROUPS
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 from eyesmol.detector.assembly import Assembly
 from eyesmol.evaluation.error_analysis import ERROR_KINDS, error_kinds
@@ -41,7 +41,7 @@ _FORMULAS = """
     NHMe MeHN NMe2 Me2N NHCH3 N(CH3)2 (H3C)2N SO2Me SO2NH2 H2NO2S CONH2 H2NOC
     SMe MeS SCH3 H3CS CHF2 F2HC CH2OH HOH2C CCl3 Cl3C SO3H HO3S OAc AcO NHAc AcHN
 """
-_WRITTEN = (*GROUPS, *_FORMULAS.split())
+_WRITTEN = (*COMMON_GROUPS, *_FORMULAS.split())
 
 
 class Disagreement(Exception):

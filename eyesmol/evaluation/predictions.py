@@ -237,7 +237,8 @@ def _of_molblock(image: str, block: str) -> Recognition:
         # Molfiles have y up, graphs of pictures y down.
         graph = parse_molblock(block, source=image).transformed(1, 0, 0, flip=True)
     except UnheldError as error:  # a dative bond: the SMILES has it, no graph does
-        return Recognition(image, molecule=Molecule(smiles, "graph", block, (str(error),), smiles))
+        held = Molecule(smiles, "graph", block, None, smiles, (str(error),))
+        return Recognition(image, molecule=held)
     except ValueError as error:
         return Recognition(image, molecule=Molecule(problems=(str(error),)))
     if not graph.atoms:

@@ -84,9 +84,9 @@ def test_it_agrees_with_torch(
     spelt, expected = ours.spell(at), theirs.spell(at)
     assert len(spelt) == places
     assert any(expected)  # some label is spelt in a way that is likely enough to be told
-    for mine, other in zip(spelt, expected, strict=True):
-        for text in {*mine, *other}:
-            assert mine.get(text, 0.004) == pytest.approx(other.get(text, 0.004), abs=1e-3)
+    for texts, others in zip(spelt, expected, strict=True):
+        for text in {*texts, *others}:
+            assert texts.get(text, 0.004) == pytest.approx(others.get(text, 0.004), abs=1e-3)
 
 
 def test_what_ships_reads_as_torch_does() -> None:

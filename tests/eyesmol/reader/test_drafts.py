@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from PIL import Image
 
@@ -209,7 +211,7 @@ def test_perfect_draft_takes_two_forward_passes(
 
 def test_reader_takes_drafts_of_the_detector(nano: LocalRecognizer) -> None:
     image = render(PARACETAMOL, (300, 200), seed=1).image
-    options = {"pages": False, "views": 1, "max_new_tokens": 60}
+    options: dict[str, Any] = {"pages": False, "views": 1, "max_new_tokens": 60}
     [own] = nano.recognize(image, **options)
     [verified] = nano.recognize(image, draft="detector", draft_tolerance=0, **options)
     assert verified.answer == own.answer
