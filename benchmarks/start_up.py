@@ -61,7 +61,7 @@ def start(folder: Path, counted: int) -> dict[str, float]:
     listed = time.process_time()
     for index in range(counted):
         dataset.length(index)
-    each = (time.process_time() - listed) / max(counted, 1)
+    each = (time.process_time() - listed) / counted if counted else 0.0
     return {
         "rows": opened - begun,
         "lengths": listed - opened,
