@@ -64,7 +64,7 @@ class Counts:
         self.rows += 1
         if row["error"] is not None:
             self.failed += 1
-        elif not row["smiles"]:
+        elif not row.get("smiles"):
             self.without += 1
 
     def counted(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
