@@ -2,8 +2,8 @@
 
 A `Recognizer` is used by one thread, the worker. Whoever wants images read puts them into the
 queue, a few ahead, and gets the results in order, each as soon as it is there. The queue takes one
-image of each request in turn, so that a request of fifty keeps one of a single image waiting no
-longer than for the batch that is being read.
+image of each request in turn, a first one before the others, so that a request of fifty keeps one
+of a single image waiting no longer than for the batch that is being read.
 """
 
 from __future__ import annotations
@@ -158,8 +158,10 @@ class ReadingService:
         with self._changed:
             if self._closed:
                 raise ServiceBusyError("the server is stopping")
-            # A request that was quiet for a while has no turns saved up.
-            request.turn = max(request.turn, self._turn) + 1
+            # Each image counts two turns and a first one half of that: it comes before the further
+            # ones of others, and still cannot keep them waiting for ever. A request that was quiet
+            # for a while has no turns saved up.
+            request.turn = max(request.turn + 2, self._turn + 1)
             self._arrivals += 1
             job = _Job(request.turn, self._arrivals, source, request.min_confidence)
             heapq.heappush(self._jobs, job)
