@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -65,7 +66,7 @@ def of_table(images: Path, table: Path, count: int | None, seed: int) -> list[Kn
     return known
 
 
-def read(reader: Recognizer, known: Sequence[Known], **options: object) -> list[Recognition]:
+def read(reader: Recognizer, known: Sequence[Known], **options: Any) -> list[Recognition]:
     """Whole images, whatever they show."""
     images = [one.image for one in known]
     return list(reader.recognize(images, pages=False, any_image=True, **options))
@@ -78,7 +79,7 @@ def right(results: Sequence[Recognition], known: Sequence[Known]) -> list[bool]:
 
 def compare_drafts(reader: LocalRecognizer, known: Sequence[Known], batch_size: int) -> None:
     """Print the first table; see above."""
-    ways: dict[str, dict[str, object]] = {
+    ways: dict[str, dict[str, Any]] = {
         "plain": {},
         "draft, exact": {"draft": "detector", "draft_tolerance": 0},
         "draft, 3 pixels": {"draft": "detector", "draft_tolerance": 3},
@@ -129,8 +130,8 @@ def compare_opinions(model: Recognizer, detector: Recognizer, known: Sequence[Kn
         first, second, right(first, known), right(second, known), strict=True
     ):
         how = "agree" if a.smiles == b.smiles else "differ"
-        who = {(True, True): "both", (True, False): "the model", (False, True): "the detector"}
-        table[how, who.get((a_right, b_right), "neither")] += 1
+        names = {(True, True): "both", (True, False): "the model", (False, True): "the detector"}
+        table[how, names.get((a_right, b_right), "neither")] += 1
     for (how, who), count in sorted(table.items()):
         print(f"they {how}, right: {who}: {count}")
     for name, results in (("the model", first), ("the detector", second), ("both", both)):

@@ -170,7 +170,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--second-opinion",
         choices=("detector",),
-        help="let the detector read too, tell where the two differ, and take the surer one",
+        help="let the detector read too, tell where the two differ, and take the better one",
     )
     group.add_argument("--device", help="cuda, cuda:1, cpu, ... (the first GPU, else the CPU)")
 

@@ -12,13 +12,17 @@ from eyesmol.recognition import Recognition
 
 __all__ = ["both_read"]
 
+# How many times surer the first must be. Where nano and the detector differed on 30 drawings of
+# small molecules, the detector was right in all 7, though in 2 it was less than half as sure: the
+# factor is a choice until both are calibrated alike.
+_OUTWEIGHS = 2.0
+
 
 def both_read(first: Recognition, second: Recognition) -> Recognition:
     """The better one of two readings, with what the other says.
 
     Where they agree it is the first, and the chance that both are wrong is the product of theirs.
-    Where they differ it is the one of the higher confidence, as far as that of the other does not
-    speak against it; the second one of two alike.
+    Where they differ it is the second one, the detector's, unless the first is far surer.
 
     Args:
         first, second: of one image, with their confidences.
@@ -32,7 +36,9 @@ def both_read(first: Recognition, second: Recognition) -> Recognition:
     if first.smiles == second.smiles:
         both = 1 - (1 - sure) * (1 - other_sure)
         return replace(first, second_smiles=second.smiles, confidence=round(both, 4))
-    taken, other = (first, second) if sure > other_sure else (second, first)
+    taken, other = first, second
+    if sure <= _OUTWEIGHS * other_sure:
+        taken, other, sure, other_sure = second, first, other_sure, sure
     apart = differences(taken.graph, other.graph) if taken.graph and other.graph else ()
     note = f"the other reader reads {other.smiles}"
     molecule = replace(taken.molecule, problems=(*taken.problems, note))
@@ -41,7 +47,7 @@ def both_read(first: Recognition, second: Recognition) -> Recognition:
         page=first.page,
         box=first.box,
         molecule=molecule,
-        confidence=round(_against(max(sure, other_sure), min(sure, other_sure)), 4),
+        confidence=round(_against(sure, other_sure), 4),
         second_smiles=other.smiles,
         differences=apart,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from PIL import Image
 
@@ -211,9 +209,9 @@ def test_perfect_draft_takes_two_forward_passes(
 
 def test_reader_takes_drafts_of_the_detector(nano: LocalRecognizer) -> None:
     image = render(PARACETAMOL, (300, 200), seed=1).image
-    options: dict[str, Any] = {"pages": False, "views": 1, "max_new_tokens": 60}
-    [own] = nano.recognize(image, **options)
-    [verified] = nano.recognize(image, draft="detector", draft_tolerance=0, **options)
+    options = ReadOptions(pages=False, views=1, max_new_tokens=60)
+    [own] = nano.recognize(image, options)
+    [verified] = nano.recognize(image, options, draft="detector", draft_tolerance=0)
     assert verified.answer == own.answer
     assert nano.draft_counts.accepted
 

@@ -28,17 +28,24 @@ def test_agreement_makes_surer_than_either() -> None:
     assert both.differences == ()
 
 
-@pytest.mark.parametrize(("first", "second"), [(("CCO", 0.9), ("CCN", 0.6)),
-                                               (("CCN", 0.6), ("CCO", 0.9))])  # fmt: skip
-def test_surer_one_is_taken_and_the_other_is_told(
-    first: tuple[str, float], second: tuple[str, float]
+@pytest.mark.parametrize(
+    ("first", "second", "taken", "confidence"),
+    [
+        (0.9, 0.6, "CCN", 0.06 / (0.06 + 0.36 + 0.04)),  # not twice as sure
+        (0.6, 0.9, "CCN", 0.36 / (0.06 + 0.36 + 0.04)),
+        (0.9, 0.3, "CCO", 0.63 / (0.63 + 0.03 + 0.07)),
+    ],
+)
+def test_second_one_is_taken_unless_the_first_is_far_surer(
+    first: float, second: float, taken: str, confidence: float
 ) -> None:
-    taken = both_read(read(*first), read(*second))
-    assert (taken.smiles, taken.second_smiles) == ("CCO", "CCN")
-    assert taken.confidence == pytest.approx(0.36 / (0.36 + 0.06 + 0.04), abs=1e-4)
-    [difference] = taken.differences
-    assert (difference.first, difference.second) == ("O", "N")
-    assert "the other reader reads CCN" in taken.problems
+    found = both_read(read("CCO", first), read("CCN", second))
+    assert {found.smiles, found.second_smiles} == {"CCO", "CCN"}
+    assert found.smiles == taken
+    assert found.confidence == pytest.approx(confidence, abs=1e-4)
+    [difference] = found.differences
+    assert {difference.first, difference.second} == {"O", "N"}
+    assert f"the other reader reads {found.second_smiles}" in found.problems
 
 
 def test_reading_without_a_molecule_gives_way() -> None:
@@ -53,7 +60,7 @@ def test_image_that_cannot_be_read_stays_an_error() -> None:
 
 
 def test_differences_survive_a_row_of_json() -> None:
-    taken = both_read(read("CCO", 0.9), read("CCN", 0.6))
+    taken = both_read(read("CCO", 0.9), read("CCN", 0.3))
     row = json.loads(json.dumps(taken.to_dict()))
     again = Recognition.from_dict(row)
     assert again.second_smiles == "CCN"
