@@ -181,4 +181,4 @@ def test_calibrate_and_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     withheld = Recognition("0.png", answer="smiles C", raw_confidence=0.5, withheld_smiles="CCO")
     rows.write_text(json.dumps(withheld.to_dict()) + "\n")
     assert main(["calibrate", str(gold), str(rows), "--out", str(out)]) == 2
-    assert "without --min-confidence" in capsys.readouterr().err
+    assert "with --min-confidence 0" in capsys.readouterr().err

@@ -71,6 +71,7 @@ def test_two_ray_workers_write_what_one_reader_writes(
     monkeypatch.setattr(batch, "_PART_SIZE", 2)
     monkeypatch.chdir(tmp_path)  # names are as they were given, wherever a worker runs
     options = ["--model", model, "--max-new-tokens", "100", "--batch-size", "1"]
+    options += ["--min-confidence", "0"]
     assert main(["recognize", "pictures", *options, "--out", "alone.jsonl"]) == 1
     capsys.readouterr()
     on_ray = ["recognize", "pictures", *options, "--out", "ray.jsonl", "--engine", "ray",
