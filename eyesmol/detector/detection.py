@@ -218,7 +218,8 @@ def _with_spellings(
     carbon = LABELS[CARBON]
     known = {text: spelt.get(text.strip("[]"), 0.0) for text in classes}
     if carbon in known:
-        known[carbon] = max(_BARE, sum(spelt.get(text, 0.0) for text in _CARBONS))
+        bare = _BARE * (1 - max(spelt.values(), default=0.0))  # at a bare corner, nothing is sure
+        known[carbon] = max(bare, sum(spelt.get(text, 0.0) for text in _CARBONS))
     rest = max(0.0, 1 - sum(spelt.values()))
     found = {text: p * max(known[text], _UNSEEN * rest) for text, p in classes.items()}
     for text, p in spelt.items():
