@@ -21,6 +21,7 @@ from eyesmol.recognition import Recognition
 __all__ = ["DetectorRecognizer", "raw_confidence"]
 
 _SCALES = Scales.scales
+_NO_AGREEMENT = 0.1  # what counts for an agreement of none; one of three views is 0.33
 
 
 class DetectorRecognizer(Recognizer):
@@ -109,8 +110,9 @@ def raw_confidence(reading: Reading) -> float:
 
     The cube of the share of views that agree is more than twice that of one view less; within it
     the log probability p of all choices together counts as 1 / (1 - p), from half to all of it.
+    Where no view agrees with the result there is a little left, for a calibration takes logarithms.
     """
     if reading.assembly.smiles is None:
         return 0.0
     sure = 1 / (1 - reading.assembly.log_probability)
-    return round(reading.agreement**3 * (1 + sure) / 2, 6)
+    return round(max(reading.agreement, _NO_AGREEMENT) ** 3 * (1 + sure) / 2, 6)

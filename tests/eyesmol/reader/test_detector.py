@@ -204,3 +204,8 @@ def test_what_an_extra_is_needed_for_is_said(
     assert done.returncode not in (0, 1)
     assert f"pip install 'eyesmol[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_confidence_without_agreement_can_be_calibrated() -> None:
+    least = raw_confidence(reading(agreement=0.0, log_probability=-50.0))
+    assert 1e-4 < least < raw_confidence(reading(agreement=1 / 3, log_probability=-50.0))
