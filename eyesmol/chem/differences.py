@@ -9,7 +9,7 @@ from eyesmol.chem.expansion import expand_abbreviations
 from eyesmol.chem.graph import Bond, BondOrder, MolGraph
 from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
 
-__all__ = ["Difference", "differences"]
+__all__ = ["Difference", "aromatic_bonds", "differences"]
 
 _NEAR = 0.4  # of a bond's length: so far apart, two readings may mean one atom
 _BONDS: dict[BondOrder, str] = {
@@ -110,7 +110,7 @@ def _bond_differences(first: MolGraph, second: MolGraph, pairs: dict[int, int]) 
 
 def _kinds(graph: MolGraph, number: dict[int, int]) -> dict[frozenset[int], tuple[str, int | None]]:
     """Kind and narrow end of each bond, its ends renumbered; bonds of other atoms are left out."""
-    aromatic = _aromatic(graph)
+    aromatic = aromatic_bonds(expand_abbreviations(graph)[0])
     kinds: dict[frozenset[int], tuple[str, int | None]] = {}
     for bond in graph.bonds:
         if bond.begin in number and bond.end in number:
@@ -124,11 +124,10 @@ def _ends(bond: Bond) -> frozenset[int]:
     return frozenset((bond.begin, bond.end))
 
 
-def _aromatic(graph: MolGraph) -> set[frozenset[int]]:
-    """Ends of the aromatic bonds; none where RDKit refuses the graph."""
-    expanded, _ = expand_abbreviations(graph)  # drawn atoms keep their numbers
+def aromatic_bonds(graph: MolGraph) -> set[frozenset[int]]:
+    """Ends of the aromatic bonds, so that Kekulé forms agree; none of what RDKit refuses."""
     try:
-        mol = block_to_mol(graph_to_molblock(expanded), sanitize=True, source="graph")
+        mol = block_to_mol(graph_to_molblock(graph), sanitize=True, source="graph")
     except ValueError:
         return set()
     return {

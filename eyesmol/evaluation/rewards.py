@@ -17,10 +17,9 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdFMCS
 
 from eyesmol.answer.text import read_answer
-from eyesmol.chem.differences import differences
+from eyesmol.chem.differences import aromatic_bonds, differences
 from eyesmol.chem.expansion import expand_abbreviations
 from eyesmol.chem.graph import BondOrder, MolGraph, is_element
-from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
 from eyesmol.chem.smiles import canonical_smiles, graph_from_smiles
 from eyesmol.evaluation.metrics import same_smiles, tanimoto
 
@@ -161,7 +160,7 @@ def _skeleton(drawn: MolGraph) -> Chem.Mol:
         place = Chem.Atom(0)
         place.SetIsotope(_number(atom.label))
         mol.AddAtom(place)
-    aromatic = _aromatic_bonds(expanded)
+    aromatic = aromatic_bonds(expanded)
     for bond in expanded.bonds:
         order = _ORDERS.get(bond.order, Chem.BondType.SINGLE)
         if frozenset((bond.begin, bond.end)) in aromatic:
@@ -177,22 +176,6 @@ def _number(label: str) -> int:
     if is_element(label):
         return int(Chem.GetPeriodicTable().GetAtomicNumber(label))
     return 200 + crc32(label.encode()) % 65_000
-
-
-def _aromatic_bonds(drawn: MolGraph) -> set[frozenset[int]]:
-    """Ends of the aromatic bonds, so that Kekulé forms agree; none where RDKit refuses the graph.
-
-    Then the other graph's rings are still found: an aromatic bond is like a single or a double one.
-    """
-    try:
-        mol = block_to_mol(graph_to_molblock(drawn), sanitize=True, source="graph")
-    except ValueError:
-        return set()
-    return {
-        frozenset((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))
-        for bond in mol.GetBonds()
-        if bond.GetIsAromatic()
-    }
 
 
 @dataclass(frozen=True)
