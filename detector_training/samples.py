@@ -37,6 +37,8 @@ _SIZES = Sizes(mean=24.0, spread=10.0, most=70)  # heavy atoms: a little smaller
 _MARGIN = 16  # image pixels of paper round a drawing, as reading leaves
 _LARGEST = 650_000  # image pixels of a sample
 _EXTRA_SHEETS = 10  # whose words are spelt beside each batch
+_BARE = 0.15  # share of a sheet's bare corners and ends of which the speller learns to say nothing
+_BARE_A_SAMPLE = 4  # of those of the drawings themselves
 _GROUP = 96  # samples that are sorted by size before they are put into batches
 STRIDE = 2  # grid pixels a cell of the heat map
 JITTER = 0.5  # grid pixels: how far reading will find a junction from its place
@@ -115,7 +117,7 @@ class Words(NamedTuple):
 
     Attributes:
         ink: (N, 1, height, width) bytes of ink, in image pixels: what the speller sees.
-        texts: N labels.
+        texts: N labels; empty where there are no letters.
     """
 
     ink: NDArray[np.uint8]
@@ -150,24 +152,41 @@ class Batch:
 
 
 def words_of(s: Sample, rng: random.Random) -> Words:
-    """What the speller would see of each junction with letters, found a little beside its place.
+    """What the speller would see of each junction with letters, and of some without.
 
-    Hydrogens are not spelt: NH2 is N, and CH3 is C.
+    Hydrogens are not spelt: NH2 is N, and CH3 is C. Where no letter is, the text is empty.
     """
+    bare = _bare(s)
+    asked = [n for n in range(len(s.texts)) if n not in bare or rng.random() < _BARE]
+    return _windows(s, asked, rng)
+
+
+def bare_words_of(s: Sample, rng: random.Random) -> Words:
+    """What the speller would see of some junctions without letters."""
+    bare = sorted(_bare(s))
+    return _windows(s, rng.sample(bare, min(_BARE_A_SAMPLE, len(bare))), rng)
+
+
+def _bare(s: Sample) -> set[int]:
+    """Corners and ends without letters."""
+    return {n for n, t in enumerate(s.texts) if label_class(t) == CARBON and n not in s.written}
+
+
+def _windows(s: Sample, asked: Sequence[int], rng: random.Random) -> Words:
+    """Windows round junctions, each found a little beside its place."""
     cell = FINE * STRIDE
     width, height = (cell * side for side in WINDOW)
     paper = np.pad(s.ink, ((height, height), (width, width)))
+    bare = _bare(s)
     windows, texts = [], []
-    for atom, ((x, y), text) in enumerate(zip(s.places.tolist(), s.texts, strict=True)):
-        if label_class(text) == CARBON and atom not in s.written:
-            continue
-        x, y = (rng.gauss(place, JITTER) // STRIDE * cell for place in (x, y))
+    for n in asked:
+        x, y = (rng.gauss(place, JITTER) // STRIDE * cell for place in s.places[n].tolist())
         left, top = (
             int(x) - width // 2 + cell // 2 + width,
             int(y) - height // 2 + cell // 2 + height,
         )
         windows.append(paper[top : top + height, left : left + width])
-        texts.append(text)
+        texts.append("" if n in bare else s.texts[n])
     return Words(np.array(windows, np.uint8).reshape(-1, 1, height, width), tuple(texts))
 
 
@@ -286,7 +305,12 @@ class Samples(IterableDataset[Batch]):
             batches[-1].append(s)
         rng.shuffle(batches)
         return [
-            batch_of(batch, rng, self._words(number * _GROUP + n, rng), number)
+            batch_of(
+                batch,
+                rng,
+                self._words(number * _GROUP + n, rng) + [bare_words_of(s, rng) for s in batch],
+                number,
+            )
             for n, batch in enumerate(batches)
             if batch
         ]

@@ -97,6 +97,7 @@ class Run:
                 print(f"{start}: {part} is of another shape there, and begins anew in part")
             self.network.load_state_dict(weights, strict=False)
         self.average = copy.deepcopy(self.network)
+        self._averaged = self.progress.steps if state.exists() else 0  # steps in the average
         self.optimizers = optimizers(self.network, lr, muon_lr)
         self.rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
         if state.exists():
@@ -126,7 +127,8 @@ class Run:
 
     @torch.no_grad()
     def _add_to_average(self) -> None:
-        keep = min(_AVERAGE, (1 + self.progress.steps) / (10 + self.progress.steps))
+        keep = min(_AVERAGE, (1 + self._averaged) / (10 + self._averaged))
+        self._averaged += 1
         now = self.network.state_dict()
         for name, value in self.average.state_dict().items():
             if value.dtype.is_floating_point:

@@ -30,6 +30,7 @@ _DUBIOUS_ATOMS = 4  # a part of so few atoms has to be sure, where there is a la
 _LONE_SURE = 0.5  # existence of a label without bonds
 _COUNTED_ION = re.compile(r"\[([2-9])([A-Z][a-z]?(?:[+-]\d?))\]")  # else an isotope
 _SPECIES_SEEN, _SPECIES_SURE = 0.06, 0.35  # of a species: probability, and share of what it may be
+_LETTER_WIDTH = 0.4  # bonds
 _ANION_SEEN = 0.02  # probability of O- from which an O may balance an ion
 _BARE_ELEMENT = re.compile(r"\[?[A-Z][a-z]?\]?")
 _STRAIGHT = -0.965  # cosine between the halves of a line that goes on
@@ -114,13 +115,19 @@ def _reads(text: str, orders: tuple[int, ...]) -> bool:
 _VARIABLE = re.compile(r"\[(R|Ra|Rb|X|Y|Z|Q|A|W|L|M|Ar|Het|(R|X|Y|Z|A|L|Ar)\d{1,2}[a-z']?|R'+)\]")
 
 
+# Groups with a metal are rarer than a CH3 that was spelt badly (ClHg).
+_METAL_GROUP = re.compile(
+    r"\[.*(Hg|Zn|Cu|Pd|Pt|Sn|Mg|Al|Ti|Fe|Ni|Ru|Rh|Ag|Au|Cd|Pb|Bi|Mn|Cr)(?![a-z]).*\]"
+)
+
+
 @lru_cache(maxsize=4096)
 def _prior(text: str, orders: tuple[int, ...]) -> float:
     """How much likelier than another a chemist writes this label, other things being equal."""
     if text == "*":
         return 0.4  # nobody knows: any reading that makes sense is better
     if _atom(text).is_element or _reads(text, orders):
-        return 1.0
+        return 0.1 if orders and _METAL_GROUP.fullmatch(text) else 1.0
     if _VARIABLE.fullmatch(text):
         return 0.7
     return 0.15 if len(text.strip("[]")) == 1 else 0.1
@@ -303,11 +310,24 @@ class _Draft:
             for text, p in sorted(options.items(), key=lambda option: -option[1]):
                 if p < max(_SPECIES_SEEN, _SPECIES_SURE * existing):
                     break
-                if not _BARE_ELEMENT.fullmatch(text) and text != "*" and _reads(text, ()):
+                if _BARE_ELEMENT.fullmatch(text) or text == "*" or not _reads(text, ()):
+                    continue
+                if not self._stands_near(atom, text):  # each letter of one text may be a junction
                     self.texts[atom] = text
                     self.species.add(atom)
                     self.changes.append(f"{text.strip('[]')} was taken for a species (p {p:.2f})")
-                    break
+                break
+
+    def _stands_near(self, atom: int, text: str) -> bool:
+        """Whether a label without bonds says the same within the width of its text."""
+        near = _LETTER_WIDTH * len(text) * self.detection.bond_length
+        return any(
+            self.texts[other] == text
+            and not self.bonded(other)
+            and float(np.linalg.norm(self.places[other] - self.places[atom])) < near
+            for other in range(len(self.texts))
+            if other != atom
+        )
 
     def _may_be_bond(self, number: int) -> bool:
         return float(self.probability[number, BondClass.NONE]) < 0.5

@@ -25,7 +25,7 @@ _APART = 0.3  # of a bond: nearer to each other, two peaks are one
 _REACH = 3.2  # median bonds: the longest bond
 _CERTAIN = 0.985  # a label less certain is spelt, too
 _UNSEEN = 0.03  # of what the speller leaves open: the share of a class that it did not think of
-_BARE = 0.05  # what a carbon's class is multiplied with where the speller reads something else
+_SLIP = 0.3  # how often an element or a CH3 is taken for a label that has to be spelt
 _CARBONS = ("C", "CH", "CH2", "CH3", "HC", "H2C", "H3C")  # with letters
 _GONE = 0.9  # probability of no atom from which a junction no longer blocks lines
 
@@ -206,9 +206,9 @@ def _with_spellings(
 ) -> dict[str, float]:
     """Probabilities of texts from two opinions: of the classes, and of the speller.
 
-    They see the letters each in its own way, so their probabilities are multiplied. A carbon may
-    have no letters, which the speller cannot say. What was to be spelt and was not surely is a
-    label that nobody knows.
+    They see the letters each in its own way, so their probabilities are multiplied. At a bare
+    carbon the speller reads nothing; CH3 is a carbon, too. What was to be spelt and was not surely
+    is a label that nobody knows.
 
     Args:
         classes: probabilities of the labels that have a class.
@@ -216,12 +216,12 @@ def _with_spellings(
         to_spell: that the label has no class.
     """
     carbon = LABELS[CARBON]
-    known = {text: spelt.get(text.strip("[]"), 0.0) for text in classes}
-    if carbon in known:
-        bare = _BARE * (1 - max(spelt.values(), default=0.0))  # at a bare corner, nothing is sure
-        known[carbon] = max(bare, sum(spelt.get(text, 0.0) for text in _CARBONS))
+    known = {text: spelt.get(text.strip("[]"), 0.0) for text in LABELS}
+    known[carbon] = sum(spelt.get(text, 0.0) for text in ("", *_CARBONS))
     rest = max(0.0, 1 - sum(spelt.values()))
     found = {text: p * max(known[text], _UNSEEN * rest) for text, p in classes.items()}
+    for text, p in known.items():
+        found[text] = found.get(text, 0.0) + _SLIP * to_spell * p
     for text, p in spelt.items():
         if text and text not in (*LABELS, *_CARBONS) and f"[{text}]" not in LABELS:
             found[f"[{text}]"] = to_spell * p

@@ -330,6 +330,7 @@ class Speller(nn.Module):
     """Reads the label round a junction, character by character, from the ink alone.
 
     It owes nothing to the backbone, so it also learns from words that no network has looked at.
+    At a bare corner it says nothing at all.
     """
 
     window: Tensor
@@ -338,8 +339,14 @@ class Speller(nn.Module):
         super().__init__()
         e, columns, rows = shape.letter, *WINDOW
         self.width = e
+        # From image pixels on: a letter looks alike wherever it stands, not only every four pixels.
+        self.strokes = nn.Sequential(
+            nn.PixelShuffle(2 * FINE),
+            nn.Conv2d(1, 16, 5, 2, 2), nn.ReLU(),
+            nn.Conv2d(16, 24, 3, 1, 1), nn.ReLU(),
+            nn.Conv2d(24, 48, 3, 2, 1), nn.ReLU(),
+        )  # fmt: skip
         self.look = nn.Sequential(
-            nn.Conv2d(_INK, 48, 3, 1, 1), nn.ReLU(),
             nn.Conv2d(48, e, 3, 2, 1), nn.ReLU(),
             nn.Conv2d(e, e, 3, 1, 1), nn.ReLU(),
         )  # fmt: skip
@@ -367,7 +374,7 @@ class Speller(nn.Module):
     def see_ink(self, cells: Tensor) -> Tensor:
         """(N, cells, letter) of windows of ink (N, 16, rows, columns), as `F.pixel_unshuffle`
         makes them of image pixels."""
-        seen = self.look(cells)
+        seen = self.look(self.strokes(cells))
         return self.seen_norm(seen.flatten(2).transpose(1, 2) + self.seen_at)
 
     def forward(self, seen: Tensor, characters: Tensor) -> Tensor:

@@ -171,3 +171,13 @@ def test_both_directions_of_a_condensed_formula_have_the_same_characters() -> No
     for _ in range(500):
         formula = condensed(rng)
         assert sorted(formula.forward) == sorted(formula.backward)
+
+
+def test_variables_stand_in_aromatic_rings_too(subjects: list[Subject]) -> None:
+    found = 0
+    for one in subjects:
+        doubles = {end for bond in one.graph.bonds if bond.order == BondOrder.DOUBLE
+                   for end in (bond.begin, bond.end)}  # fmt: skip
+        ring = {atom for ring in one.mol.GetRingInfo().AtomRings() for atom in ring}
+        found += any(one.graph.atoms[n].text in ("[X]", "[Y]", "[Z]") for n in doubles & ring)
+    assert found > 3

@@ -302,6 +302,21 @@ def test_a_faint_label_that_spells_a_species_is_taken() -> None:
     assert _beside(chain, {"[HCl]": 0.1, "*": 0.39}).smiles == "CCO"  # nobody knows what it says
 
 
+def test_a_species_of_which_two_letters_were_seen_is_one() -> None:
+    faint = {"[HCl]": 0.2}
+    chain: dict[tuple[int, int], Kind] = {(0, 1): SINGLE, (1, 2): SINGLE}
+    spots = [(0, 0), (0.87, 0.5), (1.73, 0), (5, 0)]
+    near = assembled(_detection(["C", "C", "O", faint, faint], chain, [*spots, (5.6, 0)]))
+    assert near.smiles == "CCO.Cl"
+    apart = assembled(_detection(["C", "C", "O", faint, faint], chain, [*spots, (9, 0)]))
+    assert apart.smiles == "CCO.Cl.Cl"
+
+
+def test_a_methyl_that_was_spelt_badly_is_no_metal() -> None:
+    assert _chain(["C", "O", {"C": 0.2, "[ClHg]": 0.5}], [SINGLE, SINGLE]).smiles == "COC"
+    assert _chain(["C", "C", {"C": 0.01, "[MgBr]": 0.9}], [SINGLE, SINGLE]).smiles == "C[CH2][Mg][Br]"
+
+
 def test_an_ion_tells_that_an_oxygen_is_an_anion() -> None:
     found = _acid_and("[Na+]")
     assert found.smiles == "CC(=O)[O-].[Na+]"

@@ -22,8 +22,10 @@ def _likeliest(classes: dict[str, float], spelt: dict[str, float], to_spell: flo
         ({"O": 0.995}, {"Q": 0.6, "O": 0.3}, 0.003, "O"),
         # A class that is weak is overruled by a sure spelling: CF3 looks like CH3.
         ({"C": 0.87}, {"CF3": 0.7, "CR3": 0.03}, 0.08, "[CF3]"),
-        # A corner that needs no letters stays a carbon, whatever is spelt there.
-        ({"C": 0.98}, {"H3C": 0.3, "EtO": 0.3}, 0.01, "C"),
+        # A corner where nothing is written stays a carbon, though a hash looks like a Z.
+        ({"C": 0.6}, {"": 0.5, "Z": 0.4}, 0.3, "C"),
+        # A CH3 that the classes took for something rarer is a carbon.
+        ({"C": 0.001}, {"CH3": 0.78, "ClHg": 0.12}, 0.996, "C"),
         ({"C": 0.6}, {"CH3": 0.9}, 0.3, "C"),
         # A charge is of the label, and the label has a class of its own.
         ({"N": 0.5, "[N+]": 0.4}, {"N+": 0.9, "N": 0.05}, 0.05, "[N+]"),
