@@ -15,7 +15,7 @@ from eyesmol.detector.ink import Ink, padded, scaled
 from eyesmol.detector.network_shape import FINE, MULTIPLE
 from eyesmol.detector.vocabulary import CARBON, LABELS, NONE, SPELT, BondClass
 
-__all__ = ["Detection", "detect", "fused"]
+__all__ = ["Detection", "Sight", "detect", "fused"]
 
 _MARGIN = 16  # image pixels of paper round the drawing
 _CELL = 2  # grid pixels
@@ -101,7 +101,30 @@ def _largest_part(count: int, pairs: NDArray[np.int64]) -> int:
     return int(sizes.max())
 
 
-def detect(engine: Engine, ink: Ink, factor: float, *, spell: bool = True) -> Detection:
+@dataclass(frozen=True)
+class Sight:
+    """One look at an image, its labels not spelt yet.
+
+    Attributes:
+        detection: labels that have no class of their own are ``*``.
+        view: of the network; None where it saw nothing.
+        places: (N, 2) junctions in grid pixels.
+        classes: (N, LABEL_CLASSES) probabilities.
+    """
+
+    detection: Detection
+    view: View | None
+    places: FloatArray
+    classes: FloatArray
+
+    def spelt(self) -> Detection:
+        """What was detected, its labels read letter by letter."""
+        if self.view is None:
+            return self.detection
+        return replace(self.detection, labels=_spelt(self.view, self.places, self.classes))
+
+
+def detect(engine: Engine, ink: Ink, factor: float) -> Sight:
     """Look at an image at one scale.
 
     Args:
@@ -109,7 +132,6 @@ def detect(engine: Engine, ink: Ink, factor: float, *, spell: bool = True) -> De
         ink: of the whole image.
         factor: image pixels of the network for a pixel of the image; a bond should come out about
             `FINE * BOND` long.
-        spell: read labels that have no class of their own; without, they are ``*``.
     """
     small, fx, fy = scaled(ink, factor)
     sides = [-(-(side + 2 * _MARGIN) // MULTIPLE) * MULTIPLE for side in small.shape]
@@ -129,15 +151,17 @@ def detect(engine: Engine, ink: Ink, factor: float, *, spell: bool = True) -> De
         places, heat = places[kept], heat[kept]
         pairs = candidate_pairs(places, heat > _SURE, scale, reach=_REACH)
         labels, bonds = view.decide(places, pairs, scale)
-    texts = _texts(view, places, labels, spell)
     in_image = (places * FINE - _MARGIN) / np.array([fx, fy], np.float32)
+    texts = tuple({**_known(row), "*": float(row[SPELT])} for row in labels)
     length = scale * FINE / fx
-    return Detection(in_image.astype(np.float32), texts, pairs, bonds, length, factor)
+    seen = Detection(in_image.astype(np.float32), texts, pairs, bonds, length, factor)
+    return Sight(seen, view, places, labels)
 
 
-def _nothing(factor: float) -> Detection:
-    pairs, bonds = np.zeros((0, 2), np.int64), np.zeros((0, len(BondClass)), np.float32)
-    return Detection(np.zeros((0, 2), np.float32), (), pairs, bonds, 0.0, factor)
+def _nothing(factor: float) -> Sight:
+    nowhere, pairs = np.zeros((0, 2), np.float32), np.zeros((0, 2), np.int64)
+    bonds = np.zeros((0, len(BondClass)), np.float32)
+    return Sight(Detection(nowhere, (), pairs, bonds, 0.0, factor), None, nowhere, bonds)
 
 
 def _peaks(heat: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -182,22 +206,19 @@ def _thinned(places: FloatArray, heat: FloatArray, apart: float) -> tuple[FloatA
     return places[kept], heat[kept]
 
 
-def _texts(
-    view: View, places: FloatArray, labels: FloatArray, spell: bool
-) -> tuple[dict[str, float], ...]:
+def _known(classes: FloatArray) -> dict[str, float]:
+    """Labels that have a class, with their probabilities."""
+    return {text: float(p) for text, p in zip(LABELS, classes, strict=False) if p > 1e-4}
+
+
+def _spelt(view: View, places: FloatArray, classes: FloatArray) -> tuple[dict[str, float], ...]:
     """Texts of each junction with their probabilities."""
-    options = [
-        {text: float(p) for text, p in zip(LABELS, row, strict=False) if p > 1e-4} for row in labels
-    ]
-    if not spell:
-        for row, found in zip(labels, options, strict=True):
-            found["*"] = float(row[SPELT])
-        return tuple(options)
-    real = labels[:, NONE] < 0.95
-    doubtful = (labels[:, CARBON] < 0.5) & (labels[:, : len(LABELS)].max(1) < _CERTAIN)
-    asked = np.nonzero(real & (doubtful | (labels[:, SPELT] > 0.005)))[0]
+    options = [_known(row) for row in classes]
+    real = classes[:, NONE] < 0.95
+    doubtful = (classes[:, CARBON] < 0.5) & (classes[:, : len(LABELS)].max(1) < _CERTAIN)
+    asked = np.nonzero(real & (doubtful | (classes[:, SPELT] > 0.005)))[0]
     for index, spelt in zip(asked.tolist(), view.spell(places[asked]), strict=True):
-        options[index] = _with_spellings(options[index], spelt, float(labels[index, SPELT]))
+        options[index] = _with_spellings(options[index], spelt, float(classes[index, SPELT]))
     return tuple(options)
 
 

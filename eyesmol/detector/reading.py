@@ -10,19 +10,20 @@ from PIL import Image
 from eyesmol.chem.graph import MolGraph
 from eyesmol.detector.assembly import Assembly, assembled
 from eyesmol.detector.coverage import coverage
-from eyesmol.detector.detection import Detection, detect, fused
+from eyesmol.detector.detection import Detection, Sight, detect, fused
 from eyesmol.detector.engine import Engine
 from eyesmol.detector.ink import Ink, ink_of
 from eyesmol.detector.network_shape import BOND, FINE
 
 __all__ = ["ReadOptions", "Reading", "read"]
 
-# Median bonds, in pixels, that are tried first: 300 dpi, then smaller and larger drawings.
-_GUESSES = (62.0, 38.0, 24.0, 100.0, 160.0, 14.0, 250.0)
+# Median bonds, in pixels, that are tried first: patents at 300 dpi, then smaller and larger ones.
+_GUESSES = (66.0, 38.0, 24.0, 100.0, 160.0, 14.0, 250.0)
 _KNOWN = (0.66, 1.45)  # of the favourite bond length: where a view can be trusted
 _GOOD = 0.8  # certainty that ends the search
 _FEW_ATOMS, _LITTLE = 4, 0.5  # so few atoms that explain less of the ink are no molecule
 _UNSURE, _MOST = 0.25, 0.8  # mean doubt an atom (nats) from which so much has to be explained
+_SAME_SCALE = 1.06  # a factor up to which two scales show the same
 _LARGEST_SEARCH = 1_600_000  # image pixels of a view while the scale is searched
 _LARGEST = 5_000_000  # of a view that is read
 
@@ -90,15 +91,18 @@ def read(engine: Engine, image: Image.Image, options: ReadOptions | None = None)
     """
     options = options or ReadOptions()
     ink = ink_of(image)
-    factor = _scale(engine, ink, options)
-    if factor is None:
+    found = _scale(engine, ink, options)
+    if found is None:
         return Reading(Assembly(MolGraph(), None), 1.0, 0, 0.0)
+    factor, sight = found
     views: list[Detection] = []
     single: list[Assembly] = []
     for scale in options.scales:
         if views and _pixels(ink, factor * scale) > _LARGEST:
             continue
-        views.append(detect(engine, ink, factor * scale))
+        searched = sight.detection.factor / (factor * scale)
+        seen = 1 / _SAME_SCALE < searched < _SAME_SCALE
+        views.append((sight if seen else detect(engine, ink, factor * scale)).spelt())
         single.append(assembled(views[-1]))
         if _is_enough(single[0], options):
             break
@@ -118,28 +122,31 @@ def _is_enough(first: Assembly, options: ReadOptions) -> bool:
     )
 
 
-def _scale(engine: Engine, ink: Ink, options: ReadOptions) -> float | None:
-    """The factor at which bonds have the favourite length; None where no bond was seen."""
+def _scale(engine: Engine, ink: Ink, options: ReadOptions) -> tuple[float, Sight] | None:
+    """The factor at which bonds have the favourite length, and the sight that told it.
+
+    None where no bond was seen.
+    """
     wanted = FINE * options.bond
-    best: tuple[float, float, float] | None = None  # certainty, factor, median bond in the image
+    best: tuple[float, float, Sight] | None = None  # certainty, median bond in the image
     for guess in _GUESSES:
         factor = wanted / guess
         if best and _pixels(ink, factor) > _LARGEST_SEARCH:
             continue
         if _pixels(ink, factor) > _LARGEST or (best and min(ink.shape) * factor < wanted):
             continue
-        view = detect(engine, ink, factor, spell=False)
-        bond = view.median_bond()
+        sight = detect(engine, ink, factor)
+        bond = sight.detection.median_bond()
         if bond is None:
             continue
         seen = bond * factor / wanted
         low, high = _KNOWN
-        sure = view.certainty * min(1.0, seen / low, high / seen)
+        sure = sight.detection.certainty * min(1.0, seen / low, high / seen)
         if best is None or sure > best[0]:
-            best = sure, factor, bond
+            best = sure, bond, sight
         if low < seen < high and sure > _GOOD:
             break
-    return None if best is None else wanted / best[2]
+    return None if best is None else (wanted / best[1], best[2])
 
 
 def _pixels(ink: Ink, factor: float) -> float:
