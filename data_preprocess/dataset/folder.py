@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from data_preprocess.dataset.info import INFO, DatasetInfo
 from data_preprocess.dataset.splits import SPLITS
@@ -26,8 +26,9 @@ from data_preprocess.tally import Tally
 from eyesmol.atomic import atomic_path, write_json, write_text
 from eyesmol.exceptions import InputError
 
-__all__ = ["SPLITS", "Parts", "Record", "write_lists", "write_part"]
+__all__ = ["DROPS", "SPLITS", "Parts", "Record", "write_lists", "write_part"]
 
+DROPS = "drops.jsonl"  # every item that became no row, and why
 Record = dict[str, Any]
 
 
@@ -100,7 +101,7 @@ class Parts:
         """Remove what an earlier build wrote, and nothing else."""
         if not any(mark.exists() for mark in self._marks()):
             return
-        for name in (INFO, *(f"{split}.json" for split in SPLITS)):
+        for name in (INFO, DROPS, *(f"{split}.json" for split in SPLITS)):
             (self._folder / name).unlink(missing_ok=True)
         for folder in (self._parts, self._folder / "images"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -128,6 +129,8 @@ def write_part(path: Path, records: list[Record]) -> None:
 def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
     """Stream records into ``train.json``, ``valid.json`` and ``test.json``, one row a line.
 
+    What was dropped goes to ``drops.jsonl``, a name and a reason a line.
+
     Returns:
         What was counted: `splits`, `tasks`, `drops`, `reads_back` and `labelled` of
         `dataset_info.json`.
@@ -138,17 +141,12 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
     labelled: Counter[str] = Counter()
     drops = Tally()
     with ExitStack() as stack:
-        files = {
-            split: stack.enter_context(
-                stack.enter_context(atomic_path(folder / f"{split}.json")).open(
-                    "w", encoding="utf-8", newline="\n"
-                )
-            )
-            for split in SPLITS
-        }
+        files = {split: _opened(folder / f"{split}.json", stack) for split in SPLITS}
+        dropped = _opened(folder / DROPS, stack)
         for record in records:
             if "drop" in record:
                 drops.add(record["drop"], record["name"])
+                dropped.write(f"{_dumps({'name': record['name'], 'reason': record['drop']})}\n")
             else:
                 if "reads_back" in record:
                     reads_back[record["reads_back"]] += 1
@@ -167,6 +165,12 @@ def write_lists(folder: Path, records: Iterator[Record]) -> dict[str, Any]:
         "reads_back": dict(sorted(reads_back.items())),
         "labelled": dict(sorted(labelled.items())),
     }
+
+
+def _opened(path: Path, stack: ExitStack) -> TextIO:
+    """A file that appears under its name when the stack ends."""
+    draft = stack.enter_context(atomic_path(path))
+    return stack.enter_context(draft.open("w", encoding="utf-8", newline="\n"))
 
 
 def _dumps(value: Any) -> str:
