@@ -172,12 +172,16 @@ class PairedFolders:
             images, molfiles = paths
             pairs = itertools.zip_longest(images[:1], molfiles[:1])
             for image, molfile in pairs:
-                yield Item(stem, self.name, image=image, molfile=molfile)
+                missing = "missing image" if image is None else "missing molfile"
+                problem = None if image and molfile else missing
+                yield Item(stem, self.name, image=image, molfile=molfile, problem=problem)
             # Two files of one stem: the first of the alphabet is used, the others are gaps.
             for number, extra in enumerate(images[1:], start=2):
-                yield Item(f"{stem}~{number}", self.name, image=extra)
+                name = f"{stem}~{number}"
+                yield Item(name, self.name, image=extra, problem="missing molfile")
             for number, extra in enumerate(molfiles[1:], start=2):
-                yield Item(f"{stem}~{number}", self.name, molfile=extra)
+                name = f"{stem}~{number}"
+                yield Item(name, self.name, molfile=extra, problem="missing image")
 
 
 def _names(folder: Path, suffixes: frozenset[str], option: str) -> Iterator[tuple[str, str]]:
