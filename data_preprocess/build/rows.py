@@ -52,6 +52,7 @@ class Job:
         out: the dataset folder.
         path: of the file of records.
         excluded: the file of connectivity keys that become no row; None for none.
+        shards: of the dataset.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Job:
     out: Path
     path: Path
     excluded: Path | None = None
+    shards: int = 1
 
 
 def build_part(job: Job) -> int:
@@ -68,7 +70,8 @@ def build_part(job: Job) -> int:
         folder = Path("images") / f"{job.number:06d}"
         if job.settings.images:
             (job.out / folder).mkdir(parents=True, exist_ok=True)
-        write_part(job.path, [r for item in job.items for r in _records(item, folder, job)])
+        records = [record for item in job.items for record in _records(item, folder, job)]
+        write_part(job.path, records, job.shards)
     return len(job.items)
 
 
@@ -111,7 +114,9 @@ def _molecule_records(item: Item, folder: Path, job: Job) -> list[Record]:
             raise Drop("on the exclude list")
         example = _example(item, molecule, settings)
         turns = _turns(item, example, settings)
-        about = {**side, **_proof(molecule, example)}
+        about = {**side, "item": item.name, **_proof(molecule, example)}
+        if is_drawn(item, draw=settings.draw) and molecule.graph is None:
+            about["drawn"] = _drawing(item, molecule, settings)
         if example.labelled is not None:
             about["labelled"] = example.labelled
     except Drop as drop:
@@ -133,6 +138,12 @@ def _side(item: Item, molecule: Molecule, settings: Settings) -> dict[str, str]:
     key = connectivity_key(molecule.smiles) or molecule.smiles
     by = f"group {item.group}" if settings.split_by == "group" and item.group else key
     return {"key": key, "split": split_of(by, settings.valid, settings.test)}
+
+
+def _drawing(item: Item, molecule: Molecule, settings: Settings) -> str:
+    """What two items share that would be the same drawing with the same words about it."""
+    words = f"{item.title} {item.description}" if settings.task == "instruction" else ""
+    return f"{number_of(f'{molecule.smiles} {item.copy} {words}'):x}"
 
 
 def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:

@@ -92,6 +92,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="ray: a cluster that runs (RAY_ADDRESS) and sees the same folders, else a local one; "
         "needs the extra ray (processes)",
     )
+    parser.add_argument(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="for many millions of rows: N JSON Lines files a split in place of one LLaVA JSON, "
+        "written side by side; the trainer takes them as --data_path 'DIR/train-*.jsonl'",
+    )
     parser.add_argument("--overwrite", action="store_true", help="build again what --out holds")
     parser.set_defaults(run=_build)
 
@@ -237,6 +244,7 @@ def _build(options: argparse.Namespace) -> int:
         settings,
         charts=_charts(options),
         excluded=read_excluded(options.exclude),
+        shards=options.shards,
         workers=options.workers,
         engine=options.engine,
         overwrite=options.overwrite,

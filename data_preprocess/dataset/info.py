@@ -35,6 +35,7 @@ class DatasetInfo:
         sources: name, kind, number of items, licence and digest of each source.
         exclude: name, digest and size of each list of molecules to keep out.
         charts: the folder of charts, as a source; None without one.
+        shards: into how many each list is cut; None for one LLaVA JSON a split.
         pixel_frame: the size at which the model sees the images.
         answer_form: None for instruction sets.
         prompt_version: of the chain-of-thought prompt; None for instruction sets.
@@ -64,6 +65,7 @@ class DatasetInfo:
     sources: list[dict[str, Any]] = field(default_factory=list)
     exclude: list[dict[str, Any]] = field(default_factory=list)
     charts: dict[str, Any] | None = None
+    shards: int | None = None
     pixel_frame: PixelFrame | None = None
     answer_form: AnswerForm | None = None
     prompt_version: int | None = None

@@ -120,6 +120,7 @@ class Ledger(Closing):
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
             CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID;
             CREATE TABLE sides (key TEXT PRIMARY KEY, split TEXT) WITHOUT ROWID;
+            CREATE TABLE drawings (drawing TEXT PRIMARY KEY, item TEXT) WITHOUT ROWID;
             CREATE TABLE written (key TEXT, split TEXT, PRIMARY KEY (key, split)) WITHOUT ROWID;
             BEGIN;
             """
@@ -140,6 +141,13 @@ class Ledger(Closing):
         self._database.execute("INSERT OR IGNORE INTO sides VALUES (?, ?)", (key, split))
         (found,) = self._database.execute("SELECT split FROM sides WHERE key = ?", (key,))
         return str(found[0])
+
+    def is_first(self, drawing: str, item: str) -> bool:
+        """True for all rows of the item whose drawing this was first."""
+        self._database.execute("INSERT OR IGNORE INTO drawings VALUES (?, ?)", (drawing, item))
+        query = "SELECT item FROM drawings WHERE drawing = ?"
+        (found,) = self._database.execute(query, (drawing,))
+        return bool(found[0] == item)
 
     def wrote(self, key: str, split: str) -> None:
         """Note that a row of a molecule was written."""

@@ -532,7 +532,7 @@ def _finish(
     with Ledger(parts.folder / "molecules.sqlite") as ledger:
         records = _counting(parts.records(numbers), counts, ledger, listed)
         written = write_lists(out, records)
-        proof = ledger.proof(frozenset())
+        written["molecules"] = ledger.proof(frozenset())
     if not sum(written["splits"].values()):
         reasons = summary(written["drops"])
         raise InputError(f"{out}: of {items} rows not one could be kept ({reasons})")
@@ -543,7 +543,6 @@ def _finish(
         pixel_frame=settings.frame,
         answer_form=settings.form if cot else None,
         prompt_version=PROMPT_VERSION if cot else None,
-        molecules=proof,
         items=items,
         licences=[_LICENCE],
         seed=0,

@@ -63,6 +63,7 @@ class Item:
         title: the compound's name for people.
         description: of the compound.
         visual_description: of `image`, and of no other image.
+        copy: which of several drawings of one entry of a list; 0 for the first.
         problem: why it becomes no row, where the list shows it already.
     """
 
@@ -75,6 +76,7 @@ class Item:
     title: str | None = None
     description: str | None = None
     visual_description: str | None = None
+    copy: int = 0
     problem: str | None = None
 
 
@@ -252,7 +254,8 @@ class SmilesList:
     def items(self) -> Iterator[Item]:
         for number, smiles in enumerate(self._smiles()):
             for copy in range(self._copies):
-                yield Item(f"{self.name}-{number:06d}-{copy}", self.name, smiles=smiles)
+                name = f"{self.name}-{number:06d}-{copy}"
+                yield Item(name, self.name, smiles=smiles, copy=copy)
 
     def _smiles(self) -> Iterator[str]:
         if self._path is None:
