@@ -40,8 +40,9 @@ class DatasetInfo:
         answer_form: None for instruction sets.
         prompt_version: of the chain-of-thought prompt; None for instruction sets.
         splits: rows of train, valid and test; a molecule stands in one split only.
-        molecules: the proof, counted from the rows that were written: molecules (by the first block
-            of the InChIKey) in each split, in more than one (0), and on the exclude list (0).
+        molecules: the proof, counted from the rows that were written: molecules (see
+            `data_preprocess.dataset.splits`) in each split, in more than one (0), and on the
+            exclude list (0).
         tasks: rows of each task.
         chart_rows: rows ``wanted`` by the recipe and ``written``: fewer where there are too few
             charts, or broken ones.
