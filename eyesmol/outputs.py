@@ -86,7 +86,7 @@ def _write_jsonl(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
 _COLUMNS = (
     "image", "page", "box", "smiles", "cxsmiles", "smiles_from", "smiles_why", "written_smiles",
     "graph_smiles", "confidence", "raw_confidence", "reason", "withheld_smiles", "problems",
-    "error", "seconds",
+    "error", "seconds", "memory_mib",
 )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def _parquet_schema() -> Any:
                       ("confidence", number)])  # fmt: skip
     kinds = {
         "page": count, "box": pa.list_(count), "confidence": number, "raw_confidence": number,
-        "problems": pa.list_(text), "seconds": number, "width": count, "height": count,
+        "problems": pa.list_(text), "seconds": number, "memory_mib": number, "width": count, "height": count,
         "atoms": pa.list_(atom), "bonds": pa.list_(bond),
     }  # fmt: skip
     from eyesmol.recognition import Recognition
