@@ -137,7 +137,8 @@ def _dataset_row(row: dict[str, Any], number: int) -> Gold | tuple[str, str]:
 
 
 # In the order in which they are looked for, in any case.
-SMILES_COLUMNS = ("smiles", "canonical_smiles", "gold_smiles", "isomeric_smiles", "label", "answer")
+SMILES_COLUMNS = ("smiles", "canonical_smiles", "gold_smiles", "isomeric_smiles", "cxsmiles",
+                  "label", "answer")  # fmt: skip
 
 
 def table_golds(
