@@ -3,9 +3,10 @@
     python benchmarks/osra.py IMAGES... --out osra.jsonl [--workers N]
 
 The seconds are processor time: what OSRA's one thread takes on an idle core, however busy this
-machine is; the memory is the most that its process had resident. Its confidence is a number of its own making, no probability: it may lie above 1. Of
-several structures in one picture the largest counts, see `eyesmol.evaluation.predictions`. Stopped,
-the same command goes on where it was. `osra.sh` scores the result as well.
+machine is; the memory is the most that its process had resident. Its confidence is a number of its
+own making, no probability: it may lie above 1. Of several structures in one image the largest
+counts, see `eyesmol.evaluation.predictions`. Stopped, the same command resumes where it was.
+`osra.sh` scores the result as well.
 """
 
 from __future__ import annotations

@@ -22,10 +22,14 @@ What the columns mean (names as in GTR-CoT, arXiv 2506.07553, and in MolScribe's
   and what is common is what `eyesmol.evaluation.align` finds: atoms alike in element, charge and
   isotope or R number, bonds alike in type between partners. Where the best guess has an impossible
   valence its atoms count all the same; without any, both are 0
-- seconds: per picture, where the predictions say
+- exact among the first 3, 5, 10: of the first so many SMILES of a list, where predictions are lists
+- seconds: per image, where the predictions say
+- peak memory: the most main memory that the reading process took, in MiB, where they say
 
 Shares of yes among yes and no carry Wilson's 95 % interval, and a bootstrapped one besides in JSON;
-means carry the bootstrapped one.
+means carry the bootstrapped one. Where the gold set draws a molecule several times, these drawings
+are no independent rows: Wilson's interval is then that of the effective number of rows (Korn and
+Graubard, Surv. Methodol. 1998, 24, 193), and the bootstrap draws molecules, not rows.
 """
 
 from __future__ import annotations
@@ -193,7 +197,8 @@ class RowScore:
         chirality: None where the gold has no tetrahedral stereo.
         graph_match: None where the gold holds no graph.
         tanimoto, atom_f1, bond_f1: 0 to 1.
-        seconds: None where the prediction does not say.
+        rank: of the gold in the prediction's list of SMILES, from 1; None where it is not there.
+        seconds, memory_mib: None where the prediction does not say.
         kinds: of error, keys of `eyesmol.evaluation.error_analysis.ERROR_KINDS`; empty where
             `exact`.
     """
@@ -214,8 +219,15 @@ class RowScore:
     tanimoto: float
     atom_f1: float
     bond_f1: float
+    rank: int | None
     seconds: float | None
+    memory_mib: float | None
     kinds: tuple[str, ...]
+
+    @property
+    def molecule(self) -> str:
+        """What drawings of one molecule have in common."""
+        return self.gold.smiles or self.gold.image
 
 
 def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
@@ -244,9 +256,16 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
         tanimoto=tanimoto(read.smiles, gold.smiles),
         atom_f1=atom_f1,
         bond_f1=bond_f1,
+        rank=_rank(gold, read),
         seconds=read.seconds or None,
+        memory_mib=read.memory_mib,
         kinds=() if exact else _kinds(gold, read),
     )
+
+
+def _rank(gold: Gold, read: Recognition) -> int | None:
+    guesses = enumerate((read.smiles, *read.alternatives), start=1)
+    return next((rank for rank, guess in guesses if same_smiles(guess, gold.smiles)), None)
 
 
 def _f1(gold: Gold, read: Recognition) -> tuple[float, float]:
@@ -283,6 +302,7 @@ class Share:
         value: `low` and `high` bound it.
         n: rows that it is taken over.
         bootstrap: the percentile bootstrap interval; for a mean the same as `low` and `high`.
+        molecules: that the rows draw; fewer than `n` where one is drawn several times.
     """
 
     value: float
@@ -290,6 +310,7 @@ class Share:
     high: float
     n: int
     bootstrap: tuple[float, float]
+    molecules: int
 
     def __str__(self) -> str:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
@@ -297,31 +318,71 @@ class Share:
     def to_dict(self) -> dict[str, Any]:
         """For a JSON file."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n,
-                "bootstrap": list(self.bootstrap)}  # fmt: skip
+                "molecules": self.molecules, "bootstrap": list(self.bootstrap)}  # fmt: skip
 
 
 _RESAMPLES = 1000
 
 
-def _wilson(values: Sequence[float]) -> Share:
+def _wilson(values: Sequence[float], molecules: Sequence[str] | None = None) -> Share:
     """A share of yes among yes and no, with Wilson's score interval."""
-    n, z = len(values), 1.959964
-    share = sum(values) / n
+    share = sum(values) / len(values)
+    sums, counts = _by_molecule(values, molecules)
+    n, z = _effective(share, sums, counts), 1.959964
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # To draw n rows of yes and no anew is to draw one binomial number.
-    drawn = np.random.default_rng(0).binomial(n, share, _RESAMPLES) / n
     # At 0 and 1 an end is the share itself, which rounding misses by a hair.
     low, high = min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
-    return Share(share, low, high, n, _middle_95(drawn))
+    if len(counts) < len(values):
+        drawn = _resampled(sums, counts)
+    else:  # to draw rows of yes and no anew is to draw one binomial number
+        drawn = np.random.default_rng(0).binomial(len(values), share, _RESAMPLES) / len(values)
+    return Share(share, low, high, len(values), _middle_95(drawn), len(counts))
 
 
-def _bootstrap(values: Sequence[float]) -> Share:
+def _bootstrap(values: Sequence[float], molecules: Sequence[str] | None = None) -> Share:
     """A mean with its percentile bootstrap interval: 1,000 resamples, the same ones every time."""
-    array, random = np.asarray(values, dtype=float), np.random.default_rng(0)
-    means = [random.choice(array, len(array)).mean() for _ in range(_RESAMPLES)]
-    interval = _middle_95(np.array(means))
-    return Share(float(array.mean()), *interval, len(array), interval)
+    sums, counts = _by_molecule(values, molecules)
+    interval = _middle_95(_resampled(sums, counts))
+    mean = float(np.asarray(values, dtype=float).mean())
+    return Share(mean, *interval, len(values), interval, len(counts))
+
+
+def _highest(values: Sequence[float], molecules: Sequence[str] | None = None) -> Share:
+    """The highest value, which has no interval."""
+    highest = float(max(values))
+    return Share(highest, highest, highest, len(values), (highest, highest), len(values))
+
+
+_Numbers = npt.NDArray[np.float64]
+
+
+def _by_molecule(
+    values: Sequence[float], molecules: Sequence[str] | None
+) -> tuple[_Numbers, _Numbers]:
+    """Sum and number of the values of each molecule; without names each value is its own."""
+    array = np.asarray(values, dtype=float)
+    if molecules is None:
+        return array, np.ones(len(array))
+    number = np.unique(np.asarray(molecules), return_inverse=True)[1]
+    return np.bincount(number, array), np.bincount(number).astype(float)
+
+
+def _effective(share: float, sums: _Numbers, counts: _Numbers) -> float:
+    """How many independent rows tell as much about a share as rows of so many molecules do."""
+    n, groups = float(counts.sum()), len(counts)
+    if groups == n or groups == 1:
+        return float(groups)
+    variance = groups / (groups - 1) * float(((sums - share * counts) ** 2).sum()) / n**2
+    # Without any variance to see, molecules are what can be counted on.
+    return min(n, share * (1 - share) / variance) if variance else float(groups)
+
+
+def _resampled(sums: _Numbers, counts: _Numbers) -> _Numbers:
+    """Means of the values of molecules drawn anew."""
+    random, groups = np.random.default_rng(0), len(counts)
+    drawn = (random.integers(groups, size=groups) for _ in range(_RESAMPLES))
+    return np.array([sums[chosen].sum() / counts[chosen].sum() for chosen in drawn])
 
 
 def _middle_95(values: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -337,20 +398,35 @@ class Metric:
         title: its head.
         value: how a row's value is found; None: not scored.
         share: the mean of a column and its interval.
-        unit: how a value is written: per cent, a number from 0 to 1, or seconds.
+        unit: how a value is written: per cent, a number from 0 to 1, seconds, or MiB.
     """
 
     title: str
     value: Callable[[RowScore], float | None]
-    share: Callable[[Sequence[float]], Share] = _wilson
-    unit: Literal["%", "", "s"] = "%"
+    share: Callable[[Sequence[float], Sequence[str] | None], Share] = _wilson
+    unit: Literal["%", "", "s", "MiB"] = "%"
+
+    def over(self, rows: Iterable[RowScore]) -> Share | None:
+        """The column over some rows, clustered by molecule; None where none is scored."""
+        known = [(v, row.molecule) for row in rows if (v := self.value(row)) is not None]
+        return self.share([v for v, _ in known], [m for _, m in known]) if known else None
+
+    @property
+    def less_is_better(self) -> bool:
+        """True of costs."""
+        return self.unit in ("s", "MiB")
 
     def text(self, value: float) -> str:
         """A value as tables show it, without its unit."""
         if self.unit == "%":
             return f"{value * 100:.1f}"
+        if self.unit == "MiB":
+            return f"{value:,.0f}"
         return f"{value:.2f}" if value >= 0.1 or not self.unit else f"{value:.2g}"
 
+
+# A column is shown where some list is longer than the one before it takes.
+_RANKS = (3, 5, 10)
 
 METRICS: dict[str, Metric] = {
     "exact": Metric("Exact match", lambda row: row.exact),
@@ -358,6 +434,12 @@ METRICS: dict[str, Metric] = {
         "Exact, without cis/trans", lambda row: row.exact_without_cis_trans
     ),
     "exact_without_stereo": Metric("Exact, without stereo", lambda row: row.exact_without_stereo),
+    **{
+        f"top_{most}": Metric(
+            f"Exact among the first {most}", lambda row, most=most: (row.rank or math.inf) <= most
+        )
+        for most in _RANKS
+    },
     "any_r": Metric("Exact, any R", lambda row: row.any_r),
     "chirality": Metric("Chirality (golds with it)", lambda row: row.chirality),
     "inchi": Metric("InChI", lambda row: row.inchi),
@@ -369,7 +451,8 @@ METRICS: dict[str, Metric] = {
     "tanimoto": Metric("Tanimoto similarity", lambda row: row.tanimoto, _bootstrap, ""),
     "atom_f1": Metric("Atom F1", lambda row: row.atom_f1, _bootstrap, ""),
     "bond_f1": Metric("Bond F1", lambda row: row.bond_f1, _bootstrap, ""),
-    "seconds": Metric("Seconds a picture", lambda row: row.seconds, _bootstrap, "s"),
+    "seconds": Metric("Seconds an image", lambda row: row.seconds, _bootstrap, "s"),
+    "memory": Metric("Peak memory", lambda row: row.memory_mib, _highest, "MiB"),
 }
 
 
@@ -406,12 +489,13 @@ class Evaluation:
                 unknown |= {"gen_smiles", "agreement"}
             if not any(p.molecule.graph_smiles for p in read):
                 unknown |= {"gra_smiles", "agreement"}
-        shares = {}
-        for key, metric in METRICS.items():
-            values = [v for row in self.rows if (v := metric.value(row)) is not None]
-            if values and key not in unknown:
-                shares[key] = metric.share(values)
-        return shares
+        longest = max((1 + len(p.alternatives) for p in read), default=0)
+        for fewer, most in itertools.pairwise((1, *_RANKS)):
+            if longest <= fewer:
+                unknown.add(f"top_{most}")
+        found = {key: metric.over(self.rows) for key, metric in METRICS.items()
+                 if key not in unknown}  # fmt: skip
+        return {key: share for key, share in found.items() if share is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """For a JSON file: the scores, then every row."""
@@ -437,7 +521,8 @@ class Evaluation:
             metric = METRICS[key]
             numbers = (share.value, share.low, share.high)
             value, low, high = (f"{metric.text(number):>5}" for number in numbers)
-            lines.append(f"  {metric.title:<{width}}  {value} {metric.unit:1}   [{low}, {high}]")
+            interval = f"   [{low}, {high}]" if metric.share is not _highest else ""
+            lines.append(f"  {metric.title:<{width}}  {value} {metric.unit:1}{interval}")
         return "\n".join([*lines, *(f"  {line}" for line in self.count_lines())])
 
     def kind_counts(self) -> dict[str, int]:
@@ -448,6 +533,12 @@ class Evaluation:
     def count_lines(self) -> list[str]:
         """What the columns leave out or count as wrong."""
         lines = []
+        molecules = len({row.molecule for row in self.rows})
+        if molecules < len(self.rows):
+            lines.append(
+                f"{self.name}: {len(self.rows)} images of {molecules} molecules: intervals and "
+                "tests are clustered by molecule"
+            )
         for count, what in (
             (self.missing, "without a prediction (counted as wrong)"),
             (self.errors, "could not be read (counted as wrong)"),

@@ -339,10 +339,10 @@ class _ScoreTable:
 
 
 _TABLES = {
-    "Molecules": ("exact", "exact_without_cis_trans", "exact_without_stereo", "any_r", "chirality",
-                  "inchi", "validity"),
-    "Graphs, closeness and time": ("gen_smiles", "gra_smiles", "graph", "agreement", "tanimoto",
-                                   "atom_f1", "bond_f1", "seconds"),
+    "Molecules": ("exact", "top_3", "top_5", "top_10", "exact_without_cis_trans",
+                  "exact_without_stereo", "any_r", "chirality", "inchi", "validity"),
+    "Graphs, closeness and cost": ("gen_smiles", "gra_smiles", "graph", "agreement", "tanimoto",
+                                   "atom_f1", "bond_f1", "seconds", "memory"),
 }  # fmt: skip
 
 
@@ -376,12 +376,14 @@ def _cell(
     if share is None:
         return None
     values = {other[key].value for other in columns if key in other}
-    best = (min if METRICS[key].unit == "s" else max)(values)
+    metric = METRICS[key]
+    best = (min if metric.less_is_better else max)(values)
     return _Cell(
         number=share.value,
         value=_value(key, share),
-        interval=_interval(key, share),
-        width=None if METRICS[key].unit == "s" else round(share.value * 100, 1),
+        # A highest value has no interval.
+        interval="" if metric.unit == "MiB" else _interval(key, share),
+        width=None if metric.less_is_better else round(share.value * 100, 1),
         # Where all are equal there is nothing to be best of.
         is_best=len(values) > 1 and share.value == best,
     )
