@@ -22,7 +22,9 @@ def peak_memory_mib(process: int | None = None) -> float | None:
     """
     try:
         # Not ru_maxrss first: on Linux it begins with that of the process which started this one.
-        found = _HIGHEST.search(Path(f"/proc/{process or 'self'}/status").read_text(encoding="ascii"))
+        found = _HIGHEST.search(
+            Path(f"/proc/{process or 'self'}/status").read_text(encoding="ascii")
+        )
         if found:
             return round(int(found[1]) / 1024, 1)
     except OSError:

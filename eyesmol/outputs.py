@@ -217,7 +217,8 @@ def _parquet_schema() -> Any:
                       ("confidence", number)])  # fmt: skip
     kinds = {
         "page": count, "box": pa.list_(count), "confidence": number, "raw_confidence": number,
-        "problems": pa.list_(text), "seconds": number, "memory_mib": number, "width": count, "height": count,
+        "problems": pa.list_(text), "seconds": number, "memory_mib": number,
+        "width": count, "height": count,
         "atoms": pa.list_(atom), "bonds": pa.list_(bond),
     }  # fmt: skip
     from eyesmol.recognition import Recognition

@@ -63,7 +63,9 @@ __all__ = [
     "RowScore",
     "Share",
     "evaluate",
+    "image_keys",
     "load_predictions",
+    "molecule_key",
     "same_graph",
     "score_answers",
 ]
@@ -73,8 +75,11 @@ __all__ = [
 
 
 @lru_cache(maxsize=65536)
-def _canonical(smiles: str, stereo: bool = True) -> str | None:
-    """Canonical SMILES, twice round: RDKit's first is not always a fixed point."""
+def molecule_key(smiles: str, stereo: bool = True) -> str | None:
+    """What tells molecules apart: canonical SMILES, or None where a text is none.
+
+    Twice round: RDKit's first is not always a fixed point.
+    """
     once = canonical_smiles(smiles, stereo=stereo)
     return once and (canonical_smiles(once, stereo=stereo) or once)
 
@@ -83,8 +88,8 @@ def same_smiles(first: str | None, second: str | None, *, stereo: bool = True) -
     """Whether two SMILES are the same molecule; False where one is none."""
     if not first or not second:
         return False
-    canonical = _canonical(first, stereo)
-    return canonical is not None and canonical == _canonical(second, stereo)
+    canonical = molecule_key(first, stereo)
+    return canonical is not None and canonical == molecule_key(second, stereo)
 
 
 def _without_cis_trans(smiles: str | None) -> str | None:
@@ -94,7 +99,7 @@ def _without_cis_trans(smiles: str | None) -> str | None:
 @lru_cache(maxsize=65536)
 def _any_r(smiles: str) -> str | None:
     """Canonical SMILES with the names of its open places taken off."""
-    canonical = _canonical(smiles)
+    canonical = molecule_key(smiles)
     if canonical is None or "*" not in canonical:
         return canonical
     mol = Chem.MolFromSmiles(canonical)
@@ -102,7 +107,7 @@ def _any_r(smiles: str) -> str | None:
         if not atom.GetAtomicNum():
             atom.SetIsotope(0)
             atom.SetAtomMapNum(0)
-    return _canonical(Chem.MolToSmiles(mol))
+    return molecule_key(Chem.MolToSmiles(mol))
 
 
 def _same_any_r(first: str | None, second: str | None) -> bool:
@@ -131,7 +136,7 @@ _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 def tanimoto(first: str | None, second: str | None) -> float:
     """Similarity 0 to 1 of two SMILES; 0 where one is no molecule."""
-    if not first or not second or not _canonical(first) or not _canonical(second):
+    if not first or not second or not molecule_key(first) or not molecule_key(second):
         return 0.0
     prints = [_MORGAN.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in (first, second)]
     return float(DataStructs.TanimotoSimilarity(*prints))
@@ -252,7 +257,7 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
         graph_smiles_exact=same_smiles(listed, gold.smiles),
         graph_match=graph_match,
         agreement=same_smiles(written, listed),
-        valid=bool(read.smiles) and _canonical(read.smiles or "") is not None,
+        valid=bool(read.smiles) and molecule_key(read.smiles or "") is not None,
         tanimoto=tanimoto(read.smiles, gold.smiles),
         atom_f1=atom_f1,
         bond_f1=bond_f1,
@@ -287,8 +292,8 @@ def _unchecked_smiles(graph: MolGraph) -> str | None:
 def _kinds(gold: Gold, read: Recognition) -> tuple[str, ...]:
     if read.smiles is None and read.graph is not None and read.graph.atoms:
         return ("invalid",)
-    truth, guess = _canonical(gold.smiles) or gold.smiles, read.smiles
-    return error_kinds(truth, guess and (_canonical(guess) or guess))
+    truth, guess = molecule_key(gold.smiles) or gold.smiles, read.smiles
+    return error_kinds(truth, guess and (molecule_key(guess) or guess))
 
 
 # ---- a whole set ----
@@ -601,11 +606,13 @@ class _Matches(dict[str, Recognition]):
     unused = 0
 
 
-_KEYS: tuple[Callable[[str], str], ...] = (
-    lambda name: Path(name).as_posix(),
-    lambda name: Path(name).name,
-    lambda name: Path(name).stem,
-)
+def image_keys() -> tuple[Callable[[str], str], ...]:
+    """Ways in which two names may be one image's, the strictest first: path, file name, stem."""
+    return (
+        lambda name: Path(name).as_posix(),
+        lambda name: Path(name).name,
+        lambda name: Path(name).stem,
+    )
 
 
 def _matched(gold: GoldSet, predictions: list[Recognition]) -> _Matches:
@@ -615,7 +622,7 @@ def _matched(gold: GoldSet, predictions: list[Recognition]) -> _Matches:
     def shared(key: Callable[[str], str]) -> set[str]:
         return set(map(key, images)) & {key(p.image) for p in predictions}
 
-    key = max(_KEYS, key=lambda key: len(shared(key)))  # of equals the first, the strictest
+    key = max(image_keys(), key=lambda key: len(shared(key)))  # of equals the first, the strictest
     if not shared(key):
         examples = repr(predictions[0].image) if predictions else "nothing: there are none"
         raise ScoreError(
