@@ -16,6 +16,7 @@ from rdkit.Chem import rdDepictor
 
 from eyesmol.answer.confidence import Confidences, TokenTrace
 from eyesmol.answer.text import Answer, read_answer
+from eyesmol.chem.carbon import Carbon
 from eyesmol.chem.differences import Difference
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
@@ -256,6 +257,7 @@ class Recognition:
         differences: where the two readings differ, this one first.
         alternatives: further SMILES, the likelier first, of a reader that gives a list.
         memory_mib: the most main memory (MiB) that the reading process had taken by then.
+        carbon: the CARBON record of a tool that writes such; it may say more than a graph holds.
     """
 
     image: str
@@ -278,6 +280,7 @@ class Recognition:
     differences: tuple[Difference, ...] = ()
     alternatives: tuple[str, ...] = ()
     memory_mib: float | None = None
+    carbon: Carbon | None = None
 
     @property
     def smiles(self) -> str | None:

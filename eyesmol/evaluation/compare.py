@@ -67,7 +67,7 @@ def compare(first: Evaluation, second: Evaluation, *, metric: str = "exact") -> 
             f"{first.name} and {second.name} were scored on different gold rows; score both "
             "against the same gold set"
         )
-    value = METRICS[metric].value
+    value = METRICS[metric].of
     pairs = [(value(a), value(b), a.molecule) for a, b in zip(first.rows, second.rows, strict=True)]
     known = [(a, b, molecule) for a, b, molecule in pairs if a is not None and b is not None]
     if any(v not in (0, 1) for pair in known for v in pair[:2]):

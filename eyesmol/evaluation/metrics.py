@@ -22,6 +22,8 @@ What the columns mean (names as in GTR-CoT, arXiv 2506.07553, and in MolScribe's
   and what is common is what `eyesmol.evaluation.align` finds: atoms alike in element, charge and
   isotope or R number, bonds alike in type between partners. Where the best guess has an impossible
   valence its atoms count all the same; without any, both are 0
+- MolRecBench-Wild's tracks, of golds in CARBON: see `eyesmol.evaluation.carbon`. A gold without a
+  SMILES counts in its graphs, validity and cost alone
 - exact among the first 3, 5, 10: of the first so many SMILES of a list, where predictions are lists
 - seconds: per image, where the predictions say
 - peak memory: the most main memory that the reading process took, in MiB, where they say
@@ -52,8 +54,10 @@ from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
 from eyesmol.chem.smiles import canonical_smiles, expand_abbreviations
+from eyesmol.evaluation.carbon import read_carbon, same_carbon
 from eyesmol.evaluation.error_analysis import ERROR_KINDS, aligned, error_kinds
 from eyesmol.evaluation.gold import Gold, GoldSet, ScoreError
+from eyesmol.evaluation.isomorphism import LabelledGraph, isomorphic
 from eyesmol.evaluation.predictions import load_predictions
 from eyesmol.recognition import Recognition, molecule_of
 
@@ -145,45 +149,22 @@ def tanimoto(first: str | None, second: str | None) -> float:
 def same_graph(first: MolGraph, second: MolGraph) -> bool:
     """True where two graphs are the same drawing but for places and numbering.
 
-    Labels (abbreviations, charges and isotopes included), bond kinds and the narrow ends of wedges
-    all count, so two Kekulé forms of a ring differ, as they do on paper. A graph without an atom is
-    nothing that was read, and the same as none.
+    Labels (abbreviations, charges and isotopes included), bond kinds, the narrow ends of wedges and
+    brackets all count, so two Kekulé forms of a ring differ, as they do on paper. A graph without
+    an atom is nothing that was read, and the same as none.
     """
-    if not first.atoms:
-        return False
-    if (len(first.atoms), len(first.bonds)) != (len(second.atoms), len(second.bonds)):
-        return False
-    labels = sorted({atom.text for atom in (*first.atoms, *second.atoms)})
-    colour = {label: number for number, label in enumerate(labels, start=1)}
-    return _graph_key(first, colour) == _graph_key(second, colour)
+    return bool(first.atoms) and isomorphic(_labelled(first), _labelled(second))
 
 
-def _graph_key(graph: MolGraph, colour: dict[str, int]) -> str:
-    """A canonical text of a labelled graph, by RDKit's canonical ranking.
-
-    RDKit ranks molecules, so the graph becomes one whose only property is the isotope: atoms carry
-    the number of their label, and each bond becomes an atom of its own that carries its kind, two
-    in a row for a wedge, so that its narrow end shows.
-    """
-    mol = Chem.RWMol()
-
-    def add(isotope: int) -> int:
-        atom = Chem.Atom(6)
-        atom.SetNoImplicit(True)
-        atom.SetIsotope(isotope)
-        return int(mol.AddAtom(atom))
-
-    atoms = [add(colour[atom.text]) for atom in graph.atoms]
-    kinds = len(colour)
-    for bond in graph.bonds:
-        chain = [atoms[bond.begin], add(kinds + int(bond.order))]
-        if bond.order.is_directed:
-            chain.append(add(kinds + 100))
-        chain.append(atoms[bond.end])
-        for here, there in itertools.pairwise(chain):
-            mol.AddBond(here, there, Chem.BondType.SINGLE)
-    Chem.FastFindRings(mol)
-    return str(Chem.MolToSmiles(mol))
+def _labelled(graph: MolGraph) -> LabelledGraph:
+    return LabelledGraph(
+        tuple(atom.text for atom in graph.atoms),
+        tuple((b.begin, b.end, b.order.name, b.order.is_directed) for b in graph.bonds),
+        (
+            *((f"{bracket.kind} {bracket.mark}", bracket.atoms) for bracket in graph.brackets),
+            *((group.kind, group.atoms) for group in graph.stereo_groups),
+        ),
+    )
 
 
 # ---- one row ----
@@ -201,6 +182,7 @@ class RowScore:
         inchi: None where the gold has no InChI.
         chirality: None where the gold has no tetrahedral stereo.
         graph_match: None where the gold holds no graph.
+        carbon_simplified, carbon_graph: None where the gold is no CARBON record.
         tanimoto, atom_f1, bond_f1: 0 to 1.
         rank: of the gold in the prediction's list of SMILES, from 1; None where it is not there.
         seconds, memory_mib: None where the prediction does not say.
@@ -219,6 +201,8 @@ class RowScore:
     written_exact: bool
     graph_smiles_exact: bool
     graph_match: bool | None
+    carbon_simplified: bool | None
+    carbon_graph: bool | None
     agreement: bool
     valid: bool
     tanimoto: float
@@ -234,6 +218,11 @@ class RowScore:
         """What drawings of one molecule have in common."""
         return self.gold.smiles or self.gold.image
 
+    @property
+    def is_right(self) -> bool:
+        """An exact match; of a gold without a SMILES, the graph."""
+        return self.exact if self.gold.smiles else bool(self.carbon_graph)
+
 
 def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
     read = prediction or Recognition(gold.image)
@@ -241,9 +230,10 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
     graph_match = None
     if gold.graph is not None:
         graph_match = read.graph is not None and same_graph(gold.graph, read.graph)
+    simplified, carbon_graph = _carbon_tracks(gold, read)
     exact = same_smiles(read.smiles, gold.smiles)
     no_cis_trans = same_smiles(_without_cis_trans(read.smiles), _without_cis_trans(gold.smiles))
-    atom_f1, bond_f1 = (1.0, 1.0) if exact else _f1(gold, read)
+    atom_f1, bond_f1 = (1.0, 1.0) if exact or not gold.smiles else _f1(gold, read)
     return RowScore(
         gold=gold,
         prediction=prediction,
@@ -256,6 +246,8 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
         written_exact=same_smiles(written, gold.smiles),
         graph_smiles_exact=same_smiles(listed, gold.smiles),
         graph_match=graph_match,
+        carbon_simplified=simplified,
+        carbon_graph=carbon_graph,
         agreement=same_smiles(written, listed),
         valid=bool(read.smiles) and molecule_key(read.smiles or "") is not None,
         tanimoto=tanimoto(read.smiles, gold.smiles),
@@ -264,7 +256,20 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
         rank=_rank(gold, read),
         seconds=read.seconds or None,
         memory_mib=read.memory_mib,
-        kinds=() if exact else _kinds(gold, read),
+        kinds=() if exact or not gold.smiles else _kinds(gold, read),
+    )
+
+
+def _carbon_tracks(gold: Gold, read: Recognition) -> tuple[bool | None, bool | None]:
+    """Simplified graph and graph; None where the gold is no CARBON record."""
+    if gold.carbon is None:
+        return None, None
+    found = read_carbon(read)
+    if found is None:
+        return False, False
+    return (
+        same_carbon(gold.carbon, found, simplified=True),
+        same_carbon(gold.carbon, found, simplified=False),
     )
 
 
@@ -404,16 +409,22 @@ class Metric:
         value: how a row's value is found; None: not scored.
         share: the mean of a column and its interval.
         unit: how a value is written: per cent, a number from 0 to 1, seconds, or MiB.
+        needs_smiles: whether a gold without a SMILES is left out.
     """
 
     title: str
     value: Callable[[RowScore], float | None]
     share: Callable[[Sequence[float], Sequence[str] | None], Share] = _wilson
     unit: Literal["%", "", "s", "MiB"] = "%"
+    needs_smiles: bool = True
+
+    def of(self, row: RowScore) -> float | None:
+        """The value of a row; None where it is not scored."""
+        return self.value(row) if row.gold.smiles or not self.needs_smiles else None
 
     def over(self, rows: Iterable[RowScore]) -> Share | None:
         """The column over some rows, clustered by molecule; None where none is scored."""
-        known = [(v, row.molecule) for row in rows if (v := self.value(row)) is not None]
+        known = [(v, row.molecule) for row in rows if (v := self.of(row)) is not None]
         return self.share([v for v, _ in known], [m for _, m in known]) if known else None
 
     @property
@@ -450,14 +461,24 @@ METRICS: dict[str, Metric] = {
     "inchi": Metric("InChI", lambda row: row.inchi),
     "gen_smiles": Metric("Gen-SMILES (written)", lambda row: row.written_exact),
     "gra_smiles": Metric("Gra-SMILES (from the graph)", lambda row: row.graph_smiles_exact),
-    "graph": Metric("Graph", lambda row: row.graph_match),
+    "graph": Metric("Graph", lambda row: row.graph_match, needs_smiles=False),
+    "wild_smiles": Metric(
+        "MolRecBench-Wild, SMILES",
+        lambda row: row.exact_without_cis_trans if row.gold.carbon else None,
+    ),
+    "wild_simplified": Metric(
+        "MolRecBench-Wild, simplified graph", lambda row: row.carbon_simplified, needs_smiles=False
+    ),
+    "wild_graph": Metric(
+        "MolRecBench-Wild, graph", lambda row: row.carbon_graph, needs_smiles=False
+    ),
     "agreement": Metric("Written and graph agree", lambda row: row.agreement),
-    "validity": Metric("Valid molecule", lambda row: row.valid),
+    "validity": Metric("Valid molecule", lambda row: row.valid, needs_smiles=False),
     "tanimoto": Metric("Tanimoto similarity", lambda row: row.tanimoto, _bootstrap, ""),
     "atom_f1": Metric("Atom F1", lambda row: row.atom_f1, _bootstrap, ""),
     "bond_f1": Metric("Bond F1", lambda row: row.bond_f1, _bootstrap, ""),
-    "seconds": Metric("Seconds an image", lambda row: row.seconds, _bootstrap, "s"),
-    "memory": Metric("Peak memory", lambda row: row.memory_mib, _highest, "MiB"),
+    "seconds": Metric("Seconds an image", lambda row: row.seconds, _bootstrap, "s", False),
+    "memory": Metric("Peak memory", lambda row: row.memory_mib, _highest, "MiB", False),
 }
 
 
@@ -561,7 +582,7 @@ class Evaluation:
 
 
 def _row_dict(row: RowScore) -> dict[str, Any]:
-    values = {key: metric.value(row) for key, metric in METRICS.items()}
+    values = {key: metric.of(row) for key, metric in METRICS.items()}
     read = row.prediction
     return {
         "image": row.gold.image,

@@ -4,6 +4,7 @@
   molfile: ours, DECIMER's, MolScribe's (``post_SMILES``, abbreviations expanded, comes before
   ``SMILES``), or any other; the names are in `eyesmol.evaluation.tables` and below. One without a
   header has the image first, then the SMILES
+- CARBON records (JSON Lines), ours (``.carbon.jsonl``) or another tool's: see `eyesmol.chem.carbon`
 - JSON: a list of such rows, or an object with a SMILES or a row for each image's name
 - a list ``.smi``: a SMILES, then its image, a line each
 - an SDF (MolVec's ``-outSdf``): a record's name is its image's, or its field ``image`` is
@@ -33,10 +34,11 @@ from typing import Any
 
 from rdkit import Chem, rdBase
 
+from eyesmol.chem.carbon import Carbon, is_carbon
 from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.molfile import UnheldError, parse_molblock, read_molblock
 from eyesmol.chem.smiles import molblock_to_smiles
-from eyesmol.evaluation.gold import ScoreError
+from eyesmol.evaluation.gold import ScoreError, carbon_smiles
 from eyesmol.evaluation.tables import (
     IMAGE_COLUMNS,
     expected_columns,
@@ -102,7 +104,7 @@ def _of_rows(path: Path) -> Iterator[Recognition]:
     except OutputError as error:
         raise ScoreError(str(error)) from None
     # A row of JSON may lack its molecule where none was read; that none has one is a mistake.
-    if columns and not columns.keys() & {*SMILES_COLUMNS, *MOLFILE_COLUMNS, "error"}:
+    if columns and not columns.keys() & {*SMILES_COLUMNS, *MOLFILE_COLUMNS, "symbols", "error"}:
         expected = expected_columns("no molecule", columns, SMILES_COLUMNS + MOLFILE_COLUMNS)
         raise ScoreError(f"{path}: {expected}")
 
@@ -126,6 +128,8 @@ def _of_row(row: dict[str, Any]) -> Recognition:
         "memory_mib": first_of(lower, _MEMORY_COLUMNS),
         "error": lower.get("error") or None,
     }
+    if is_carbon(row):
+        return _with(_of_carbon(row, ours), ours)
     smiles, block = first_of(lower, SMILES_COLUMNS), first_of(lower, MOLFILE_COLUMNS)
     if smiles is None and block is not None and ours["error"] is None:
         return _with(_of_molblock(ours["image"], str(block)), ours)
@@ -135,6 +139,18 @@ def _of_row(row: dict[str, Any]) -> Recognition:
     known = {key: row.get(key) for key in ("written_smiles", "graph_smiles", "problems")}
     found = Recognition.from_dict({**known, **ours, "smiles": best})
     return replace(found, alternatives=tuple(smiles for smiles, _ in others if smiles))
+
+
+def _of_carbon(row: dict[str, Any], ours: dict[str, Any]) -> Recognition:
+    """A CARBON record, with its own SMILES or the one of its graph; an empty one is no molecule."""
+    carbon = Carbon.from_dict(row)
+    if ours["error"] or not carbon.symbols:
+        return Recognition(ours["image"], error=ours["error"])
+    text = first_of(row, SMILES_COLUMNS)
+    smiles = plain_smiles(str(text).strip()) if text is not None else None
+    graph_smiles = carbon_smiles(carbon)
+    molecule = Molecule(smiles or graph_smiles, graph_smiles=graph_smiles)
+    return Recognition(ours["image"], graph=carbon.graph(), molecule=molecule, carbon=carbon)
 
 
 def _ranked(cell: Any) -> list[tuple[str | None, float | None]]:
