@@ -239,8 +239,10 @@ class Carbon:
         def chosen(values: Sequence[Any]) -> tuple[Any, ...]:
             return tuple(values[n] for n in kept)
 
-        return Carbon(
-            *(chosen(getattr(self, name)) for name in ("symbols", *_LISTS[:-1])),
+        lists = {name: chosen(getattr(self, name)) for name in ("symbols", *_LISTS[:-1])}
+        return replace(
+            self,
+            **lists,
             bonds=tuple((number[a], number[b], kind) for a, b, kind in self.bonds
                         if a in number and b in number),
             brackets=tuple((alias, tuple(number[n] for n in inside if n in number))

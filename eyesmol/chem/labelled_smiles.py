@@ -84,7 +84,8 @@ def plain_smiles(text: str) -> str:
 
 def _parsed(text: str) -> Chem.Mol | None:
     params = Chem.SmilesParserParams()
-    params.sanitize, params.removeHs, params.strictCXSMILES = False, False, False
+    for name in ("sanitize", "removeHs", "strictCXSMILES"):
+        setattr(params, name, False)
     with rdBase.BlockLogs():
         return Chem.MolFromSmiles(text, params)
 

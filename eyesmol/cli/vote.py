@@ -80,7 +80,7 @@ def _vote(options: argparse.Namespace) -> None:
     found = ballots(predictions, names)
     learnt = None
     if options.learn:
-        learnt = learn(found, predictions, names, load_gold(options.learn))
+        learnt = learn(found, names, load_gold(options.learn))
         known = learnt.trust
         if options.save_calibration:
             known.write(Path(options.save_calibration))

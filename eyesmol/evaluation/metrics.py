@@ -375,7 +375,8 @@ def _by_molecule(
     if molecules is None:
         return array, np.ones(len(array))
     number = np.unique(np.asarray(molecules), return_inverse=True)[1]
-    return np.bincount(number, array), np.bincount(number).astype(float)
+    sums: _Numbers = np.bincount(number, array)
+    return sums, np.bincount(number).astype(np.float64)
 
 
 def _effective(share: float, sums: _Numbers, counts: _Numbers) -> float:
@@ -444,18 +445,19 @@ class Metric:
 # A column is shown where some list is longer than the one before it takes.
 _RANKS = (3, 5, 10)
 
+
+def _within(most: int) -> Callable[[RowScore], float | None]:
+    """Whether the gold is among the first so many of a list."""
+    return lambda row: row.rank is not None and row.rank <= most
+
+
 METRICS: dict[str, Metric] = {
     "exact": Metric("Exact match", lambda row: row.exact),
     "exact_without_cis_trans": Metric(
         "Exact, without cis/trans", lambda row: row.exact_without_cis_trans
     ),
     "exact_without_stereo": Metric("Exact, without stereo", lambda row: row.exact_without_stereo),
-    **{
-        f"top_{most}": Metric(
-            f"Exact among the first {most}", lambda row, most=most: (row.rank or math.inf) <= most
-        )
-        for most in _RANKS
-    },
+    **{f"top_{most}": Metric(f"Exact among the first {most}", _within(most)) for most in _RANKS},
     "any_r": Metric("Exact, any R", lambda row: row.any_r),
     "chirality": Metric("Chirality (golds with it)", lambda row: row.chirality),
     "inchi": Metric("InChI", lambda row: row.inchi),

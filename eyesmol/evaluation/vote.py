@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eyesmol.evaluation.gold import GoldSet, ScoreError
-from eyesmol.evaluation.metrics import RowScore, evaluate, image_keys, molecule_key
+from eyesmol.evaluation.metrics import evaluate, image_keys, molecule_key
 from eyesmol.outputs import replacing
 from eyesmol.recognition import Molecule, Recognition
 
@@ -67,7 +67,10 @@ class Ballot:
         place = {reader: rank for rank, reader in enumerate(order)}
         return sorted(
             self.answers,
-            key=lambda key: (-len(self.answers[key]), min(map(place.get, self.answers[key]))),
+            key=lambda key: (
+                -len(self.answers[key]),
+                min(map(place.__getitem__, self.answers[key])),
+            ),
         )
 
     def signs(self, answer: str) -> npt.NDArray[np.float64]:
@@ -119,7 +122,7 @@ class Trust:
 
     Attributes:
         readers: their names.
-        right: the share of images that each reads rightly.
+        right: the share of these images that each reads rightly; the best comes first in a tie.
         weights: of each reader, at least 0.
         offset: see above.
         images: from which it was learnt.
@@ -189,57 +192,65 @@ class Learnt:
     rows: tuple[tuple[Ballot, bool], ...]
 
 
-def learn(
-    found: Sequence[Ballot],
-    predictions: Sequence[Sequence[Recognition]],
-    names: Sequence[str],
-    gold: GoldSet,
-) -> Learnt:
+def learn(found: Sequence[Ballot], names: Sequence[str], gold: GoldSet) -> Learnt:
     """Which readers to trust, from the images whose truth is known.
 
     Args:
         found: of `ballots`.
-        predictions, names: of each reader.
+        names: of the readers.
         gold: the truth of some of the images.
 
     Raises:
         ScoreError: fewer than 30 images have a truth and an answer.
     """
-    scored = [evaluate(gold, reads, name=n) for reads, n in zip(predictions, names, strict=True)]
-    right = tuple(round(e.shares()["exact"].value, 4) for e in scored)
-    blank = Trust(tuple(names), right, (), 0.0, 0)
-    by_image = {ballot.image: ballot for ballot in found}
-    answers = [voted(ballot, blank.order) for ballot in found]
-    rows = [
-        (by_image[row.prediction.image], row)
-        for row in evaluate(gold, answers, name="vote").rows
-        if row.prediction is not None and row.prediction.smiles
-    ]
-    if len(rows) < _FEWEST:
+    cases = _cases(found, len(names), gold)
+    if len(cases) < _FEWEST:
         raise ScoreError(
-            f"{gold.source}: {len(rows)} images with a truth and an answer; expected at least "
+            f"{gold.source}: {len(cases)} images with a truth and an answer; expected at least "
             f"{_FEWEST}, better 300, to learn a vote's probability from"
         )
-    trust = _fitted(blank, rows)
-    folds = {name: n % _FOLDS for n, name in enumerate(sorted({r.molecule for _, r in rows}))}
+    right = tuple(
+        round(
+            sum(reader in ballot.answers.get(truth, ()) for ballot, truth in cases) / len(cases), 4
+        )
+        for reader in range(len(names))
+    )
+    blank = Trust(tuple(names), right, (), 0.0, 0)
+    trust = _fitted(blank, cases)
+    fold = {truth: n % _FOLDS for n, truth in enumerate(sorted({truth for _, truth in cases}))}
     honest: dict[str, float] = {}
-    for fold in range(_FOLDS):
-        others = [(b, row) for b, row in rows if folds[row.molecule] != fold]
+    for number in range(_FOLDS):
+        others = [(ballot, truth) for ballot, truth in cases if fold[truth] != number]
         known = _fitted(blank, others) if others else trust
         honest |= {
             ballot.image: known.probability(ballot, ballot.ranked(trust.order)[0])
-            for ballot, row in rows
-            if folds[row.molecule] == fold
+            for ballot, truth in cases
+            if fold[truth] == number
         }
-    return Learnt(trust, honest, tuple((ballot, row.exact) for ballot, row in rows))
+    rows = tuple((ballot, ballot.ranked(trust.order)[0] == truth) for ballot, truth in cases)
+    return Learnt(trust, honest, rows)
 
 
-def _fitted(blank: Trust, rows: Sequence[tuple[Ballot, RowScore]]) -> Trust:
+def _cases(found: Sequence[Ballot], readers: int, gold: GoldSet) -> list[tuple[Ballot, str]]:
+    """Ballots with an answer whose truth is known, and the truth (its `molecule_key`)."""
+    by_image = {ballot.image: ballot for ballot in found}
+    answers = [voted(ballot, range(readers)) for ballot in found]
+    return [
+        (by_image[row.prediction.image], truth)
+        for row in evaluate(gold, answers, name="vote").rows
+        if row.prediction and row.prediction.smiles and (truth := molecule_key(row.gold.smiles))
+    ]
+
+
+def _fitted(blank: Trust, cases: Sequence[tuple[Ballot, str]]) -> Trust:
     """Weights and offset by maximum likelihood; see above."""
     from scipy.optimize import minimize  # to learn only
 
-    signs = np.array([ballot.signs(ballot.ranked(blank.order)[0]) for ballot, _ in rows])
-    good = np.array([row.exact for _, row in rows])
+    answers = [(ballot, ballot.ranked(blank.order)[0]) for ballot, _ in cases]
+    signs = np.array([ballot.signs(answer) for ballot, answer in answers])
+    good = np.array(
+        [answer == truth for (_, answer), (_, truth) in zip(answers, cases, strict=True)]
+    )
     count, readers = int(good.sum()), len(blank.readers)
     # Platt's targets: one more right and one more wrong image than were seen.
     target = np.where(good, (count + 1) / (count + 2), 1 / (len(good) - count + 2))

@@ -85,7 +85,7 @@ def _pool(count: int = 400) -> tuple[GoldSet, list[list[Recognition]]]:
 def test_two_readers_that_make_the_same_mistakes_do_not_count_twice() -> None:
     """Where both stand against the better reader, they are the majority, and seldom right."""
     gold, pool = _pool()
-    learnt = learn(ballots(pool, NAMES), pool, NAMES, gold)
+    learnt = learn(ballots(pool, NAMES), NAMES, gold)
     trust = learnt.trust
     assert trust.order[0] == 0
     groups: dict[int, list[tuple[float, bool]]] = {}
@@ -105,7 +105,7 @@ def test_two_readers_that_make_the_same_mistakes_do_not_count_twice() -> None:
 def test_too_few_images_to_learn_from() -> None:
     gold, pool = _pool(29)
     with pytest.raises(ScoreError, match="29 images with a truth and an answer; expected at least"):
-        learn(ballots(pool, NAMES), pool, NAMES, gold)
+        learn(ballots(pool, NAMES), NAMES, gold)
 
 
 # ---- the command ----
