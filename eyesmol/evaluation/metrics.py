@@ -375,8 +375,8 @@ def _by_molecule(
     if molecules is None:
         return array, np.ones(len(array))
     number = np.unique(np.asarray(molecules), return_inverse=True)[1]
-    sums: _Numbers = np.bincount(number, array)
-    return sums, np.bincount(number).astype(np.float64)
+    sums, counts = np.bincount(number, array), np.bincount(number)
+    return sums.astype(np.float64), counts.astype(np.float64)
 
 
 def _effective(share: float, sums: _Numbers, counts: _Numbers) -> float:
