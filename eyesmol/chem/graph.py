@@ -153,7 +153,7 @@ class Bond:
 BracketKind = Literal["SRU", "MUL", "GEN"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Bracket:
     """Brackets round a part of the drawing, with what stands at their lower right corner.
 
@@ -194,7 +194,7 @@ def _is_count(mark: str) -> bool:
 StereoKind = Literal["ABS", "AND", "OR"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class StereoGroup:
     """Stereocentres whose drawn configuration holds together: enhanced stereo.
 
@@ -338,8 +338,8 @@ class MolGraph:
         groups = (replace(g, atoms=tuple(number[a] for a in g.atoms)) for g in other.stereo_groups)
         return replace(
             self,
-            brackets=tuple(sorted(brackets, key=lambda b: (b.atoms, b.mark, b.kind))),
-            stereo_groups=tuple(sorted(groups, key=lambda g: (g.atoms, g.kind))),
+            brackets=tuple(sorted(brackets)),
+            stereo_groups=tuple(sorted(groups)),
         )
 
 
