@@ -73,12 +73,16 @@ def new_labels(draft: Draft, rng: random.Random) -> None:
             free = node.word is None and node.atom.text in ("C", "N", "O", "S")
             if free and len(bonded) in (2, 3) and rng.random() < rings / (len(bonded) - 1) ** 2:
                 _write_in_ring(draft, index, len(bonded), rng)
-        elif len(bonded) == 2 and plain and node.atom.text in ("C", "N", "O", "S"):
-            if rng.random() < links:
-                _write_link(draft, index, bonded[0][0], bonded[1][0], rng)
+        elif (
+            len(bonded) == 2
+            and plain
+            and node.atom.text in ("C", "N", "O", "S")
+            and rng.random() < links
+        ):
+            _write_link(draft, index, bonded[0][0], bonded[1][0], rng)
 
 
-_RING_LETTERS = (*"XXXXXYYYYZZZAAQQWWEGLDUVTJMB", "X1", "X2", "Y1", "Z1", "A1", "NR", "CR", "CH", "CR1")
+_RING_LETTERS = (*"XXXXXYYYYZZZAAQQWWEGLDUVTJMB", *"X1 X2 Y1 Z1 A1 NR CR CH CR1".split())
 
 
 def _write_in_ring(draft: Draft, index: int, bonds: int, rng: random.Random) -> None:
