@@ -82,7 +82,9 @@ def new_labels(draft: Draft, rng: random.Random) -> None:
             _write_link(draft, index, bonded[0][0], bonded[1][0], rng)
 
 
-_RING_LETTERS = (*"XXXXXYYYYZZZAAQQWWEGLDUVTJMB", *"X1 X2 Y1 Z1 A1 NR CR CH CR1".split())
+_RING_LETTERS = (
+    *"XXXXXYYYYZZZAAQQWWEGLDUVTJMB", "X1", "X2", "Y1", "Z1", "A1", "NR", "CR", "CH", "CR1",
+)  # fmt: skip
 
 
 def _write_in_ring(draft: Draft, index: int, bonds: int, rng: random.Random) -> None:
