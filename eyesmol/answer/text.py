@@ -55,6 +55,7 @@ __all__ = [
     "Spans",
     "answer_blocks",
     "bond_orders",
+    "can_say",
     "prompt",
     "read_answer",
     "write_answer",
@@ -70,6 +71,16 @@ _ORDERS_OF_VERSION_2 = tuple(BondOrder)[:8]
 def bond_orders(version: int = PROMPT_VERSION) -> tuple[BondOrder, ...]:
     """The kinds of bond that a version of the prompt names."""
     return _ORDERS_OF_VERSION_2 if version == 2 else tuple(BondOrder)
+
+
+def can_say(graph: MolGraph, version: int = PROMPT_VERSION) -> bool:
+    """False where an answer to that version of the prompt has no words for what is drawn."""
+    if version > 2:
+        return True
+    held = set(bond_orders(version))
+    return not (graph.brackets or graph.stereo_groups) and all(
+        bond.order in held for bond in graph.bonds
+    )
 
 
 _PROMPTS: dict[tuple[int, AnswerForm], str] = {
