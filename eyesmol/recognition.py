@@ -16,6 +16,7 @@ from rdkit.Chem import rdDepictor
 
 from eyesmol.answer.confidence import Confidences, TokenTrace
 from eyesmol.answer.text import Answer, read_answer
+from eyesmol.chem.carbon import Carbon
 from eyesmol.chem.differences import Difference
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
@@ -254,6 +255,9 @@ class Recognition:
         page: of a document, from 1; `box`: where on the page, in its pixels, the image lies.
         second_smiles: what a second reader gives, where one was asked.
         differences: where the two readings differ, this one first.
+        alternatives: further SMILES, the likelier first, of a reader that gives a list.
+        memory_mib: the most main memory (MiB) that the reading process had taken by then.
+        carbon: the CARBON record of a tool that writes such; it may say more than a graph holds.
     """
 
     image: str
@@ -274,6 +278,9 @@ class Recognition:
     box: Box | None = None
     second_smiles: str | None = None
     differences: tuple[Difference, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    memory_mib: float | None = None
+    carbon: Carbon | None = None
 
     @property
     def smiles(self) -> str | None:
@@ -472,8 +479,10 @@ class Recognition:
             "withheld_smiles": self.withheld_smiles,
             "problems": list(self.problems),
             **self._second(),
+            **({"alternatives": list(self.alternatives)} if self.alternatives else {}),
             "error": self.error,
             "seconds": self.seconds,
+            "memory_mib": self.memory_mib,
             "width": self.size and self.size[0],
             "height": self.size and self.size[1],
             "atoms": graph and [
@@ -539,10 +548,12 @@ class Recognition:
             box=_box(row.get("box")),
             second_smiles=_text(row, "second_smiles"),
             differences=tuple(Difference(**d) for d in _listed(row.get("differences"))),
+            alternatives=tuple(map(str, _listed(row.get("alternatives")))),
+            memory_mib=_number(row.get("memory_mib")),
         )
 
 
-def _listed(value: Any) -> list[dict[str, Any]]:
+def _listed(value: Any) -> list[Any]:
     """A list in JSON; tables have none."""
     return value if isinstance(value, list) else []
 

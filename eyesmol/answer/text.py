@@ -68,8 +68,14 @@ _FORM: dict[AnswerForm, str] = {
 }
 
 # The sign of a bond whose first atom is the older one, and, for wedges, whose first is the newer.
-_FROM_OLDER = dict(zip(BondOrder, "-=#:>)~x", strict=True))
-_FROM_NEWER = {BondOrder.SOLID_WEDGE: "<", BondOrder.DASHED_WEDGE: "(", BondOrder.WAVY: "^"}
+_FROM_OLDER = dict(zip(BondOrder, "-=#:>)~x/.}!?*", strict=True))
+_FROM_NEWER = {
+    BondOrder.SOLID_WEDGE: "<",
+    BondOrder.DASHED_WEDGE: "(",
+    BondOrder.WAVY: "^",
+    BondOrder.DATIVE: "\\",
+    BondOrder.HOLLOW_WEDGE: "{",
+}
 _BOND_OF_SIGN = {sign: (order, False) for order, sign in _FROM_OLDER.items()} | {
     sign: (order, True) for order, sign in _FROM_NEWER.items()
 }

@@ -38,9 +38,10 @@ def add(commands: Any) -> None:
         nargs="*",
         metavar="[GOLD] PREDICTIONS",
         help="gold (not with --benchmark): a dataset's test.json, a table (.csv, .tsv, .jsonl) "
-        "with columns image and smiles, or a folder of molfiles. Predictions: .jsonl, .csv or "
-        ".sdf of eyesmol recognize; of other tools a table with columns for file and SMILES or "
-        "molfile, an .sdf, or a folder of molfiles or of OSRA's text. Several are compared",
+        "with columns image and smiles, a .jsonl of CARBON records, or a folder of molfiles. "
+        "Predictions: .jsonl, .csv or .sdf of eyesmol recognize; of other tools a table with "
+        "columns for file and SMILES or molfile, CARBON records, an .sdf, or a folder of molfiles "
+        "or of OSRA's text. Several are compared",
     )
     parser.add_argument(
         "--benchmark",
@@ -150,7 +151,7 @@ def _list_benchmarks() -> None:
         count = f", {benchmark.pictures:,} images" if benchmark.pictures else ""
         print(f"{name}: {benchmark.title}{count}\n  {benchmark.source}")
         for layout in benchmark.layouts:
-            print(f"  --data DIR with {layout.molfiles or layout.table}  ({layout.publisher})")
+            print(f"  --data DIR with {layout.place}  ({layout.publisher})")
         if benchmark.note:
             print(f"  {benchmark.note}")
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from eyesmol import __version__
 from eyesmol.answer.text import AnswerForm
+from eyesmol.memory import peak_memory_mib
 from eyesmol.outputs import (
     Counts,
     OutputError,
@@ -95,7 +96,8 @@ class _Worker:
             results = (result.as_v3000() for result in results)
         with replacing(path) as file:
             for result in results:
-                file.write(json.dumps(result.to_dict(), ensure_ascii=False) + "\n")
+                row = {**result.to_dict(), "memory_mib": peak_memory_mib()}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
         return len(names)
 
     def _loaded(self) -> Any:

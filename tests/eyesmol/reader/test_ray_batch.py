@@ -51,7 +51,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def rows(path: Path, about: bool = False) -> list[dict[str, Any]]:
     """The rows, but for the time they took; with confidences as they come from other threads."""
-    found = [{**row, "seconds": None} for _, row in read_rows(path)]
+    found = [{**row, "seconds": None, "memory_mib": None} for _, row in read_rows(path)]
     for row in found if about else ():
         for part in [row, *(row["atoms"] or ()), *(row["bonds"] or ())]:
             for name in {"confidence", "raw_confidence"} & part.keys():
