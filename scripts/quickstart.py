@@ -168,6 +168,16 @@ def nano_side() -> int:
     return math.isqrt(nano_info()["pixel_frame"]["max_pixels"])
 
 
+def prompt_version(options: argparse.Namespace) -> int:
+    """The version that the model to be trained knows; the newest where its folder does not say."""
+    from eyesmol.answer.text import PROMPT_VERSION
+
+    base = options.model or getattr(options, "base", None) or NANO_FOLDER
+    info = Path(base, "dataset_info.json")
+    known = json.loads(info.read_text("utf-8")) if info.is_file() else {}
+    return int(known.get("prompt_version") or PROMPT_VERSION)
+
+
 def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
     """A dataset folder: the user's drawings, or invented molecules, drawn, printed and scanned."""
     words: list[str | Path | int] = ["-m", "data_preprocess", "build", task, "--out", out]
@@ -185,7 +195,7 @@ def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
         words += ["--valid", "0.002", "--test", "0.008"]  # together what nano has never seen
         if not options.model:
             words += ["--size", f"{nano_side()}x{nano_side()}", "--max-pixels", pixels]
-    run(*words, "--questions", 2)
+    run(*words, "--questions", 2, "--prompt-version", prompt_version(options))
 
 
 def invent_molecules(file: Path, options: argparse.Namespace) -> None:
