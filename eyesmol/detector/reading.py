@@ -144,7 +144,7 @@ def _scale(engine: Engine, ink: Ink, options: ReadOptions) -> tuple[float, Sight
         sure = sight.detection.certainty * min(1.0, seen / low, high / seen)
         if best is None or sure > best[0]:
             best = sure, bond, sight
-        if low < seen < high and sure > _GOOD:
+        if sure > _GOOD:
             break
     return None if best is None else (wanted / best[1], best[2])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 import subprocess
@@ -14,11 +15,14 @@ import pytest
 from PIL import Image
 from rdkit import Chem
 from rdkit.Chem import Draw
+from rdkit.Chem.Draw import rdMolDraw2D
 
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.detector.assembly import Assembly
+from eyesmol.detector.ink import Ink
+from eyesmol.detector.onnx_engine import OnnxEngine, OnnxView
 from eyesmol.detector.reading import Reading, read
 from eyesmol.reader import detector, embedded
 from eyesmol.reader.base import Recognizer, RecognizerError
@@ -256,3 +260,26 @@ def test_what_an_extra_is_needed_for_is_said(
 def test_a_confidence_without_agreement_can_be_calibrated() -> None:
     least = raw_confidence(reading(agreement=0.0, log_probability=-50.0))
     assert 1e-4 < least < raw_confidence(reading(agreement=1 / 3, log_probability=-50.0))
+
+
+@pytest.mark.parametrize(("bond", "one_look"), [(66, True), (45, False)])
+def test_the_look_that_told_the_scale_is_the_first_view(
+    monkeypatch: pytest.MonkeyPatch, bond: int, one_look: bool
+) -> None:
+    """Patents at 300 dpi have bonds of 66 pixels, which is what is tried first."""
+    looks: list[object] = []
+    look = OnnxEngine.look
+
+    def counted(self: OnnxEngine, ink: Ink) -> OnnxView:
+        looks.append(ink)
+        return look(self, ink)
+
+    monkeypatch.setattr(OnnxEngine, "look", counted)
+    canvas = rdMolDraw2D.MolDraw2DCairo(12 * bond, 9 * bond)
+    canvas.drawOptions().fixedBondLength = bond / 1.5  # of an angstrom
+    rdMolDraw2D.PrepareAndDrawMolecule(canvas, Chem.MolFromSmiles("CCOC(=O)c1ccccc1"))
+    canvas.FinishDrawing()
+    drawn = Image.open(io.BytesIO(canvas.GetDrawingText()))
+    [result] = Recognizer.from_pretrained().recognize([drawn])
+    assert result.smiles == "CCOC(=O)c1ccccc1"
+    assert (len(looks) == 1) == one_look
