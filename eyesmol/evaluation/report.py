@@ -32,7 +32,8 @@ from eyesmol.chem.smiles import expand_abbreviations
 from eyesmol.evaluation import report_charts as charts
 from eyesmol.evaluation.compare import SURE, Comparison, all_pairs
 from eyesmol.evaluation.error_analysis import ERROR_KINDS
-from eyesmol.evaluation.metrics import METRICS, Evaluation, RowScore, Share
+from eyesmol.evaluation.metrics import METRICS, Evaluation, RowScore, Share, same_smiles
+from eyesmol.evaluation.opinions import opinions
 from eyesmol.evaluation.subsets import SUBSETS, subset_comparisons, subsets_of
 from eyesmol.image.levels import on_white
 from eyesmol.image.loading import IMAGE_ENDINGS
@@ -167,6 +168,8 @@ def _before(name: str, row: RowScore) -> tuple[str, Verdict, str | None]:
 def _note(row: RowScore) -> str:
     if row.is_right:
         return ""
+    if row.prediction and same_smiles(row.prediction.second_smiles, row.gold.smiles):
+        return "the other reader is right"
     if row.prediction is None:
         return "no prediction"
     if row.prediction.error:
@@ -238,6 +241,7 @@ def write_report(
         unscorable=evaluations[-1].unscorable if evaluations else (),
         comparisons=_comparisons(evaluations),
         sure=SURE,
+        opinions=[found for e in evaluations if (found := opinions(e))],
         charts=_charts(evaluations),
         curves={
             name: Markup(charts.loss_curve(history, str(number)))

@@ -68,6 +68,6 @@ def test_what_is_clear_stays_to_the_pixel() -> None:
 def test_noise_on_blank_paper_does_not_become_ink() -> None:
     noise = np.random.default_rng(0).normal(240, 3, (200, 200)).clip(0, 255).astype(np.uint8)
     assert np.array_equal(np.asarray(readable(Image.fromarray(noise)).convert("L")), noise)
-    assert no_molecule(Image.fromarray(noise)) == "the picture is blank"
+    assert no_molecule(Image.fromarray(noise)) == "the image is blank"
     blank = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
     assert readable(blank).getextrema() == ((255, 255),) * 3

@@ -186,5 +186,5 @@ def test_folders_are_listed_in_the_order_of_paths(tmp_path: Path) -> None:
     expected = sorted(p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".txt")
     assert list(list_pictures(tmp_path)) == [str(path) for path in expected]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PictureError, match="no picture in this folder"):
+    with pytest.raises(PictureError, match="no image in this folder"):
         list(list_pictures(tmp_path / "empty"))
