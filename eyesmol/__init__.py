@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+    from eyesmol.chem.graph import Atom, Bond, BondOrder, Bracket, MolGraph, StereoGroup
     from eyesmol.outputs import to_dataframe
     from eyesmol.reader.base import Recognizer
     from eyesmol.reader.options import ReadOptions
@@ -20,11 +20,13 @@ __all__ = [
     "Atom",
     "Bond",
     "BondOrder",
+    "Bracket",
     "MolGraph",
     "ReadOptions",
     "Recognition",
     "Recognizer",
     "RemoteRecognizer",
+    "StereoGroup",
     "to_dataframe",
 ]
 
@@ -32,11 +34,13 @@ _MODULES = {
     "Atom": "eyesmol.chem.graph",
     "Bond": "eyesmol.chem.graph",
     "BondOrder": "eyesmol.chem.graph",
+    "Bracket": "eyesmol.chem.graph",
     "MolGraph": "eyesmol.chem.graph",
     "ReadOptions": "eyesmol.reader.options",
     "Recognition": "eyesmol.recognition",
     "Recognizer": "eyesmol.reader.base",
     "RemoteRecognizer": "eyesmol.reader.remote",
+    "StereoGroup": "eyesmol.chem.graph",
     "to_dataframe": "eyesmol.outputs",
 }
 

@@ -81,9 +81,14 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, metavar="X",
                         help="train X times as long as usual (1)")  # fmt: skip
     parser.add_argument("--read", type=int, default=250, metavar="N",
-                        help="held-out pictures to read (250)")  # fmt: skip
+                        help="held-out images to read (250)")  # fmt: skip
+    parser.add_argument("--max-new-tokens", type=int, metavar="N",
+                        help="tokens of an answer at most (as many as the largest molecule needs; "
+                        "4096 for a checkpoint of yours)")  # fmt: skip
     options = parser.parse_args()
     check_data_options(parser, options)
+    if options.max_new_tokens is not None and options.max_new_tokens < 1:
+        parser.error("--max-new-tokens: expected at least 1")
     if (options.images is None) != (options.molfiles is None):
         parser.error("--images and --molfiles go together: a drawing and its molfile share a name")
     for folder in (options.images, options.molfiles):
@@ -114,9 +119,8 @@ def check_data_options(parser: argparse.ArgumentParser, options: argparse.Namesp
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """What makes two runs the same run."""
-    return {
-        name: str(value) for name, value in vars(options).items() if name not in ("out", "read")
-    }
+    reading = ("out", "read", "max_new_tokens")
+    return {name: str(value) for name, value in vars(options).items() if name not in reading}
 
 
 def run_stages(runner: StageRunner, options: argparse.Namespace) -> None:
@@ -142,7 +146,8 @@ def run_stages(runner: StageRunner, options: argparse.Namespace) -> None:
     runner.stage("merge", lambda: merge(base, first, second, folder))
     systems = {"base" if options.model else "nano": base}
     systems |= {"instruction": str(folder / "merged_instruction"), "stack": str(folder / "merged")}
-    pictures, found, longest = held_out / "images", folder / "predictions", longest_answer(options)
+    pictures, found = held_out / "images", folder / "predictions"
+    longest = options.max_new_tokens or longest_answer(options)
     # Whoever reads looks as often as nano's folder asks, so that all are compared alike.
     looks = 1 if options.model else nano_info()["looks"]
     runner.stage("read", lambda: read(systems, pictures, found, longest, looks))
@@ -163,6 +168,16 @@ def nano_side() -> int:
     return math.isqrt(nano_info()["pixel_frame"]["max_pixels"])
 
 
+def prompt_version(options: argparse.Namespace) -> int:
+    """The version that the model to be trained knows; the newest where its folder does not say."""
+    from eyesmol.answer.text import PROMPT_VERSION
+
+    base = options.model or getattr(options, "base", None) or NANO_FOLDER
+    info = Path(base, "dataset_info.json")
+    known = json.loads(info.read_text("utf-8")) if info.is_file() else {}
+    return int(known.get("prompt_version") or PROMPT_VERSION)
+
+
 def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
     """A dataset folder: the user's drawings, or invented molecules, drawn, printed and scanned."""
     words: list[str | Path | int] = ["-m", "data_preprocess", "build", task, "--out", out]
@@ -180,7 +195,7 @@ def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
         words += ["--valid", "0.002", "--test", "0.008"]  # together what nano has never seen
         if not options.model:
             words += ["--size", f"{nano_side()}x{nano_side()}", "--max-pixels", pixels]
-    run(*words, "--questions", 2)
+    run(*words, "--questions", 2, "--prompt-version", prompt_version(options))
 
 
 def invent_molecules(file: Path, options: argparse.Namespace) -> None:

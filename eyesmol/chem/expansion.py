@@ -20,7 +20,13 @@ from eyesmol.chem.molfile import block_to_mol, mol_to_graph
 
 __all__ = ["expand_abbreviations", "read_label"]
 
-_VALENCE = {BondOrder.DOUBLE: 2, BondOrder.CROSSED_DOUBLE: 2, BondOrder.TRIPLE: 3}
+_VALENCE = {
+    BondOrder.DOUBLE: 2,
+    BondOrder.CROSSED_DOUBLE: 2,
+    BondOrder.TRIPLE: 3,
+    BondOrder.DATIVE: 0,
+    BondOrder.HYDROGEN: 0,
+}
 # (order, place in graph.bonds, neighbour), from the left of the drawing to the right
 _Outward = list[tuple[int, int, int]]
 
@@ -30,12 +36,15 @@ def expand_abbreviations(graph: MolGraph) -> tuple[MolGraph, list[str]]:
 
     A label with one attachment atom keeps its place for it (so wedges stay valid), and the rest is
     laid out behind it. A label with two ends is read as it is drawn: the neighbour that stands left
-    is bound to the end that is written left.
+    is bound to the end that is written left. A dative or a hydrogen bond takes no valence: it leads
+    to the donor, the metal or the attachment atom of its label. Brackets round a label enclose all
+    of its atoms.
 
     Args:
         graph: in picture coordinates (y down).
     """
     atoms, bonds = list(graph.atoms), list(graph.bonds)
+    grown: dict[int, range] = {}
     outward_of = _outward_bonds(graph)
     length = graph.median_bond_length() or 1.0
     problems: list[str] = []
@@ -47,29 +56,62 @@ def expand_abbreviations(graph: MolGraph) -> tuple[MolGraph, list[str]]:
         label += "•" * atom.radical
         fragment = read_label(
             label,
-            [order for order, _, _ in outward],
+            [order for order, _, _ in outward if order],
             from_right=_stands_right(graph, index, outward),
         )
         if fragment is None:
             problems.append(f"atom {index}: the label {atom.label!r} has no known expansion")
             continue
+        sites = _sites(fragment, index, [graph.bonds[place] for _, place, _ in outward])
+        if sites != fragment.sites:
+            fragment = replace(fragment, sites=sites)
         if not outward and not _is_exact(label):
             problems.append(
                 f"atom {index}: {atom.label!r} counts as one, for want of a whole number"
             )
         drawn = _laid_out(fragment, atom, [graph.atoms[n] for _, _, n in outward], length)
-        number = [index, *range(len(atoms), len(atoms) + len(drawn.atoms) - 1)]
+        grown[index] = range(len(atoms), len(atoms) + len(drawn.atoms) - 1)
+        number = [index, *grown[index]]
         atoms[index] = drawn.atoms[0]
         atoms.extend(drawn.atoms[1:])
         bonds.extend(Bond(number[b.begin], number[b.end], b.order) for b in drawn.bonds)
-        for (_, place, _), site in zip(outward, fragment.sites, strict=True):
+        for (_, place, _), site in zip(outward, sites, strict=True):
             begin, end, order = bonds[place].begin, bonds[place].end, bonds[place].order
             bonds[place] = (
                 Bond(number[site], end, order)
                 if begin == index
                 else Bond(begin, number[site], order)
             )
-    return MolGraph(tuple(atoms), tuple(bonds)), problems
+    brackets = tuple(
+        replace(b, atoms=(*b.atoms, *(new for atom in b.atoms for new in grown.get(atom, ()))))
+        for b in graph.brackets
+    )
+    return MolGraph(tuple(atoms), tuple(bonds), brackets, graph.stereo_groups), problems
+
+
+def _sites(fragment: Fragment, label: int, bonds: Sequence[Bond]) -> tuple[int, ...]:
+    """The atom of a fragment for each bond of its label, in the order of the bonds."""
+    ends = iter(fragment.sites)
+    return tuple(
+        next(ends) if _VALENCE.get(bond.order, 1) else _loose_site(fragment, bond.begin == label)
+        for bond in bonds
+    )
+
+
+_DONORS = frozenset({"N", "P", "As", "O", "S", "Se"})
+
+
+def _loose_site(fragment: Fragment, is_begin: bool) -> int:
+    """Where a dative bond begins (a lone pair) or ends; the same for a hydrogen bond."""
+    if fragment.sites:
+        return fragment.sites[0]
+    atoms = fragment.mol.GetAtoms()
+    fitting = (
+        atom.GetIdx()
+        for atom in atoms
+        if (atom.GetSymbol() in _DONORS if is_begin else atom.GetSymbol() not in ("C", "H"))
+    )
+    return next(fitting, 0)
 
 
 _R_GROUP = re.compile(r"R[ _-]?\d{0,3}[a-z]?'{0,3}")

@@ -1,28 +1,43 @@
 """MolGraph: a molecule as it is drawn, the one data structure that every room of EyesMol shares.
 
 An atom carries the label that stands in the picture. An abbreviation such as OMe is ONE atom, at
-the place of its attachment point, because that is what a reader sees. Chemistry (valence, expansion
-of abbreviations, canonical SMILES) is not in here: see `eyesmol.chem.smiles`.
+the place of its attachment point, because that is what a reader sees; a repeat unit is drawn once,
+in brackets with a mark. Chemistry (valence, expansion of abbreviations, canonical SMILES) is not in
+here: see `eyesmol.chem.smiles`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache
 from operator import itemgetter
+from typing import Literal
 
 from rdkit import Chem
 
-__all__ = ["Atom", "Bond", "BondOrder", "MolGraph", "is_element"]
+__all__ = [
+    "Atom",
+    "Bond",
+    "BondOrder",
+    "Bracket",
+    "BracketKind",
+    "MolGraph",
+    "StereoGroup",
+    "StereoKind",
+    "is_element",
+]
 
 
 class BondOrder(IntEnum):
-    """Kinds of bond; 1 to 6 as in GTR-CoT (arXiv 2506.07553), 7 and 8 for what it lacks.
+    """Kinds of bond; 1 to 6 as in GTR-CoT (arXiv 2506.07553), the others for what it lacks.
 
-    A wavy bond and a crossed double bond say that either stereo may be meant.
+    A wavy bond and a crossed double bond say that either stereo may be meant. A dative bond begins
+    at the donor. A hollow wedge is a wedge towards the reader; a bold bond is a single bond towards
+    the reader that does not say which end is the nearer one. An attachment bond ends at a ``*``
+    where a larger molecule goes on (drawn as a wavy line across its end).
     """
 
     SINGLE = 1
@@ -33,11 +48,17 @@ class BondOrder(IntEnum):
     DASHED_WEDGE = 6
     WAVY = 7
     CROSSED_DOUBLE = 8
+    DATIVE = 9
+    HYDROGEN = 10
+    HOLLOW_WEDGE = 11
+    BOLD = 12
+    ANY = 13
+    ATTACHMENT = 14
 
     @property
     def is_directed(self) -> bool:
-        """True where it matters which atom comes first: the narrow end is `begin`."""
-        return BondOrder.SOLID_WEDGE <= self <= BondOrder.WAVY
+        """True where it matters which atom comes first: `begin` is the narrow end, or the donor."""
+        return 5 <= self <= 7 or self == 9 or self == 11  # numbers: this is asked all the time
 
 
 @cache
@@ -119,26 +140,104 @@ def _charge(sign: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """A bond between two atoms, by index. For a wedge or a wavy bond, `begin` is the narrow end."""
+    """A bond between two atoms, by index.
+
+    For a wedge or a wavy bond, `begin` is the narrow end; for a dative one, the donor.
+    """
 
     begin: int
     end: int
     order: BondOrder = BondOrder.SINGLE
 
 
+BracketKind = Literal["SRU", "MUL", "GEN"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Bracket:
+    """Brackets round a part of the drawing, with what stands at their lower right corner.
+
+    Attributes:
+        atoms: what they enclose, drawn once, by index; kept in ascending order.
+        mark: ``n``, ``2``, ``m = 1-4``; empty where nothing stands there.
+        kind: as in molfiles: a repeat unit (``SRU``), so many copies of it in a row (``MUL``, its
+            mark is their number), or brackets that say neither (``GEN``).
+
+    Raises:
+        ValueError: no atom, or a ``MUL`` whose mark is no number from 1 to 999.
+    """
+
+    atoms: tuple[int, ...]
+    mark: str = ""
+    kind: BracketKind = "SRU"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "atoms", tuple(sorted(set(self.atoms))))
+        object.__setattr__(self, "mark", " ".join(self.mark.split()))
+        if not self.atoms:
+            raise ValueError(f"brackets marked {self.mark!r} enclose no atom")
+        if self.kind == "MUL" and not _is_count(self.mark):
+            raise ValueError(f"brackets of kind MUL: mark {self.mark!r}; expected 1 to 999")
+
+    @classmethod
+    def marked(cls, atoms: Iterable[int], mark: str) -> Bracket:
+        """Brackets of the kind that their mark says: a number, another word, or nothing."""
+        mark = mark.strip()
+        kind: BracketKind = "MUL" if _is_count(mark) else "SRU" if mark else "GEN"
+        return cls(tuple(atoms), mark, kind)
+
+
+def _is_count(mark: str) -> bool:
+    return re.fullmatch(r"[1-9][0-9]{0,2}", mark) is not None
+
+
+StereoKind = Literal["ABS", "AND", "OR"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StereoGroup:
+    """Stereocentres whose drawn configuration holds together: enhanced stereo.
+
+    Attributes:
+        atoms: the centres, by index; kept in ascending order.
+        kind: as drawn (``ABS``), both it and its mirror image (``AND``), one of the two (``OR``).
+
+    Raises:
+        ValueError: no atom.
+    """
+
+    atoms: tuple[int, ...]
+    kind: StereoKind = "ABS"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "atoms", tuple(sorted(set(self.atoms))))
+        if not self.atoms:
+            raise ValueError(f"a stereo group of kind {self.kind} without atoms")
+
+
 @dataclass(frozen=True)
 class MolGraph:
     """Atoms and bonds as drawn; several fragments are fine, so is no atom at all.
 
+    Attributes:
+        atoms, bonds: bonds name their atoms by index.
+        brackets: round repeat units and the like; they may enclose one another.
+        stereo_groups: relative and racemic configurations; an atom is in one of them at most.
+
     Raises:
-        ValueError: a bond names an atom that is not there, ties an atom to itself, or is doubled.
+        ValueError: a bond, a bracket or a stereo group names an atom that is not there; a bond ties
+            an atom to itself, or is doubled; an atom is in two stereo groups.
     """
 
     atoms: tuple[Atom, ...] = ()
     bonds: tuple[Bond, ...] = ()
+    brackets: tuple[Bracket, ...] = ()
+    stereo_groups: tuple[StereoGroup, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.atoms)
+        if self.brackets or self.stereo_groups:
+            self._check_groups()
         pairs = {(b.begin, b.end) if b.begin < b.end else (b.end, b.begin) for b in self.bonds}
         if len(pairs) == len(self.bonds) and all(0 <= a < b < count for a, b in pairs):
             return
@@ -153,6 +252,14 @@ class MolGraph:
             if pair in seen:
                 raise ValueError(f"bond {bond.begin}-{bond.end} is listed twice")
             seen.add(pair)
+
+    def _check_groups(self) -> None:
+        for group in (*self.brackets, *self.stereo_groups):
+            if not 0 <= group.atoms[0] <= group.atoms[-1] < len(self.atoms):
+                raise ValueError(f"{group}: expected atoms among 0 to {len(self.atoms) - 1}")
+        centres = [atom for group in self.stereo_groups for atom in group.atoms]
+        if len(centres) > len(set(centres)):
+            raise ValueError("an atom is in two stereo groups; expected one at most")
 
     def neighbours(self) -> list[list[tuple[int, Bond]]]:
         """For each atom its (other atom, bond) pairs, in the order of the bonds."""
@@ -169,7 +276,7 @@ class MolGraph:
             Atom(a.label, x, y, a.charge, a.isotope, a.radical)
             for a, (x, y) in zip(self.atoms, points, strict=True)
         )
-        return MolGraph(tuple(atoms), self.bonds)
+        return MolGraph(tuple(atoms), self.bonds, self.brackets, self.stereo_groups)
 
     def transformed(self, scale: float, dx: float, dy: float, *, flip: bool = False) -> MolGraph:
         """Scale, then shift; `flip` turns the y axis round (molfile, y up -> picture, y down)."""
@@ -195,7 +302,8 @@ class MolGraph:
 
         The walk is GTR-CoT's: depth first, shallower branches first, each new atom followed by its
         bonds to atoms already listed. It starts at the top-most atom of each fragment. Plain bonds
-        then run from the older atom to the newer one; wedges keep their narrow end first.
+        then run from the older atom to the newer one; wedges keep their narrow end first. Brackets
+        and stereo groups come in the order of their atoms.
 
         Iterative, and linear in atoms and bonds but for sorting each atom's few neighbours.
         """
@@ -214,7 +322,25 @@ class MolGraph:
                 begins_here = bond.order.is_directed and new_index[bond.begin] == index
                 ends = (index, other) if begins_here else (other, index)
                 bonds.append(Bond(*ends, bond.order))
-        return MolGraph(tuple(self.atoms[old] for old in order), tuple(bonds))
+        walked = MolGraph(tuple(self.atoms[old] for old in order), tuple(bonds))
+        return walked.with_groups_of(self, new_index)
+
+    def with_groups_of(self, other: MolGraph, number: Sequence[int]) -> MolGraph:
+        """The graph with the brackets and stereo groups of another, whose atoms are renumbered.
+
+        Args:
+            other: where they come from.
+            number: of each of its atoms, the index here.
+        """
+        if not (other.brackets or other.stereo_groups):
+            return self
+        brackets = (replace(b, atoms=tuple(number[a] for a in b.atoms)) for b in other.brackets)
+        groups = (replace(g, atoms=tuple(number[a] for a in g.atoms)) for g in other.stereo_groups)
+        return replace(
+            self,
+            brackets=tuple(sorted(brackets)),
+            stereo_groups=tuple(sorted(groups)),
+        )
 
 
 def _preorder(atoms: tuple[Atom, ...], neighbours: list[list[tuple[int, Bond]]]) -> list[int]:

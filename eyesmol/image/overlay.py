@@ -1,4 +1,4 @@
-"""A graph drawn over the picture it belongs to, so that people can judge with their own eyes.
+"""A graph drawn over the image it belongs to, so that people can judge with their own eyes.
 
 Bonds are translucent lines coloured by kind, atoms are dots, and every atom that is not a plain
 carbon carries its label a little outside the drawing, so that the drawing itself stays readable.
@@ -25,6 +25,12 @@ BOND_COLOURS: dict[BondOrder, str] = {
     BondOrder.DASHED_WEDGE: "#009e73",
     BondOrder.WAVY: "#56b4e9",
     BondOrder.CROSSED_DOUBLE: "#d55e00",
+    BondOrder.DATIVE: "#000000",
+    BondOrder.HYDROGEN: "#999999",
+    BondOrder.HOLLOW_WEDGE: "#009e73",
+    BondOrder.BOLD: "#0072b2",
+    BondOrder.ANY: "#f0e442",
+    BondOrder.ATTACHMENT: "#56b4e9",
 }
 _ALPHA = 150  # of 255: strong enough to see on black ink, weak enough to see the ink
 _ATOM_COLOUR = "#b3003c"
@@ -35,15 +41,15 @@ _Point = tuple[float, float]
 
 
 def draw_overlay(image: Image.Image, graph: MolGraph, *, scale: float = 1.0) -> Image.Image:
-    """The picture, paled, with the graph over it.
+    """The image, paled, with the graph over it.
 
     Args:
         image: any mode; transparent parts become white.
         graph: places in the pixels of `image`, y down. Any graph is drawn, far-off places included.
-        scale: enlarge the picture first; 4 suits a picture of 112 pixels, 1 one of 500 or more.
+        scale: enlarge the image first; 4 suits an image of 112 pixels, 1 one of 500 or more.
 
     Returns:
-        An RGB picture of `scale` times the size of `image`.
+        An RGB image of `scale` times the size of `image`.
     """
     width, height = (max(1, round(side * scale)) for side in image.size)
     base = on_white(image).resize((width, height), Image.Resampling.BICUBIC)
@@ -81,7 +87,7 @@ def _draw_bond(pen: ImageDraw.ImageDraw, graph: MolGraph, bond: Bond, stroke: fl
             start[1] + along[1] * share + across[1] * aside,
         )
 
-    if bond.order == BondOrder.SOLID_WEDGE:
+    if bond.order in (BondOrder.SOLID_WEDGE, BondOrder.HOLLOW_WEDGE):
         pen.polygon([start, at(1, 2 * stroke), at(1, -2 * stroke)], fill=colour)
     elif bond.order == BondOrder.DASHED_WEDGE:
         for share in (step / 6 for step in range(1, 7)):
@@ -118,7 +124,7 @@ def _draw_label(
     half = abs(direction[0]) * (right - left) / 2 + abs(direction[1]) * (bottom - top) / 2
     x = atom.x + direction[0] * (half + 3 * stroke)
     y = atom.y + direction[1] * (half + 3 * stroke)
-    # Never past the picture's edge: a label that nobody sees helps nobody.
+    # Never past the image's edge: a label that nobody sees helps nobody.
     canvas = pen.im.size
     x = min(max(x, -left + stroke), canvas[0] - right - stroke)
     y = min(max(y, -top + stroke), canvas[1] - bottom - stroke)

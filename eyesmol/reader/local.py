@@ -1,6 +1,6 @@
-"""The reader: pictures in, molecules out, with any Qwen2.5-VL model folder that EyesMol trained.
+"""The reader: images in, molecules out, with any Qwen2.5-VL model folder that EyesMol trained.
 
-The model sees a picture exactly as it did in training: resized by `PixelFrame`, with the prompt of
+The model sees an image exactly as it did in training: resized by `PixelFrame`, with the prompt of
 `eyesmol.answer.text` in the model's own chat template. Decoding is greedy, in batches, and only
 well-formed answers can come out: see `eyesmol.reader.constrained_decoding`.
 """
@@ -35,7 +35,7 @@ from transformers.utils.logging import (
 )
 
 from eyesmol.answer.confidence import Calibration, TokenTrace
-from eyesmol.answer.text import AnswerForm, prompt
+from eyesmol.answer.text import PROMPT_VERSION, AnswerForm, prompt
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.base import RecognizerError
@@ -62,7 +62,7 @@ from eyesmol.recognition import Recognition
 
 __all__ = ["LocalRecognizer"]
 
-# Batches that are looked at together, to put pictures with answers of like length side by side.
+# Batches that are looked at together, to put images with answers of like length side by side.
 _BATCHES_AHEAD = 8
 # What a conversation in Qwen's format ends with, besides the tokenizer's own end.
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
@@ -72,7 +72,7 @@ class LocalRecognizer(VlmRecognizer):
     """A vision-language model in this process; `Recognizer.from_pretrained` is the usual way to it.
 
     Attributes:
-        form, frame, calibration, options: see `VlmRecognizer`.
+        form, frame, calibration, options, prompt_version: see `VlmRecognizer`.
         draft_counts: what drafts saved so far.
     """
 
@@ -88,6 +88,7 @@ class LocalRecognizer(VlmRecognizer):
         frame: PixelFrame,
         calibration: Calibration | None = None,
         options: ReadOptions | None = None,
+        prompt_version: int = PROMPT_VERSION,
     ) -> None:
         """From parts already loaded; `from_folder` is the usual way.
 
@@ -99,8 +100,9 @@ class LocalRecognizer(VlmRecognizer):
             frame: the pixel frame that it was trained in.
             calibration: learnt from this model's own answers.
             options: how images are read.
+            prompt_version: that it was trained with.
         """
-        super().__init__(form, frame, calibration, options)
+        super().__init__(form, frame, calibration, options, prompt_version)
         self._model, self._tokenizer, self._image_processor = (
             model.eval(),
             tokenizer,
@@ -117,7 +119,7 @@ class LocalRecognizer(VlmRecognizer):
             eos_token_id=self._end_ids,
             pad_token_id=self._end_ids[0] if pad is None else pad,
         )
-        content = [{"type": "image"}, {"type": "text", "text": prompt(form)}]
+        content = [{"type": "image"}, {"type": "text", "text": prompt(form, prompt_version)}]
         self._prompt: str = tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
@@ -125,7 +127,7 @@ class LocalRecognizer(VlmRecognizer):
         if self._prompt.count(self._image_token) != 1:
             raise RecognizerError(
                 f"the chat template puts {self._prompt.count(self._image_token)} image tokens "
-                f"({self._image_token}) into a prompt with one picture; expected 1. Use the "
+                f"({self._image_token}) into a prompt with one image; expected 1. Use the "
                 "template of a Qwen2.5-VL instruct model"
             )
         # The one that a model of this tokenizer writes stands first.
@@ -187,6 +189,7 @@ class LocalRecognizer(VlmRecognizer):
             frame=known.frame,
             calibration=known.calibration,
             options=options.changed(views=known.looks),
+            prompt_version=known.prompt_version,
         )
 
     def _read(
@@ -234,7 +237,7 @@ class LocalRecognizer(VlmRecognizer):
     def _decode(
         self, pictures: list[Image.Image], limit: int, grammar: bool = True
     ) -> list[Decoded]:
-        """Greedy answers of pictures that are already in the frame."""
+        """Greedy answers of images that are already in the frame."""
         inputs = self._inputs(pictures)
         prompt_length = inputs["input_ids"].shape[1]
         limit = self._limit(limit, prompt_length)
@@ -334,12 +337,13 @@ class LocalRecognizer(VlmRecognizer):
                 self.form,
                 self._model.get_output_embeddings().out_features,
                 self._model.device,
+                self.prompt_version,
             )
         return self._answer_tokens
 
     def _inputs(self, pictures: list[Image.Image]) -> dict[str, torch.Tensor]:
-        """Model inputs: left-padded token ids [B, S] and the patches of all pictures in a row."""
-        # Nothing to resize: the pictures are on the model's grid, in the training's frame.
+        """Model inputs: left-padded token ids [B, S] and the patches of all images in a row."""
+        # Nothing to resize: the images are on the model's grid, in the training's frame.
         patches = self._image_processor(images=pictures, do_resize=False, return_tensors="pt")
         merged = self._image_processor.merge_size**2
         counts = (patches["image_grid_thw"].prod(dim=1) // merged).tolist()

@@ -1,7 +1,7 @@
 """The reader with its model behind a server: vLLM, SGLang, or any that speaks OpenAI's chat
 completions.
 
-What the model sees is what it saw in training. The picture is laid into the frame here and travels
+What the model sees is what it saw in training. The image is laid into the frame here and travels
 as a lossless PNG of that size, in which the server's own processor finds nothing to resize; the
 words are the training's prompt; decoding is greedy, whatever settings the server has of its own
 (vLLM takes Qwen's repetition penalty from the model folder, which garbles coordinates).
@@ -16,7 +16,7 @@ The servers' ways differ in three things:
   reader; elsewhere they are None, and a warning says so.
 - Without the model's folder at hand, form and frame have to be named.
 
-Requests overlap: a few pictures are prepared ahead, results come in order, and memory holds no more
+Requests overlap: a few images are prepared ahead, results come in order, and memory holds no more
 than this window. A request that fails for now (connection lost, 429, 5xx, no JSON) is made again,
 later and later; one that fails for good is a row with its error; a server that is gone ends the
 run, which goes on where it was when it is started again.
@@ -69,7 +69,7 @@ _GUIDED = {
     "vllm": lambda pattern: {"structured_outputs": {"regex": pattern}},
     "sglang": lambda pattern: {"regex": pattern},
 }
-_WINDOW = 2  # pictures under way or waiting for their turn, for each request at a time
+_WINDOW = 2  # images under way or waiting for their turn, for each request at a time
 _LEAST_LOG = -9999.0  # what vLLM writes for minus infinity, which JSON has no word for
 _LONGEST_REST = 600.0  # seconds that a server may ask us to wait
 
@@ -136,7 +136,7 @@ class _Served:
 
 
 class RemoteRecognizer(VlmRecognizer):
-    """A model behind a server that reads molecules from pictures.
+    """A model behind a server that reads molecules from images.
 
     ::
 
@@ -161,7 +161,13 @@ class RemoteRecognizer(VlmRecognizer):
     ) -> None:
         """Of a server that has been asked; `connect` is the usual way."""
         options = (options or ReadOptions()).changed(views=training.looks)
-        super().__init__(training.form, training.frame, training.calibration, options)
+        super().__init__(
+            training.form,
+            training.frame,
+            training.calibration,
+            options,
+            training.prompt_version,
+        )
         self.model = served.name
         self._cell = training.cell
         self._url, self._served = url, served
@@ -301,7 +307,7 @@ class RemoteRecognizer(VlmRecognizer):
     def _body(self, session: _Session, size: tuple[int, int], url: str) -> dict[str, Any]:
         content = [
             {"type": "image_url", "image_url": {"url": url}},
-            {"type": "text", "text": prompt(self.form)},
+            {"type": "text", "text": prompt(self.form, self.prompt_version)},
         ]
         body: dict[str, Any] = {
             "model": self.model,
@@ -316,23 +322,27 @@ class RemoteRecognizer(VlmRecognizer):
         if self._served.maker in _GUIDED:
             body["repetition_penalty"] = 1.0
             if session.grammar and "grammar" not in self._unwanted:
-                body |= _GUIDED[self._served.maker](answer_pattern(self.form))
+                body |= _GUIDED[self._served.maker](self._pattern())
         return body
+
+    def _pattern(self) -> str:
+        return answer_pattern(self.form, self.prompt_version)
 
     def _limit(self, limit: int, size: tuple[int, int]) -> int:
         """Tokens for the answer: a server refuses a request that might not fit into its context."""
         if not self._served.longest:
             return limit
         width, height = size
-        asked = width * height // self._cell**2 + len(prompt(self.form)) // 2 + 32
+        words = len(prompt(self.form, self.prompt_version))
+        asked = width * height // self._cell**2 + words // 2 + 32
         return max(1, min(limit, self._served.longest - asked))
 
     async def _asked(self, client: httpx2.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
         """The server's reply, tried for as long as there is hope.
 
         Raises:
-            _Refused: this picture gets none.
-            RecognizerError: no picture would get one.
+            _Refused: this image gets none.
+            RecognizerError: no image would get one.
         """
         retrying = self._patience.retrying()
         try:
@@ -372,7 +382,7 @@ class RemoteRecognizer(VlmRecognizer):
         return dict(reply)
 
     async def _check_alive(self, client: httpx2.AsyncClient, what: str) -> None:
-        """Only a server that answers can be left for the next picture: without one, all that are
+        """Only a server that answers can be left for the next image: without one, all that are
         left would become rows with errors, and a run that is started again would pass over them."""
         import httpx2
 
@@ -415,14 +425,14 @@ class RemoteRecognizer(VlmRecognizer):
             problems = (f"stopped: no end of the answer within {body['max_tokens']} tokens",)
         elif reason not in ("stop", None):
             problems = (f"stopped: the server ended the answer: {reason}",)
-        elif _is_guided(body) and not re.fullmatch(answer_pattern(self.form), text):
+        elif _is_guided(body) and not re.fullmatch(self._pattern(), text):
             self._say("the server does not heed the grammar: it may be too old (vLLM: 0.12)")
         return Decoded(text, trace, problems)
 
     def _check_size(self, usage: Any, size: tuple[int, int]) -> None:
-        """Notice a server that resizes: its tokens then do not go with the picture's size.
+        """Notice a server that resizes: its tokens then do not go with the image's size.
 
-        All tokens but the picture's are those of the prompt, and always as many.
+        All tokens but the image's are those of the prompt, and always as many.
         """
         total = usage.get("prompt_tokens") if isinstance(usage, dict) else None
         if not isinstance(total, int):
@@ -430,10 +440,10 @@ class RemoteRecognizer(VlmRecognizer):
         width, height = size
         text = total - width * height // self._cell**2
         first_text, first_total = self._text_tokens = self._text_tokens or (text, total)
-        # A server that always counts as many leaves pictures out.
+        # A server that always counts as many leaves images out.
         if text != first_text and total != first_total:
             self._say(
-                f"the server resizes pictures again (it counts {total} tokens for one of {width} x "
+                f"the server resizes images again (it counts {total} tokens for one of {width} x "
                 f"{height} pixels), so places will be off: serve the model with the "
                 "preprocessor_config.json of its own folder"
             )
