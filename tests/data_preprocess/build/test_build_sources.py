@@ -168,6 +168,23 @@ def _shape(graph: MolGraph) -> list[float]:
     return [float(distance) for distance in distances / distances[-1]]
 
 
+def test_hydrogens_that_a_molfile_lists_for_completeness_are_not_drawn(tmp_path: Path) -> None:
+    """PubChem's molfiles list every hydrogen; its drawings show those of other atoms alone."""
+    smiles = "C[C@H](N)c1ccc(O)cc1"
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    rdDepictor.Compute2DCoords(mol)
+    row = Compound("a", "pubchem", "CC0-1.0", molfile=Chem.MolToMolBlock(mol))
+    build(catalogue(tmp_path, [row]), tmp_path / "out", Settings("cot"))
+    (drawn,) = all_rows(tmp_path / "out")
+    answer = read_answer(drawn["conversations"][1]["value"])
+    assert answer.smiles == Chem.CanonSmiles(smiles)
+    hydrogens = [n for n, atom in enumerate(answer.graph.atoms) if atom.text == "H"]
+    beside = [answer.graph.neighbours()[n][0][0] for n in hydrogens]
+    texts = sorted(answer.graph.atoms[n].text for n in beside)
+    assert [text for text in texts if text != "C"] == ["N", "N", "O"]
+    assert texts.count("C") <= 1, "none, or the one with a wedge"
+
+
 def test_a_molfile_that_no_graph_holds_leaves_its_row_the_smiles(tmp_path: Path) -> None:
     row = Compound("a", "test", "CC0-1.0", smiles="CCO", molfile="words")
     build(catalogue(tmp_path, [row]), tmp_path / "out", Settings("cot"))
