@@ -1,9 +1,11 @@
-"""How fast rows are built, in how much memory, and beside the walk of the original project.
+"""How fast rows are built, in how much memory, and beside the published algorithm.
 
     python benchmarks/build_speed.py --molfiles DIR                     all of it, small
     python benchmarks/build_speed.py --molfiles DIR --only builds --rows 10000 680000
                                                                         the memory at full size
     python benchmarks/build_speed.py --molfiles DIR --task instruction  questions, not chains
+    python benchmarks/build_speed.py --molfiles DIR --only builds --shards 4
+                                                                        shards, not one list
 
 Real molfiles are repeated under new ids until there are as many rows as asked for, in a catalogue;
 pictures are left out (``build --no-pictures``), so what is measured is molfile -> graph -> SMILES,
@@ -34,7 +36,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rdkit import Chem, rdBase
 
 from data_preprocess.build.examples import Drop, Molecule, layout_only, molecule_of
 from data_preprocess.build.rows import _row
@@ -49,7 +50,7 @@ from eyesmol.chem.smiles import graph_to_smiles, molblock_to_smiles
 from eyesmol.image.pixel_frame import PixelFrame
 
 _FRAME = PixelFrame()
-TASKS = {"cot": 1, "instruction": 2}  # and the rows of a molecule
+TASKS = ("cot", "instruction")
 
 
 def main() -> int:
@@ -61,6 +62,10 @@ def main() -> int:
     )
     parser.add_argument("--task", choices=TASKS, default="cot", help="that is built (cot)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="(1 2)")
+    parser.add_argument(
+        "--questions", type=int, default=2, help="instruction rows of a molecule (2)"
+    )
+    parser.add_argument("--shards", type=int, help="of the builds (one list a split)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each comparison (3)")
     parser.add_argument("--most", type=int, default=2000, help="molfiles in the comparison (2000)")
     parser.add_argument("--only", choices=["builds", "stop", "original"], help="one part of it")
@@ -105,24 +110,32 @@ def item_of(block: str) -> Item:
 def compare_builds(blocks: list[str], options: argparse.Namespace, scratch: Path) -> None:
     """Builds of several sizes with several numbers of workers, in turns."""
     sizes, workers = options.rows, options.workers
+    per_molecule = options.questions if options.task == "instruction" else 1
     seconds: dict[tuple[int, int], list[float]] = defaultdict(list)
-    peaks: dict[tuple[int, int], tuple[float, float]] = {}
+    last: dict[tuple[int, int], dict[str, float]] = {}
     for size in sizes:
-        write_catalogue(blocks, size // TASKS[options.task], scratch / str(size))
+        write_catalogue(blocks, size // per_molecule, scratch / str(size))
         # One round is enough where it takes long: noise is averaged within.
         for _ in range(options.rounds if size <= 20_000 else 1):
             for count in workers:
-                ran = built(scratch / str(size), scratch / "out", count, options.task)
+                words = command(scratch / str(size), scratch / "out", count, options.task)
+                if options.task == "instruction":
+                    words += ["--questions", str(options.questions)]
+                if options.shards:
+                    words += ["--shards", str(options.shards)]
+                ran = built(words)
                 seconds[size, count].append(ran["seconds"])
-                peaks[size, count] = (ran["parent"], ran["worker"])
+                last[size, count] = ran | written(scratch / "out")
                 shutil.rmtree(scratch / "out")
         shutil.rmtree(scratch / str(size))
-    print("     rows  workers  seconds  rows/s  rows/s a core   peak MiB: builder  largest worker")
+    print("     rows  workers  seconds  rows/s  rows a CPU second   peak MiB: builder  largest "
+          "worker   bytes a row  files")  # fmt: skip
     for (size, count), times in seconds.items():
         median = statistics.median(times)
-        parent, worker = peaks[size, count]
+        ran = last[size, count]
         print(f"{size:9,}  {count:7}  {median:7.1f}  {size / median:6.0f}  "
-              f"{size / median / count:13.0f}  {parent:18.0f}  {worker:14.0f}")  # fmt: skip
+              f"{size / ran['cpu']:17.0f}  {ran['parent']:18.0f}  {ran['worker']:14.0f}  "
+              f"{ran['bytes'] / size:12.0f}  {ran['files']:5.0f}")  # fmt: skip
     for size in sizes:
         first = seconds[size, workers[0]]
         for count in workers[1:]:
@@ -148,8 +161,10 @@ start = time.perf_counter()
 status = main(sys.argv[1:])
 seconds = time.perf_counter() - start
 of = lambda who: resource.getrusage(who).ru_maxrss / 1024
+both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 print(json.dumps({"seconds": seconds, "parent": of(resource.RUSAGE_SELF),
-                  "worker": of(resource.RUSAGE_CHILDREN)}))
+                  "worker": of(resource.RUSAGE_CHILDREN),
+                  "cpu": sum(use.ru_utime + use.ru_stime for use in both)}))
 sys.exit(status)
 """
 
@@ -158,17 +173,23 @@ def command(catalogue: Path, out: Path, workers: int, task: str = "cot") -> list
     """The build of a catalogue in a process of its own."""
     words = ["build", task, "--catalogue", str(catalogue), "--no-pictures", "--out", str(out)]
     if task == "instruction":
-        words += ["--recipe", "v2", "--questions", str(TASKS[task])]
+        words += ["--recipe", "v2"]
     return [sys.executable, "-c", _CHILD, *words, "--workers", str(workers)]
 
 
-def built(catalogue: Path, out: Path, workers: int, task: str = "cot") -> dict[str, float]:
-    """Seconds (interpreter and imports left out) and peaks of memory in MiB."""
-    ran = subprocess.run(command(catalogue, out, workers, task), capture_output=True, text=True)
+def built(words: list[str]) -> dict[str, float]:
+    """Seconds (imports left out), CPU seconds (with them), and peaks of memory in MiB."""
+    ran = subprocess.run(words, capture_output=True, text=True)
     if ran.returncode:
         raise SystemExit(ran.stderr)
     values: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
     return values
+
+
+def written(out: Path) -> dict[str, float]:
+    """Files of a dataset, and their bytes."""
+    sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
+    return {"files": len(sizes), "bytes": sum(sizes)}
 
 
 # ---- stop and go on ----
@@ -177,7 +198,7 @@ def built(catalogue: Path, out: Path, workers: int, task: str = "cot") -> dict[s
 def stop_and_go_on(blocks: list[str], rows: int, scratch: Path) -> None:
     """A build that is killed half way, and what is left to do afterwards."""
     write_catalogue(blocks, rows, scratch / "catalogue")
-    whole = built(scratch / "catalogue", scratch / "whole", 2)
+    whole = built(command(scratch / "catalogue", scratch / "whole", 2))
     out = scratch / "stopped"
     process = subprocess.Popen(
         command(scratch / "catalogue", out, 2),
@@ -191,7 +212,7 @@ def stop_and_go_on(blocks: list[str], rows: int, scratch: Path) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     done = len(list((out / "parts").glob("*.jsonl")))
-    rest = built(scratch / "catalogue", out, 2)
+    rest = built(command(scratch / "catalogue", out, 2))
     same = digests(out) == digests(scratch / "whole")
     print(f"killed after {done} of {-(-rows // 100)} parts; whole {whole['seconds']:.1f} s, the "
           f"rest {rest['seconds']:.1f} s; the same bytes: {'yes' if same else 'NO'}\n")  # fmt: skip
@@ -305,64 +326,60 @@ def table_row(graph: MolGraph, block: str) -> dict[str, str]:
 
 
 def original_answers(table: pd.DataFrame) -> list[str]:
-    """The original's loop: one row after the other by `iterrows`, lists parsed from their text."""
+    """The published loop, written afresh: row after row by `iterrows`, lists parsed from their
+    text, labels taken from the lines of the molfile."""
     answers = []
     for _, row in table.iterrows():
-        with rdBase.BlockLogs():
-            mol = Chem.MolFromMolBlock(row["molblock"], sanitize=False, strictParsing=False)
         coords, edges = ast.literal_eval(row["node_coords"]), ast.literal_eval(row["edges"])
-        symbols = [atom.GetSymbol() for atom in mol.GetAtoms()]
-        answers.append(original_walk(coords, edges, symbols))
+        labels = original_labels(row["molblock"])
+        if len(labels) == len(coords):  # others it passes over
+            answers.append(original_walk(coords, edges, labels))
     return answers
 
 
+def original_labels(block: str) -> list[str]:
+    """The symbols of a molfile's atom lines, or their aliases."""
+    lines = block.splitlines()
+    count = int(lines[3][:3])
+    labels = [line[31:34].strip() for line in lines[4 : 4 + count]]
+    for line in lines[4 + count :]:
+        words = line.split()
+        if line.startswith("A ") and len(words) > 2:
+            labels[int(words[1]) - 1] = words[2]
+    return labels
+
+
 def original_walk(coords: list[list[float]], edges: list[list[int]], symbols: list[str]) -> str:
-    """The original's walk, written afresh: recursive, from atom 0, ring edges by list membership.
+    """The published walk, written afresh: recursive, from atom 0, neighbours by number.
 
-    Every step looks through the whole list of edges, and through lists of what is done.
+    An edge to an atom that was seen is told from one that was walked by looking through the list.
     """
-    items: list[dict[str, Any]] = []
-    seen: list[int] = []
-    done: list[list[int]] = []
+    around: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for a, b, order in edges:
+        around[a].append((b, order))
+        around[b].append((a, order))
+    seen: set[int] = set()
+    walked: list[list[int]] = []
 
-    def around(node: int) -> list[int]:
-        found = []
-        for a, b, _ in edges:
-            if a == node and b not in found:
-                found.append(b)
-            if b == node and a not in found:
-                found.append(a)
-        return found
-
-    def order(a: int, b: int) -> int:
-        return next(edge[2] for edge in edges if edge[:2] in ([a, b], [b, a]))
-
-    def depth(node: int, before: list[int]) -> int:
-        before.append(node)
-        deepest = 0
-        for other in around(node):
-            if other not in before and other not in seen:
-                deepest = max(deepest, depth(other, before))
-        return 1 + deepest
-
-    def visit(node: int, parent: int | None) -> None:
-        seen.append(node)
-        items.append({"a": symbols[node], "id": node, "xy": coords[node]})
-        if parent is not None:
-            done.append([parent, node])
-            items.append({"b": order(parent, node), "a1": parent, "a2": node})
-        for other in around(node):
-            if other in seen and [node, other] not in done and [other, node] not in done:
-                done.append([other, node])
-                items.append({"b": order(other, node), "a1": other, "a2": node})
-        branches = [other for other in around(node) if other not in seen]
-        branches.sort(key=lambda other: depth(other, [node]))
-        for other in branches:
+    def visit(node: int) -> None:
+        seen.add(node)
+        for other, order in sorted(around[node]):
             if other not in seen:
-                visit(other, node)
+                walked.append([node, other, order])
+                visit(other)
+            elif [node, other, order] not in walked and [other, node, order] not in walked:
+                walked.append([node, other, order])
 
-    visit(0, None)
-    return str(items)
+    visit(0)
+    atoms = [{"a": label, "id": n, "xy": coords[n]} for n, label in enumerate(symbols)]
+    items: list[dict[str, Any]] = [atoms[0]]
+    listed = {0}
+    for begin, end, order in walked:
+        if end not in listed:
+            items.append(atoms[end])
+            listed.add(end)
+        items.append({"b": order, "a1": begin, "a2": end})
+    return json.dumps({"cot": items, "smiles": "C"})
 
 
 # ---- where the time goes ----

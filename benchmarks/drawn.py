@@ -281,7 +281,7 @@ def _scores_line(kind: str, size: tuple[int, int], reader: str, scores: list[Sco
     def share(values: list[float]) -> str:
         if not values:
             return "-"
-        found = METRICS["exact"].share(values)
+        found = METRICS["exact"].share(values, None)
         return f"{100 * found.value:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
     matched = sum(s.matched for s in scores)

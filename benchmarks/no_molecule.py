@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]  # fmt: skip
     for kind in dict.fromkeys(["all", *(kind for _, kind in made)]):
         paths = [path for path, other in made if kind in ("all", other)]
-        shares = [METRICS["exact"].share([bool(one[path]) for path in paths]) for one in read_as]
+        shares = [
+            METRICS["exact"].share([bool(one[path]) for path in paths], None) for one in read_as
+        ]
         cells = [f"{100 * s.value:.1f} ({100 * s.low:.1f} to {100 * s.high:.1f})" for s in shares]
         lines.append(f"| {kind} ({len(paths)}) | {' | '.join(cells)} |")
     table = "read as a molecule, %:\n\n" + "\n".join(lines)

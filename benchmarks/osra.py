@@ -3,9 +3,10 @@
     python benchmarks/osra.py IMAGES... --out osra.jsonl [--workers N]
 
 The seconds are processor time: what OSRA's one thread takes on an idle core, however busy this
-machine is. Its confidence is a number of its own making, no probability: it may lie above 1. Of
-several structures in one picture the largest counts, see `eyesmol.evaluation.predictions`. Stopped,
-the same command goes on where it was. `osra.sh` scores the result as well.
+machine is; the memory is the most that its process had resident. Its confidence is a number of its
+own making, no probability: it may lie above 1. Of several structures in one image the largest
+counts, see `eyesmol.evaluation.predictions`. Stopped, the same command resumes where it was.
+`osra.sh` scores the result as well.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from tqdm import tqdm
 
 from eyesmol.evaluation.predictions import osra_reading
 from eyesmol.image.loading import list_pictures
+from eyesmol.memory import peak_memory_mib
 from eyesmol.outputs import Journal, read_rows
 from eyesmol.recognition import Recognition
 
@@ -70,19 +73,21 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def read(image: str, timeout: float) -> Recognition:
     """What OSRA says of one picture; a picture on which it fails is a row with its error."""
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            ["osra", "-p", image], stdout=subprocess.PIPE, stderr=errors, text=True
-        )
-        watch = threading.Timer(timeout, process.kill)
-        watch.start()
-        assert process.stdout is not None
-        said = process.stdout.read()
-        # wait4 and not wait: it also tells what this one process has used.
-        _, status, used = os.wait4(process.pid, 0)
-        in_time = watch.is_alive()
-        watch.cancel()
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(["osra", "-p", image], stdout=output, stderr=errors)
+        deadline, in_time, memory = time.monotonic() + timeout, True, None
+        # wait4 and not wait: it also tells the time of this one process. Its peak of memory counts
+        # what this process had when it started the other, so that is asked for meanwhile.
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            memory = peak_memory_mib(process.pid) or memory
+            if in_time and time.monotonic() > deadline:
+                in_time = False
+                process.kill()
+            time.sleep(0.01)
+        _, status, used = ended
         process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        said = output.read()
         errors.seek(0)
         complaint = " ".join(errors.read().split())[:300] or "it said nothing"
     if not in_time:
@@ -92,7 +97,8 @@ def read(image: str, timeout: float) -> Recognition:
             image, error=f"{image}: osra ended with {process.returncode}: {complaint}"
         )
     try:
-        return osra_reading(image, said, seconds=round(used.ru_utime + used.ru_stime, 3))
+        found = osra_reading(image, said, seconds=round(used.ru_utime + used.ru_stime, 3))
+        return replace(found, memory_mib=memory)
     except ValueError as error:
         return Recognition(image, error=f"{image}: {error}")
 

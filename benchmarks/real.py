@@ -233,7 +233,7 @@ class Scored:
         sure = [(row.prediction.confidence, row.exact) for row in self.evaluation.rows
                 if row.prediction and row.prediction.confidence is not None]  # fmt: skip
         half = sorted(sure, key=lambda pair: -pair[0])[: len(self.evaluation.rows) // 2]
-        return METRICS["exact"].share([exact for _, exact in half]) if half else None
+        return METRICS["exact"].share([exact for _, exact in half], None) if half else None
 
     def to_dict(self) -> dict[str, Any]:
         """For a JSON file."""

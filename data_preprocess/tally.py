@@ -28,8 +28,8 @@ class Tally:
         """Count `reason` so many times more, because of `example`."""
         self._merge(reason, {"count": count, "examples": [example]})
 
-    def update(self, other: Tally, prefix: str = "") -> None:
-        """Take over the counts of another tally, its reasons with `prefix`."""
+    def update(self, other: Tally | Mapping[str, Dropped], prefix: str = "") -> None:
+        """Take over the counts of another tally, or its JSON, its reasons with `prefix`."""
         for reason, entry in other.items():
             self._merge(prefix + reason, entry)
 

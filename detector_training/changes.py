@@ -41,7 +41,7 @@ _PLAIN = (BondOrder.SINGLE, BondOrder.SOLID_WEDGE, BondOrder.DASHED_WEDGE)
 _TASTES: tuple[tuple[Callable[[random.Random], Word], float], ...] = (
     (word, 60),
     (r_group, 12),
-    (variable, 4),
+    (variable, 9),
     (condensed, 12),
     (balanced_word, 6),
 )
@@ -52,7 +52,7 @@ def new_labels(draft: Draft, rng: random.Random) -> None:
     makers, weights = zip(*_TASTES, strict=True)
     make = rng.choices(makers, weights)[0]
     ends, links = rng.choice((0.25, 0.5, 1.0)), rng.choice((0.0, 0.1, 0.3))
-    rings = 0.1 if rng.random() < 0.1 else 0.0
+    rings = rng.choice((0.06, 0.2, 0.5)) if rng.random() < 0.16 else 0.0
     doubles = 0.4 if rng.random() < 0.08 else 0.0
     if rng.random() < 0.4:
         _add_ends(draft, rng.choice((1, 2, 3, 4)), rng)
@@ -69,13 +69,28 @@ def new_labels(draft: Draft, rng: random.Random) -> None:
         elif len(bonded) == 1 and bonded[0][1].order == BondOrder.DOUBLE:
             if rng.random() < doubles:
                 _write_end(draft, index, bonded[0][0], _double_word, rng)
-        elif len(bonded) == 2 and plain and node.atom.text in ("C", "N", "O", "S"):
-            if index not in in_ring:
-                if rng.random() < links:
-                    _write_link(draft, index, bonded[0][0], bonded[1][0], rng)
-            elif rng.random() < rings:
-                text = rng.choice(("X", "Y", "Z", "A", "Q", "W", "X1", "Y1", "NR", "E", "G", "L"))
-                draft.write(index, text)
+        elif index in in_ring:
+            free = node.word is None and node.atom.text in ("C", "N", "O", "S")
+            if free and len(bonded) in (2, 3) and rng.random() < rings / (len(bonded) - 1) ** 2:
+                _write_in_ring(draft, index, len(bonded), rng)
+        elif (
+            len(bonded) == 2
+            and plain
+            and node.atom.text in ("C", "N", "O", "S")
+            and rng.random() < links
+        ):
+            _write_link(draft, index, bonded[0][0], bonded[1][0], rng)
+
+
+_RING_LETTERS = (
+    *"XXXXXYYYYZZZAAQQWWEGLDUVTJMB", "X1", "X2", "Y1", "Z1", "A1", "NR", "CR", "CH", "CR1",
+)  # fmt: skip
+
+
+def _write_in_ring(draft: Draft, index: int, bonds: int, rng: random.Random) -> None:
+    """A variable in a ring, aromatic or not; with a bond to the outside it is one letter."""
+    text = rng.choice(_RING_LETTERS)
+    draft.write(index, text if bonds == 2 else text[0])
 
 
 def _add_ends(draft: Draft, count: int, rng: random.Random) -> None:

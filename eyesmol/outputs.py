@@ -86,7 +86,7 @@ def _write_jsonl(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
 _COLUMNS = (
     "image", "page", "box", "smiles", "cxsmiles", "smiles_from", "smiles_why", "written_smiles",
     "graph_smiles", "confidence", "raw_confidence", "reason", "withheld_smiles", "problems",
-    "error", "seconds",
+    "error", "seconds", "memory_mib",
 )  # fmt: skip
 
 
@@ -109,6 +109,18 @@ def _as_cell(value: Any) -> Any:
 
 def _from_cell(value: str) -> str:
     return value[1:] if value[:1] == "'" and value[1:].startswith(_FORMULA) else value
+
+
+def _write_carbon(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    """CARBON records: what MolRecBench-Wild scores; see `eyesmol.chem.carbon`. One an image."""
+    from eyesmol.chem.carbon import Carbon
+    from eyesmol.recognition import Recognition
+
+    for row in rows:
+        graph = Recognition.from_dict(row).graph
+        record = (Carbon.of_graph(graph) if graph else Carbon()).to_dict()
+        named = {"id": Path(row["image"]).name, "smiles": row["smiles"] or "", **record}
+        file.write(json.dumps(named, ensure_ascii=False) + "\n")
 
 
 def _write_csv(file: TextIO, rows: Iterable[dict[str, Any]], delimiter: str = ",") -> None:
@@ -217,7 +229,8 @@ def _parquet_schema() -> Any:
                       ("confidence", number)])  # fmt: skip
     kinds = {
         "page": count, "box": pa.list_(count), "confidence": number, "raw_confidence": number,
-        "problems": pa.list_(text), "seconds": number, "width": count, "height": count,
+        "problems": pa.list_(text), "seconds": number, "memory_mib": number,
+        "width": count, "height": count,
         "atoms": pa.list_(atom), "bonds": pa.list_(bond),
     }  # fmt: skip
     from eyesmol.recognition import Recognition
@@ -233,6 +246,7 @@ _TEXT: dict[str, Callable[[TextIO, Iterable[dict[str, Any]]], None]] = {
     ".csv": _write_csv,
     ".tsv": _write_tsv,
     ".jsonl": _write_jsonl,
+    ".carbon.jsonl": _write_carbon,
 }
 _BYTES: dict[str, Callable[[BinaryIO, Iterable[dict[str, Any]]], None]] = {
     ".xlsx": _write_xlsx,
@@ -242,13 +256,19 @@ FORMATS = (*_TEXT, *_BYTES)
 _NEEDS = {".xlsx": "xlsxwriter", ".parquet": "pyarrow"}  # of the extra `tables`
 
 
+def _ending(path: Path) -> str:
+    """The ending that names the format: ``.jsonl``, or the two of ``.carbon.jsonl``."""
+    name = path.name.lower()
+    return ".carbon.jsonl" if name.endswith(".carbon.jsonl") else path.suffix.lower()
+
+
 def check_output(path: Path) -> None:
     """Refuse an output early, before a model is loaded for it.
 
     Raises:
         OutputError: an ending that is not known, or a folder that cannot be made.
     """
-    if path.suffix.lower() not in FORMATS:
+    if _ending(path) not in FORMATS:
         raise OutputError(
             f"{path}: found the ending {path.suffix!r}, expected one of {', '.join(FORMATS)}"
         )
@@ -279,7 +299,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
 def write_as(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Rows (`Recognition.to_dict`) into a file, in the format that its ending names."""
     check_output(path)
-    ending = path.suffix.lower()
+    ending = _ending(path)
     if ending in _BYTES:
         with atomic_path(path) as draft, draft.open("wb") as data:
             _BYTES[ending](data, rows)

@@ -1,4 +1,4 @@
-"""What the reader found in one picture: the answer, its graph, its molecule, and what is doubtful.
+"""What the reader found in one image: the answer, its graph, its molecule, and what is doubtful.
 
 No model is needed here, so scores, writers and servers share this file without loading torch.
 """
@@ -16,6 +16,7 @@ from rdkit.Chem import rdDepictor
 
 from eyesmol.answer.confidence import Confidences, TokenTrace
 from eyesmol.answer.text import Answer, read_answer
+from eyesmol.chem.carbon import Carbon
 from eyesmol.chem.differences import Difference
 from eyesmol.chem.graph import Atom, Bond, BondOrder, Bracket, MolGraph, StereoGroup
 from eyesmol.chem.molfile import as_v3000, block_to_mol, graph_to_molblock
@@ -40,8 +41,8 @@ Opinion = Literal["graph", "written", "repaired"]
 _MOST_PROBLEMS, _LONGEST_PROBLEM = 20, 300
 
 
-# How many times likelier the written SMILES must be to outweigh a graph that is whole and sane. On
-# 1,280 pictures that the quickstart's model had not seen, both opinions were molecules and differed
+# How many times likelier the written SMILES must be to outweigh a graph that is whole and valid. On
+# 1,280 images that the quickstart's model had not seen, both opinions were molecules and differed
 # in 78; the graph was right in 34 of them and the SMILES in none, though it was likelier in 65.
 _OUTWEIGHS = 20.0
 
@@ -51,7 +52,7 @@ class Molecule:
     """The two opinions that an answer holds about its molecule, and the best guess.
 
     Attributes:
-        smiles: the best guess, canonical; None where neither opinion is a sane molecule.
+        smiles: the best guess, canonical; None where neither opinion is a valid molecule.
         smiles_from: whose opinion the best guess is.
         why: the reason for it, in words.
         molblock: V2000 (or V3000, see `Recognition.as_v3000`), the same molecule as `smiles`, with
@@ -80,13 +81,13 @@ class Molecule:
 def molecule_of(answer: Answer, confidences: Confidences | None = None) -> Molecule:
     """Weigh the written SMILES against the graph.
 
-    The rule: the graph is taken where it is a sane molecule and nothing of it was lost (no broken
+    The rule: the graph is taken where it is a valid molecule and nothing of it was lost (no broken
     line, no label without a known expansion), because every atom of it was pointed at; unless the
     model was far surer of the SMILES. Otherwise the written SMILES is taken where it is valid,
-    else whatever the graph gives, with its valences mended where RDKit refuses it.
+    else whatever the graph gives, with its valences fixed where RDKit refuses it.
 
     Args:
-        answer: places in any picture with y down.
+        answer: places in any image with y down.
         confidences: of its parts, where they are known.
     """
     graph_smiles, graph_problems = graph_to_smiles(answer.graph)
@@ -95,7 +96,7 @@ def molecule_of(answer: Answer, confidences: Confidences | None = None) -> Molec
     written = canonical_smiles(answer.smiles) if answer.smiles else None
     problems = [*answer.problems, *graph_problems]
     if answer.smiles and written is None:
-        problems.append("the SMILES that was written is not one of a sane molecule")
+        problems.append("the SMILES that was written is not one of a valid molecule")
     if written and graph_smiles and written != graph_smiles:
         problems.append("the SMILES that was written and the graph that was listed differ")
     whole = not answer.problems and not graph_problems
@@ -104,18 +105,18 @@ def molecule_of(answer: Answer, confidences: Confidences | None = None) -> Molec
     if graph_smiles is None and answer.graph.atoms:
         wrong = valence_problems(answer.graph)
         problems += (f"atom {atom}: impossible valence" for atom in wrong)
-        mended = repaired(answer.graph, confidences.bonds if confidences else ())
-        mended_smiles = graph_to_smiles(mended)[0] if mended else None
-        if mended and _has_letters(mended_smiles) and written in (None, mended_smiles):
-            graph, smiles, source = mended, mended_smiles, "repaired"
-            why = "the graph with its valences mended" + (
+        fixed = repaired(answer.graph, confidences.bonds if confidences else ())
+        repaired_smiles = graph_to_smiles(fixed)[0] if fixed else None
+        if fixed and _has_letters(repaired_smiles) and written in (None, repaired_smiles):
+            graph, smiles, source = fixed, repaired_smiles, "repaired"
+            why = "the graph with its valences repaired" + (
                 " is what was written"
                 if written
-                else "; the written SMILES is no sane molecule"
+                else "; the written SMILES is no valid molecule"
                 if answer.smiles
                 else ""
             )
-            problems.append("the graph has impossible valences, which were mended")
+            problems.append("the graph has impossible valences, which were repaired")
     if source in ("graph", "repaired"):
         problems += _once(graph)
     return _described(
@@ -160,10 +161,10 @@ def _chosen(
     if graph and written:
         return ("graph", "both agree") if whole else ("written", "both agree, the graph in part")
     if graph:
-        return "graph", "the written SMILES is no sane molecule" if said else "all that was read"
+        return "graph", "the written SMILES is no valid molecule" if said else "all that was read"
     if written:
-        return "written", "the graph is no sane molecule"
-    return None, "neither is a sane molecule" if said else "the graph is no sane molecule"
+        return "written", "the graph is no valid molecule"
+    return None, "neither is a valid molecule" if said else "the graph is no valid molecule"
 
 
 def _described(molecule: Molecule, graph: MolGraph) -> Molecule:
@@ -222,29 +223,32 @@ def _as_v3000(block: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was read from one picture.
+    """What was read from one image.
 
     Attributes:
-        image: the picture's name: its path as it was given.
+        image: the image's name: its path as it was given.
         answer: the model's own words.
         graph: the listed atoms and bonds, abbreviations kept, places in pixels of the ORIGINAL
-            picture (y down); None where no graph is known (an error, another tool's prediction).
+            image (y down); None where no graph is known (an error, another tool's prediction).
         written_smiles: the SMILES as the model wrote it, unchecked.
         molecule: the two opinions and the best guess.
         confidence: 0 to 1; the probability of being right where the model is calibrated
             (`eyesmol.answer.confidence.Calibration`), else the raw confidence, which only ranks.
-        error: why the picture could not be read at all; the other fields are then empty.
-        seconds: share of this picture in the time of its batch.
-        size: width and height of the original picture in pixels.
-        raw_confidence: product of the probabilities of the tokens that say what is in the picture,
+        error: why the image could not be read at all; the other fields are then empty.
+        seconds: share of this image in the time of its batch.
+        size: width and height of the original image in pixels.
+        raw_confidence: product of the probabilities of the tokens that say what is in the image,
             of the opinion that was taken: see `eyesmol.answer.confidence`.
         atom_confidence, bond_confidence: of each atom and bond of `graph`; empty where not known.
-        reason: why no molecule is given of a picture that was read: it shows none, or the reader
+        reason: why no molecule is given of an image that was read: it shows none, or the reader
             was not sure enough. Empty where one is given.
         withheld_smiles: the best guess that was not sure enough.
-        page: of a document, from 1; `box`: where on the page, in its pixels, the picture lies.
+        page: of a document, from 1; `box`: where on the page, in its pixels, the image lies.
         second_smiles: what a second reader gives, where one was asked.
         differences: where the two readings differ, this one first.
+        alternatives: further SMILES, the likelier first, of a reader that gives a list.
+        memory_mib: the most main memory (MiB) that the reading process had taken by then.
+        carbon: the CARBON record of a tool that writes such; it may say more than a graph holds.
     """
 
     image: str
@@ -265,6 +269,9 @@ class Recognition:
     box: Box | None = None
     second_smiles: str | None = None
     differences: tuple[Difference, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    memory_mib: float | None = None
+    carbon: Carbon | None = None
 
     @property
     def smiles(self) -> str | None:
@@ -339,14 +346,14 @@ class Recognition:
         problems: tuple[str, ...] = (),
         seconds: float = 0.0,
     ) -> Recognition:
-        """Read an answer and carry its places back into the original picture.
+        """Read an answer and carry its places back into the original image.
 
         Args:
-            image: the picture's name.
+            image: the image's name.
             text: the answer, in either form.
-            size: width and height of the original picture.
+            size: width and height of the original image.
             frame_size: width and height at which the model saw it.
-            shown: the part of the original picture that the model saw; all of it by default.
+            shown: the part of the original image that the model saw; all of it by default.
             trace: the tokens that wrote the text, for the confidences.
             problems: what went wrong while decoding.
             seconds: see the class.
@@ -358,12 +365,12 @@ class Recognition:
         graph = answer.graph.placed(
             (left + a.x * x_scale, top + a.y * y_scale) for a in answer.graph.atoms
         )
-        # The original picture is not resized evenly: bonds and wedges must be read where drawn.
+        # The original image is not resized evenly: bonds and wedges must be read where drawn.
         answer = replace(answer, graph=graph, problems=(*problems, *answer.problems))
         outside = sum(not (0 <= a.x <= size[0] and 0 <= a.y <= size[1]) for a in graph.atoms)
         molecule = molecule_of(answer, sure)
         if outside:
-            note = f"{outside} of {len(graph.atoms)} atoms lie outside the picture"
+            note = f"{outside} of {len(graph.atoms)} atoms lie outside the image"
             molecule = replace(molecule, problems=(*molecule.problems, note))
         raw = None
         if sure:
@@ -399,15 +406,15 @@ class Recognition:
         """Of a reader that finds atoms and bonds and writes nothing.
 
         Args:
-            image: the picture's name.
-            graph: places in pixels of the original picture, y down.
-            size: width and height of the original picture.
+            image: the image's name.
+            graph: places in pixels of the original image, y down.
+            size: width and height of the original image.
             atom_confidence, bond_confidence, raw_confidence: see the class.
             problems: what speaks against the graph, one sentence each.
             seconds: see the class.
         """
         sure = None
-        if bond_confidence:  # which bond to doubt, where valences have to be mended
+        if bond_confidence:  # which bond to doubt, where valences have to be fixed
             sure = Confidences(atom_confidence, bond_confidence, raw_confidence or 0.0, 0.0)
         molecule = molecule_of(Answer(graph, None, problems), sure)
         return cls(
@@ -463,8 +470,10 @@ class Recognition:
             "withheld_smiles": self.withheld_smiles,
             "problems": list(self.problems),
             **self._second(),
+            **({"alternatives": list(self.alternatives)} if self.alternatives else {}),
             "error": self.error,
             "seconds": self.seconds,
+            "memory_mib": self.memory_mib,
             "width": self.size and self.size[0],
             "height": self.size and self.size[1],
             "atoms": graph and [
@@ -506,7 +515,7 @@ class Recognition:
         """
         image = row.get("image")
         if not isinstance(image, str) or not image:
-            raise ValueError('no "image" (the picture\'s name)')
+            raise ValueError('no "image" (the image\'s name)')
         written = _text(row, "written_smiles")
         canonical = _text(row, "written_canonical")
         molecule = Molecule(
@@ -540,10 +549,12 @@ class Recognition:
             box=_box(row.get("box")),
             second_smiles=_text(row, "second_smiles"),
             differences=tuple(Difference(**d) for d in _listed(row.get("differences"))),
+            alternatives=tuple(map(str, _listed(row.get("alternatives")))),
+            memory_mib=_number(row.get("memory_mib")),
         )
 
 
-def _listed(value: Any) -> list[dict[str, Any]]:
+def _listed(value: Any) -> list[Any]:
     """A list in JSON; tables have none."""
     return value if isinstance(value, list) else []
 

@@ -81,6 +81,10 @@ parse() {
   done
 }
 
+# Looked for and not imported, which takes ten seconds.
+INSTALLED='import importlib.util as found
+if not all(map(found.find_spec, ["bitsandbytes", "deepspeed"])): raise SystemExit(1)'
+
 # What is missing, all at once; a dry run only warns.
 check() {
   local missing=()
@@ -90,7 +94,7 @@ check() {
     missing+=("--first-lora: the run folder of run_lora_finetuning_instruction.sh")
   fi
   [ "$(count_gpus)" -gt 0 ] || missing+=("no CUDA GPU found (nvidia-smi lists none); for a machine without one: bash scripts/quickstart.sh")
-  python -c 'import bitsandbytes, deepspeed' 2>/dev/null ||
+  python -c "$INSTALLED" 2>/dev/null ||
     missing+=("bitsandbytes and deepspeed are not installed: pip install -e '.[train,cuda]'")
   [ ${#missing[@]} -eq 0 ] && return
   printf "$STEP: missing: %s\n" "${missing[@]}" >&2

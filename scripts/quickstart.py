@@ -81,9 +81,14 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, metavar="X",
                         help="train X times as long as usual (1)")  # fmt: skip
     parser.add_argument("--read", type=int, default=250, metavar="N",
-                        help="held-out pictures to read (250)")  # fmt: skip
+                        help="held-out images to read (250)")  # fmt: skip
+    parser.add_argument("--max-new-tokens", type=int, metavar="N",
+                        help="tokens of an answer at most (as many as the largest molecule needs; "
+                        "4096 for a checkpoint of yours)")  # fmt: skip
     options = parser.parse_args()
     check_data_options(parser, options)
+    if options.max_new_tokens is not None and options.max_new_tokens < 1:
+        parser.error("--max-new-tokens: expected at least 1")
     if (options.images is None) != (options.molfiles is None):
         parser.error("--images and --molfiles go together: a drawing and its molfile share a name")
     for folder in (options.images, options.molfiles):
@@ -114,9 +119,8 @@ def check_data_options(parser: argparse.ArgumentParser, options: argparse.Namesp
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """What makes two runs the same run."""
-    return {
-        name: str(value) for name, value in vars(options).items() if name not in ("out", "read")
-    }
+    reading = ("out", "read", "max_new_tokens")
+    return {name: str(value) for name, value in vars(options).items() if name not in reading}
 
 
 def run_stages(runner: StageRunner, options: argparse.Namespace) -> None:
@@ -142,7 +146,8 @@ def run_stages(runner: StageRunner, options: argparse.Namespace) -> None:
     runner.stage("merge", lambda: merge(base, first, second, folder))
     systems = {"base" if options.model else "nano": base}
     systems |= {"instruction": str(folder / "merged_instruction"), "stack": str(folder / "merged")}
-    pictures, found, longest = held_out / "images", folder / "predictions", longest_answer(options)
+    pictures, found = held_out / "images", folder / "predictions"
+    longest = options.max_new_tokens or longest_answer(options)
     # Whoever reads looks as often as nano's folder asks, so that all are compared alike.
     looks = 1 if options.model else nano_info()["looks"]
     runner.stage("read", lambda: read(systems, pictures, found, longest, looks))

@@ -11,4 +11,6 @@ export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 ruff check .
 ruff format --check .
 mypy
-python -m pytest --numprocesses "${TEST_PROCESSES:-2}" "$@"
+# A file's tests stay in one process, so that what they share (a trained model, a finished quickstart)
+# is made once.
+python -m pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder "$@"

@@ -1,7 +1,8 @@
 """Build a dataset folder: drawings in, LLaVA JSON with images on the model's grid out.
 
 The folder holds ``train.json``, ``valid.json``, ``test.json``, ``images/`` and
-``dataset_info.json``. A row is ::
+``dataset_info.json``; with shards JSON Lines such as ``train-00000-of-00004.jsonl`` instead of the
+three. A row is ::
 
     {"id": "a12", "image": "images/000000/a12.png", "conversations": [
         {"from": "human", "value": "<image>\\nRead the molecule ..."},
@@ -23,6 +24,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,8 @@ from tqdm import tqdm
 from data_preprocess.build.exclude import Excluded
 from data_preprocess.build.rows import Job, build_part
 from data_preprocess.build.settings import Settings
-from data_preprocess.dataset.folder import Parts, Record, write_lists
+from data_preprocess.build.shards import ShardJob, count_rows, write_shard
+from data_preprocess.dataset.folder import Parts, Shard, total
 from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.splits import Ledger
 from data_preprocess.engine import Engine, run
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "build"]
 
 _PART = 100  # items of a part: seconds of work, so a kill costs little and progress is smooth
+_SHARDED_PART = 1_000  # where there may be millions: a tenth of the files
 _UNFIT = re.compile(r"[/\\\x00]|^\.|.{200}", re.DOTALL)  # as a file's name
 
 
@@ -56,6 +60,7 @@ def build(
     *,
     charts: ChartFolder | None = None,
     excluded: Excluded | None = None,
+    shards: int | None = None,
     workers: int = 1,
     engine: Engine = "processes",
     overwrite: bool = False,
@@ -72,6 +77,8 @@ def build(
         settings: what the rows are.
         charts: mixed in at the fraction that the recipe says.
         excluded: molecules that become no row.
+        shards: into so many JSON Lines files a split, each written by itself; None for one LLaVA
+            JSON a split.
         workers, engine: see `data_preprocess.engine.run`.
         overwrite: build again what `out` holds.
         progress: show bars.
@@ -86,7 +93,9 @@ def build(
     """
     sources = list(sources) if isinstance(sources, Sequence) else [sources]
     excluded = excluded or Excluded()
-    made_with = _made_with(sources, settings, charts, excluded)
+    if shards is not None and shards < 1:
+        raise InputError(f"--shards {shards}: expected at least 1")
+    made_with = _made_with(sources, settings, charts, excluded, shards)
     out = out.absolute()  # a worker of a cluster may stand in another folder
     parts = Parts(out, made_with)
     if overwrite:
@@ -95,16 +104,28 @@ def build(
         return info
     try:
         parts.begin()
-        maker = _Maker(
-            parts, out, settings, excluded.write(parts.folder), workers, engine, progress
-        )
+        file = excluded.write(parts.folder)
+        maker = _Maker(parts, out, settings, file, shards, workers, engine, progress)
         count = sum(about["items"] for about in made_with["sources"])
         items = itertools.chain.from_iterable(source.items() for source in sources)
         maker.make(items, first=0, count=count, unit="drawings")
-        molecules = _Molecules(parts, -(-count // _PART), out)
+        jobs = [
+            ShardJob(
+                out,
+                Shard(number, shards or 1),
+                sharded=shards is not None,
+                count=-(-count // maker.part),
+                charts=charts is not None,
+                seed=settings.seed,
+                excluded=file,
+            )
+            for number in range(shards or 1)
+        ]
         if charts:
-            _make_charts(charts, molecules, maker)
-        info = _finish(out, molecules, settings, made_with, excluded)
+            _make_charts(charts, jobs, maker)
+        counted = run(jobs, write_shard, workers if shards else 1, engine)
+        in_order = sorted(counted, key=itemgetter("shard"))  # so that examples are the same ones
+        info = _finish(out, total(in_order), settings, made_with)
     except (OSError, sqlite3.OperationalError) as error:
         raise _explained(error, out) from error
     parts.discard()
@@ -116,6 +137,7 @@ def _made_with(
     settings: Settings,
     charts: ChartFolder | None,
     excluded: Excluded,
+    shards: int | None,
 ) -> dict[str, Any]:
     """What stands in `dataset_info.json` before any work, checked for what cannot go together."""
     abouts = [source.describe() for source in sources]
@@ -140,6 +162,7 @@ def _made_with(
         "sources": abouts,
         "exclude": excluded.about,
         "charts": charts.describe() if charts else None,
+        "shards": shards,
     }
     # Through JSON, so that it compares equal to what is read back from a file.
     values: dict[str, Any] = json.loads(json.dumps(made_with))
@@ -165,9 +188,15 @@ class _Maker:
     out: Path
     settings: Settings
     excluded: Path | None
+    shards: int | None
     workers: int
     engine: Engine
     progress: bool
+
+    @property
+    def part(self) -> int:
+        """Items of a part."""
+        return _PART if self.shards is None else _SHARDED_PART
 
     def make(self, items: Iterable[Item | ChartItem], *, first: int, count: int, unit: str) -> None:
         """Build the parts of `count` items, numbered from `first` on."""
@@ -182,14 +211,15 @@ class _Maker:
         with Ledger(self.parts.folder / "ids.sqlite") as ledger:
             checked = (_checked(item, ledger) for item in items)
             for number in itertools.count(first):
-                chunk = tuple(itertools.islice(checked, _PART))
+                chunk = tuple(itertools.islice(checked, self.part))
                 if not chunk:
                     return
                 path = self.parts.path(number)
                 if path.exists():
                     bar.update(len(chunk))
                 else:
-                    yield Job(number, chunk, self.settings, self.out, path, self.excluded)
+                    shards = self.shards or 1
+                    yield Job(number, chunk, self.settings, self.out, path, self.excluded, shards)
 
 
 def _checked(item: Item | ChartItem, ledger: Ledger) -> Item | ChartItem:
@@ -199,76 +229,21 @@ def _checked(item: Item | ChartItem, ledger: Ledger) -> Item | ChartItem:
     return item if ledger.is_new(item.name) else replace(item, problem="duplicate id")
 
 
-class _Molecules:
-    """The records of all molecule parts, each molecule kept on the side where it was seen first.
-
-    Only a split by groups can want a molecule on two sides. The first to be seen decides, rows and
-    drops alike, so that cot and instruction sets decide alike.
-
-    Args:
-        parts: of the build; those of molecules come first.
-        count: of the parts of molecules.
-        out: the dataset folder.
-    """
-
-    def __init__(self, parts: Parts, count: int, out: Path) -> None:
-        self.parts, self.count, self._out = parts, count, out
-
-    def records(self, ledger: Ledger) -> Iterator[Record]:
-        """One at a time; `ledger` is a new one, and holds afterwards what was written."""
-        dropped = None
-        for record in self.parts.records(range(self.count)):
-            if "key" not in record:
-                yield record
-                continue
-            key, split = record["key"], record["split"]
-            same_side = ledger.side(key, split) == split
-            if (row := record.get("row")) is None:
-                yield record
-            elif same_side:
-                ledger.wrote(key, split)
-                yield record
-            elif dropped != (dropped := (key, row.get("image"))):  # once for an image's rows
-                yield {"drop": "its molecule stands in another split already", "name": row["id"]}
-                if "image" in row:
-                    (self._out / row["image"]).unlink(missing_ok=True)
-
-    def rows(self) -> int:
-        """Rows that are kept."""
-        with Ledger(self.parts.folder / "rows.sqlite") as ledger:
-            return sum("row" in record for record in self.records(ledger))
-
-    def charts(self) -> Iterator[Record]:
-        """The records of the charts, whose parts follow."""
-        numbers = itertools.takewhile(lambda n: self.parts.path(n).exists(),
-                                      itertools.count(self.count))  # fmt: skip
-        return self.parts.records(numbers)
-
-
-def _make_charts(charts: ChartFolder, molecules: _Molecules, maker: _Maker) -> None:
+def _make_charts(charts: ChartFolder, jobs: Sequence[ShardJob], maker: _Maker) -> None:
     from data_preprocess.build.chart_mixing import charts_wanted
 
     settings = maker.settings
-    wanted = charts_wanted(molecules.rows(), settings.chart_fraction)
+    rows = sum(run(jobs, count_rows, maker.workers if maker.shards else 1, maker.engine))
+    wanted = charts_wanted(rows, settings.chart_fraction)
     count = int(charts.describe()["items"])
     items = charts.items(wanted, count, settings.seed)
-    maker.make(items, first=molecules.count, count=min(wanted, count), unit="charts")
+    maker.make(items, first=jobs[0].count, count=min(wanted, count), unit="charts")
 
 
 def _finish(
-    out: Path,
-    molecules: _Molecules,
-    settings: Settings,
-    made_with: dict[str, Any],
-    excluded: Excluded,
+    out: Path, counted: dict[str, Any], settings: Settings, made_with: dict[str, Any]
 ) -> DatasetInfo:
-    """Stream the parts into the lists, then say that it is done."""
-    with Ledger(molecules.parts.folder / "molecules.sqlite") as ledger:
-        records = molecules.records(ledger)
-        if made_with["charts"]:
-            records = _with_charts(records, molecules, settings.seed)
-        counted = write_lists(out, records)
-        proof = ledger.proof(excluded.keys)
+    """Say that it is done."""
     items = sum(about["items"] for about in made_with["sources"])
     rows = sum(counted["splits"].values())
     if not rows:
@@ -282,7 +257,6 @@ def _finish(
         pixel_frame=settings.frame,
         answer_form=settings.form if cot else None,
         prompt_version=settings.prompt_version if cot else None,
-        molecules=proof,
         chart_rows=_chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_fraction),
         items=items,
         licences=_licences(made_with),
@@ -290,13 +264,6 @@ def _finish(
     )
     info.write(out)
     return info
-
-
-def _with_charts(records: Iterator[Record], molecules: _Molecules, seed: int) -> Iterator[Record]:
-    from data_preprocess.build.chart_mixing import shuffled_in
-
-    counts = molecules.rows(), sum("row" in record for record in molecules.charts())
-    return shuffled_in(records, molecules.charts(), counts, seed)
 
 
 def _chart_rows(rows: int, written: int, fraction: float) -> dict[str, int]:

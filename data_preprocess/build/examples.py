@@ -21,8 +21,8 @@ from rdkit import Chem
 from data_preprocess.build.align_to_ink import AlignmentError, align, settle_labels
 from data_preprocess.build.detector_labels import Labeller, label
 from data_preprocess.build.known_molecule import Correction, Disagreement
-from data_preprocess.dataset.splits import number_of
-from data_preprocess.drawing.render import RenderError, StyleRange, render
+from data_preprocess.dataset.splits import connectivity_key, number_of
+from data_preprocess.drawing.render import RenderError, StyleRange, render, render_layout
 from data_preprocess.sources.files import Filed, Item
 from eyesmol import MolGraph
 from eyesmol.chem.molfile import (
@@ -94,12 +94,15 @@ class Example:
 
 
 def is_drawn(item: Item, *, draw: bool) -> bool:
-    """Whether an item's image is drawn from its SMILES: it has none, or `draw` says so."""
-    return item.smiles is not None and (draw or item.image is None)
+    """Whether an item's image is drawn here: it has none, or `draw` says so."""
+    return draw or item.image is None
 
 
 def molecule_of(item: Item, *, draw: bool, repeat_once: bool = False) -> Molecule:
     """The molecule of an item; its image is not opened.
+
+    What a molfile shows comes before what a SMILES says. A molfile that no graph holds leaves an
+    item that is drawn its SMILES.
 
     Args:
         item: as it was listed.
@@ -107,18 +110,29 @@ def molecule_of(item: Item, *, draw: bool, repeat_once: bool = False) -> Molecul
         repeat_once: take repeat units, which a SMILES has once; what tells of them is the graph.
 
     Raises:
-        Drop: there is none, or RDKit refuses it.
+        Drop: there is none, RDKit refuses it, or SMILES and molfile are two.
     """
-    if item.molfile is None or is_drawn(item, draw=draw):
-        if item.smiles is None:
-            raise Drop("missing molfile")
-        smiles = canonical_smiles(item.smiles)
-        if not smiles:
-            raise Drop("RDKit cannot read the SMILES")
+    smiles = canonical_smiles(item.smiles) if item.smiles else None
+    if item.molfile is not None:
+        try:
+            molecule = molecule_in(item.molfile, item.name, repeat_once=repeat_once)
+        except Drop:
+            if smiles and is_drawn(item, draw=draw):
+                return Molecule(smiles)
+            raise
+        if smiles and not _agree(smiles, molecule.smiles):
+            raise Drop("the SMILES is another molecule than the molfile")
+        return molecule
+    if smiles:
         return Molecule(smiles)
-    if item.image is None:
-        raise Drop("missing image")
-    return molecule_in(item.molfile, item.name, repeat_once=repeat_once)
+    raise Drop("RDKit cannot read the SMILES" if item.smiles else "missing molfile")
+
+
+def _agree(smiles: str, of_molfile: str) -> bool:
+    """True where both are one molecule; one with open ends may be written in many ways."""
+    if smiles == of_molfile or "*" in smiles + of_molfile:
+        return True
+    return connectivity_key(smiles) == connectivity_key(of_molfile)
 
 
 def molecule_in(molfile: Path | str, name: str, *, repeat_once: bool = False) -> Molecule:
@@ -198,7 +212,7 @@ def render_or_load(
     """
     if is_drawn(item, draw=draw):
         # What a source says of its molecule is not true of one with R groups.
-        return _drawn(item, size, seed, style, r_groups=task == "cot")
+        return _drawn(item.name, molecule, size, seed, style, r_groups=task == "cot")
     assert item.image is not None, "molecule_of lets no item through that has nothing to show"
     if task == "cot" and molecule.graph is None:
         if labeller is None:
@@ -229,13 +243,22 @@ def _labelled(image: Image.Image, smiles: str, labeller: Labeller) -> Example:
 
 
 def _drawn(
-    item: Item, size: tuple[int, int], seed: int, style: StyleRange, *, r_groups: bool
+    name: str,
+    molecule: Molecule,
+    size: tuple[int, int],
+    seed: int,
+    style: StyleRange,
+    *,
+    r_groups: bool,
 ) -> Example:
-    assert item.smiles is not None
+    """A molecule in a layout of ours, or, where a molfile has one, in its own."""
     # By seed and name alone: cot and instruction sets of one seed show the same images.
+    number = number_of(f"{seed} style {name}")
     try:
-        number = number_of(f"{seed} style {item.name}")
-        drawing = render(item.smiles, size, seed=number, look=style, r_groups=r_groups)
+        if molecule.graph is not None:
+            drawing = render_layout(molecule.graph, molecule.smiles, size, seed=number, look=style)
+        else:
+            drawing = render(molecule.smiles, size, seed=number, look=style, r_groups=r_groups)
     except RenderError as error:
         raise Drop(error.reason) from None
     return Example(drawing.image, drawing.graph, drawing.smiles)

@@ -34,7 +34,7 @@ from data_preprocess.recipes import Subject
 from data_preprocess.sources.files import Item
 from data_preprocess.tasks import Turn, cot_turn
 from eyesmol.answer.text import can_say
-from eyesmol.chem.smiles import graph_to_smiles
+from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 
 if TYPE_CHECKING:
     from data_preprocess.build.chart_mixing import ChartItem
@@ -53,6 +53,7 @@ class Job:
         out: the dataset folder.
         path: of the file of records.
         excluded: the file of connectivity keys that become no row; None for none.
+        shards: of the dataset.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Job:
     out: Path
     path: Path
     excluded: Path | None = None
+    shards: int = 1
 
 
 def build_part(job: Job) -> int:
@@ -69,7 +71,8 @@ def build_part(job: Job) -> int:
         folder = Path("images") / f"{job.number:06d}"
         if job.settings.images:
             (job.out / folder).mkdir(parents=True, exist_ok=True)
-        write_part(job.path, [r for item in job.items for r in _records(item, folder, job)])
+        records = [record for item in job.items for record in _records(item, folder, job)]
+        write_part(job.path, records, job.shards)
     return len(job.items)
 
 
@@ -112,7 +115,9 @@ def _molecule_records(item: Item, folder: Path, job: Job) -> list[Record]:
             raise Drop("on the exclude list")
         example = _example(item, molecule, settings)
         turns = _turns(item, example, settings)
-        about = {**side, **_read_back(example, drawn=molecule.graph is None)}
+        about = {**side, "item": item.name, **_proof(molecule, example)}
+        if is_drawn(item, draw=settings.draw) and molecule.graph is None:
+            about["drawn"] = _drawing(item, molecule, settings)
         if example.labelled is not None:
             about["labelled"] = example.labelled
     except Drop as drop:
@@ -134,6 +139,12 @@ def _side(item: Item, molecule: Molecule, settings: Settings) -> dict[str, str]:
     key = connectivity_key(molecule.smiles) or molecule.smiles
     by = f"group {item.group}" if settings.split_by == "group" and item.group else key
     return {"key": key, "split": split_of(by, settings.valid, settings.test)}
+
+
+def _drawing(item: Item, molecule: Molecule, settings: Settings) -> str:
+    """What two items share that would be the same drawing with the same words about it."""
+    words = f"{item.title} {item.description}" if settings.task == "instruction" else ""
+    return f"{number_of(f'{molecule.smiles} {item.copy} {words}'):x}"
 
 
 def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
@@ -221,21 +232,29 @@ def _row(row_id: str, image: Path | None, turn: Turn, source: str) -> dict[str, 
     }
 
 
-def _read_back(example: Example, *, drawn: bool) -> dict[str, str]:
-    """Whether the graph of an answer says the same as its SMILES; nothing where there is no graph.
+def _proof(molecule: Molecule, example: Example) -> dict[str, str]:
+    """How the graph of an item reads back; nothing where an image has a SMILES alone.
 
     Raises:
-        Drop: it does not. Some public molfiles hide other atoms behind a label than it stands for
-            (an isocyanide behind NC), and in whole pixels a crowded cage may turn inside out. One
-            answer cannot be true to both.
+        Drop: it says another molecule than the SMILES. Some public molfiles hide other atoms behind
+            a label than it stands for (an isocyanide behind NC), and in whole pixels a crowded cage
+            may turn inside out. No row can be true to both.
     """
-    if example.graph is None:
+    drawn = molecule.graph and molecule.graph.transformed(1, 0, 0, flip=True)
+    placed = example.graph and example.graph.rounded()
+    if (graph := placed or drawn) is None:
         return {}
-    found, problems = graph_to_smiles(example.graph.rounded())
+    found, problems = graph_to_smiles(graph)
     if found == example.smiles:
-        return {"reads_back": "same"}
-    if problems and found is not None:
-        return {"reads_back": "unknown label"}
-    if drawn:
+        return {"reads_back": "unknown label" if problems else "same"}
+    if placed and (drawn is None or graph_to_smiles(drawn)[0] == example.smiles):
         raise Drop("in whole pixels it is another molecule")
+    if problems:
+        raise Drop("a label that cannot be read hides atoms")
+    if found and _flat(found) == _flat(example.smiles):
+        raise Drop("the drawn stereo is not that of the hidden atoms")
     raise Drop("the molfile contradicts its own labels")
+
+
+def _flat(smiles: str) -> str | None:
+    return canonical_smiles(smiles, stereo=False)

@@ -34,7 +34,7 @@ class Settings:
         questions: instruction rows a drawing, instead of the recipe's number.
         recipe: which questions an instruction set asks; ``short`` where none is given.
         split_by: what decides the split: the molecule, or its group where it has one.
-        draw: draw every item that has a SMILES, whatever image it has.
+        draw: draw every item, whatever image it has.
         images: False for rows of text alone, see `data_preprocess.build.examples.layout_only`.
         labeller: says where the atoms are on an image with a SMILES and no molfile; None for
             no such rows.

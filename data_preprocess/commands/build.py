@@ -51,8 +51,8 @@ examples:
   python -m data_preprocess build cot --smiles list.csv --form json --out data/list
 
 A row of a catalogue with an image and a molfile is laid onto its image; with an image and a
-SMILES alone it gets questions (cot drops it, unless --labels-from detector or --draw); with a
-SMILES alone it is drawn.
+SMILES alone it gets questions (cot drops it, unless --labels-from detector or --draw); without an
+image its molfile is drawn as it is, or else its SMILES.
 
 Stop it whenever you like: the same command resumes. The counts, and every drawing that
 was dropped with its reason, stand in dataset_info.json, with the proof that no molecule is in two
@@ -93,6 +93,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="ray: a cluster that runs (RAY_ADDRESS) and sees the same folders, else a local one; "
         "needs the extra ray (processes)",
     )
+    parser.add_argument(
+        "--shards",
+        type=int,
+        metavar="N",
+        help="for many millions of rows: N JSON Lines files a split in place of one LLaVA JSON, "
+        "written side by side; the trainer takes them as --data_path 'DIR/train-*.jsonl'",
+    )
     parser.add_argument("--overwrite", action="store_true", help="build again what --out holds")
     parser.set_defaults(run=_build)
 
@@ -129,8 +136,9 @@ def _add_sources(source: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="FILE|DIR",
-        help="molecules that become no row, stereo left aside: a list of SMILES or InChIKeys, a "
-        "CSV with a column of either, a dataset's JSON, or a folder of molfiles",
+        help="molecules that become no row, nor their salts, stereo left aside: a list of SMILES "
+        "or InChIKeys (of salts give SMILES), a CSV with a column of either, a dataset's JSON, or "
+        "a folder of molfiles",
     )
 
 
@@ -138,7 +146,7 @@ def _add_drawing(drawing: argparse._ArgumentGroup) -> None:
     drawing.add_argument(
         "--draw",
         action="store_true",
-        help="draw every row that has a SMILES, in place of its image",
+        help="draw every row in place of its image: its molfile as it is, or else its SMILES",
     )
     drawing.add_argument("--copies", type=int, default=1, metavar="N", help="images a molecule")
     drawing.add_argument(
@@ -247,6 +255,7 @@ def _build(options: argparse.Namespace) -> int:
         settings,
         charts=_charts(options),
         excluded=read_excluded(options.exclude),
+        shards=options.shards,
         workers=options.workers,
         engine=options.engine,
         overwrite=options.overwrite,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_preprocess.gemini_models import DEFAULT_MODEL, THINKING_LEVELS, Prices, prices_of
 from data_preprocess.tally import print_drops
 from eyesmol.exceptions import InputError
 
@@ -13,15 +15,14 @@ if TYPE_CHECKING:
     from data_preprocess.describe import Summary
     from data_preprocess.describe.budget import Budget
 
-_MODEL = "gemini-3.8-flash"
 _EXAMPLES = """\
 examples (the key stands in GOOGLE_API_KEY or GEMINI_API_KEY, and nowhere else):
   # a first look: twenty images
   python -m data_preprocess describe data/pubchem --limit 20
 
-  # all of them at half the price, within a day, for at most 50 dollars, with your own prices
-  python -m data_preprocess describe data/pubchem --batch \\
-      --budget '50 USD' --price-in 0.15 --price-out 1.25
+  # all of them at half the price, within a day, for at most 50 dollars at the prices that
+  # data_preprocess/gemini_models.yaml has (yours: --price-in and --price-out)
+  python -m data_preprocess describe data/pubchem --batch --budget '50 USD'
 
   # several at a time, at most two million tokens
   python -m data_preprocess describe data/pubchem --workers 16 --budget '2M tok'
@@ -44,7 +45,13 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="folder, or its file")
-    parser.add_argument("--model", default=_MODEL, help=f"that is asked ({_MODEL})")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"that is asked ({DEFAULT_MODEL})")
+    parser.add_argument(
+        "--thinking",
+        choices=THINKING_LEVELS,
+        default="low",
+        help="how much the model thinks before an answer; thoughts cost as answers do (low)",
+    )
     parser.add_argument(
         "--base-url", metavar="URL", help="of the service (GOOGLE_GEMINI_BASE_URL, or Google's)"
     )
@@ -100,9 +107,15 @@ def _describe(options: argparse.Namespace) -> int:
         from data_preprocess.describe.gemini import Gemini
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing: pip install -e '.[data]'") from None
-    budget = Budget.read(options.budget, options.price_in, options.price_out)
+    prices = prices_of(
+        options.model, datetime.datetime.now(datetime.UTC).date(), batch=options.batch
+    )
+    budget = Budget.read(options.budget, options.price_in, options.price_out, prices)
     gemini = Gemini(
-        options.model, max_output_tokens=options.max_output_tokens, base_url=options.base_url
+        options.model,
+        max_output_tokens=options.max_output_tokens,
+        thinking=options.thinking,
+        base_url=options.base_url,
     )
     request_options = RequestOptions(
         batch=options.batch,
@@ -113,10 +126,13 @@ def _describe(options: argparse.Namespace) -> int:
         limit=options.limit,
         retry_failed=options.retry_failed,
     )
-    return _report(describe(options.catalogue, gemini, budget, request_options), budget, options)
+    summary = describe(options.catalogue, gemini, budget, request_options)
+    return _report(summary, budget, prices, options)
 
 
-def _report(summary: Summary, budget: Budget, options: argparse.Namespace) -> int:
+def _report(
+    summary: Summary, budget: Budget, prices: Prices | None, options: argparse.Namespace
+) -> int:
     from data_preprocess.describe import BUDGET_SPENT
 
     outcomes, passed = summary.outcomes, summary.passed
@@ -138,6 +154,8 @@ def _report(summary: Summary, budget: Budget, options: argparse.Namespace) -> in
             print(f"  {count:>9,}  {words}")
     spent = summary.spent
     cost = "" if budget.unit == "tokens" else f", {budget.cost(spent):.2f} {budget.unit}"
+    if prices and (budget.price_in, budget.price_out) == (prices.prompt, prices.answer):
+        cost += f" at the prices of {prices.looked_up}"
     print(f"all runs: {spent.prompt:,} tokens of prompts, {spent.answer:,} of answers{cost}")
     if summary.stopped:
         print(f"stopped: {summary.stopped}; the same command resumes from here")

@@ -35,12 +35,14 @@ class DatasetInfo:
         sources: name, kind, number of items, licence and digest of each source.
         exclude: name, digest and size of each list of molecules to keep out.
         charts: the folder of charts, as a source; None without one.
+        shards: into how many each list is cut; None for one LLaVA JSON a split.
         pixel_frame: the size at which the model sees the images.
         answer_form: None for instruction sets.
         prompt_version: of the chain-of-thought prompt; None for instruction sets.
         splits: rows of train, valid and test; a molecule stands in one split only.
-        molecules: the proof, counted from the rows that were written: molecules (by the first block
-            of the InChIKey) in each split, in more than one (0), and on the exclude list (0).
+        molecules: the proof, counted from the rows that were written: molecules (see
+            `data_preprocess.dataset.splits`) in each split, in more than one (0), and on the
+            exclude list (0).
         tasks: rows of each task.
         chart_rows: rows ``wanted`` by the recipe and ``written``: fewer where there are too few
             charts, or broken ones.
@@ -64,6 +66,7 @@ class DatasetInfo:
     sources: list[dict[str, Any]] = field(default_factory=list)
     exclude: list[dict[str, Any]] = field(default_factory=list)
     charts: dict[str, Any] | None = None
+    shards: int | None = None
     pixel_frame: PixelFrame | None = None
     answer_form: AnswerForm | None = None
     prompt_version: int | None = None

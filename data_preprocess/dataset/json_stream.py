@@ -24,14 +24,23 @@ _ENDS = (",", "]", "{", "[", " ", "\n", "\r", "\t")  # what may stand right behi
 
 
 def read_list(path: Path) -> Iterator[Any]:
-    """Every element of the JSON list in a file.
+    """Every element of the JSON list in a file, or in shards that a name with ``*`` stands for.
+
+    Shards are JSON Lines, and read in the order of their names.
 
     Raises:
         InputError: not UTF-8, not JSON, or no list; said when the reading gets there, so the
-            elements before it have been seen.
+            elements before it have been seen. No such shard.
         OSError: the file cannot be read.
     """
-    return _elements(path, lines=False)
+    if "*" not in path.name:
+        yield from _elements(path, lines=False)
+        return
+    if not (shards := sorted(path.parent.glob(path.name))):
+        raise InputError(f"{path}: no such file")
+    for shard in shards:
+        if shard.stat().st_size:  # a small data set leaves some empty
+            yield from _elements(shard, lines=True)
 
 
 def json_objects(path: Path) -> Iterator[dict[str, Any]]:

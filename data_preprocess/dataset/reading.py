@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_preprocess.dataset.info import INFO
+from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.splits import SPLITS
 from eyesmol.exceptions import InputError
 
@@ -16,7 +16,8 @@ _EXPECTED = "expected a dataset folder, as `build` makes it, or a LLaVA JSON fil
 def find_lists(dataset: Path) -> dict[str, Path]:
     """The JSON lists of a dataset by name (``train`` ...): one file, or those of a folder.
 
-    In a folder without ``dataset_info.json`` every JSON file is taken for a list.
+    The shards of a list have one path with ``*``, which `read_list` takes. In a folder without
+    ``dataset_info.json`` every JSON file is taken for a list.
 
     Raises:
         InputError: nothing there.
@@ -25,8 +26,9 @@ def find_lists(dataset: Path) -> dict[str, Path]:
         return {dataset.stem: dataset}
     if not dataset.is_dir():
         raise InputError(f"{dataset}: nothing there; {_EXPECTED}")
-    if (dataset / INFO).is_file():
-        return {split: dataset / f"{split}.json" for split in SPLITS}
+    if (info := DatasetInfo.of(dataset)) is not None:
+        ending = f"-*-of-{info.shards:05d}.jsonl" if info.shards else ".json"
+        return {split: dataset / f"{split}{ending}" for split in SPLITS}
     paths = sorted(dataset.glob("*.json"))
     if not paths:
         raise InputError(f"{dataset}: no JSON file in this folder; {_EXPECTED}")

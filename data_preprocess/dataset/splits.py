@@ -1,9 +1,9 @@
 """Which split a molecule belongs to, and the proof that it stands in no other.
 
-A molecule goes by its connectivity key: the first block of the InChIKey, which leaves out stereo,
-isotopes and protonation, so that near twins stay together. The split is a hash of the key (or of
-the group, such as a patent number), so it depends on nothing else: not on the order of the rows,
-the task or the seed.
+A molecule goes by its connectivity key: the first block of the InChIKey of what is left without
+counter-ions, charges, isotopes and stereo, so that near twins, a base and its salts among them,
+stay together. The split is a hash of the key (or of the group, such as a patent number), so it
+depends on nothing else: not on the order of the rows, the task or the seed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from rdkit import Chem, rdBase
+from rdkit.Chem import Descriptors
+from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from data_preprocess.closing import Closing
 
@@ -31,9 +33,24 @@ SPLITS = ("train", "valid", "test")
 SplitBy = Literal["molecule", "group"]
 
 
+_UNCHARGER = rdMolStandardize.Uncharger()
+_SALT_FORMER = rdMolStandardize.MetalDisconnector()
+_SALT_METALS = frozenset({3, 11, 19, 37, 55, 12, 20, 38, 56})  # alkali and alkaline earth
+# What stands beside a molecule in a bottle: organic acids, bases and solvents, uncharged.
+_BESIDE_WRITTEN = """
+    OC(=O)O CS(=O)(=O)O CCS(=O)(=O)O OS(=O)(=O)c1ccccc1 Cc1ccc(S(=O)(=O)O)cc1 OS(=O)(=O)C(F)(F)F
+    OS(=O)(=O)c1cccc2ccccc12 OS(=O)(=O)c1ccc2ccccc2c1 CC1(C)C2CCC1(CS(=O)(=O)O)C(=O)C2
+    OC=O CC(=O)O OC(=O)C(F)(F)F OC(=O)C(=O)O OC(=O)CC(=O)O OC(=O)CCC(=O)O OC(=O)C=CC(=O)O
+    OC(=O)CC(O)C(=O)O OC(=O)C(O)C(O)C(=O)O OC(=O)CC(O)(C(=O)O)CC(=O)O CC(O)C(=O)O OCC(=O)O
+    OC(=O)c1ccccc1 CCN(CC)CC NCCO NC(CO)(CO)CO CO CCO CC(C)O CC(C)=O CC#N ClCCl ClC(Cl)Cl
+    CCOC(C)=O CN(C)C=O CS(C)=O C1CCOC1 Cc1ccccc1
+"""
+_BESIDE = frozenset(map(Chem.CanonSmiles, _BESIDE_WRITTEN.split()))
+
+
 @lru_cache(maxsize=256)  # copies and questions of a molecule follow each other
 def connectivity_key(smiles: str) -> str | None:
-    """First block of the InChIKey; of a molecule that has none (R groups), SMILES without stereo.
+    """First block of the parent's InChIKey; where it has none (R groups), its SMILES.
 
     Returns:
         None where RDKit cannot read the SMILES.
@@ -42,8 +59,36 @@ def connectivity_key(smiles: str) -> str | None:
         mol = Chem.MolFromSmiles(smiles) if smiles else None
         if mol is None or not mol.GetNumAtoms():
             return None
-        key = Chem.MolToInchiKey(mol)
-        return str(key[:14] or Chem.MolToSmiles(mol, isomericSmiles=False))
+        parent = _parent(mol)
+        key = Chem.MolToInchiKey(parent)
+        return str(key[:14] or Chem.MolToSmiles(parent, isomericSmiles=False))
+
+
+def _parent(mol: Chem.Mol) -> Chem.Mol:
+    """The molecule without counter-ions, solvents and charges."""
+    if any(atom.GetAtomicNum() in _SALT_METALS for atom in mol.GetAtoms()):
+        mol = _SALT_FORMER.Disconnect(mol)
+    if len(Chem.GetMolFrags(mol)) == 1:
+        return _uncharged(mol)
+    # Apart first: what is uncharged may be a molecule that RDKit refuses to part, as of PF6.
+    return max(map(_uncharged, Chem.GetMolFrags(mol, asMols=True)), key=_weight)
+
+
+def _uncharged(mol: Chem.Mol) -> Chem.Mol:
+    charged = any(atom.GetFormalCharge() for atom in mol.GetAtoms())
+    return _UNCHARGER.uncharge(mol) if charged else mol
+
+
+def _weight(fragment: Chem.Mol) -> tuple[bool, bool, int, float, str]:
+    """How much a fragment is what the whole is about; equal for equal fragments alone."""
+    smiles = Chem.MolToSmiles(fragment, isomericSmiles=False)
+    return (
+        any(atom.GetAtomicNum() in (0, 6) for atom in fragment.GetAtoms()),
+        smiles not in _BESIDE,
+        fragment.GetNumHeavyAtoms(),
+        Descriptors.HeavyAtomMolWt(fragment),
+        smiles,
+    )
 
 
 def split_of(what: str, valid: float, test: float) -> str:
@@ -75,6 +120,7 @@ class Ledger(Closing):
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
             CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID;
             CREATE TABLE sides (key TEXT PRIMARY KEY, split TEXT) WITHOUT ROWID;
+            CREATE TABLE drawings (drawing TEXT PRIMARY KEY, item TEXT) WITHOUT ROWID;
             CREATE TABLE written (key TEXT, split TEXT, PRIMARY KEY (key, split)) WITHOUT ROWID;
             BEGIN;
             """
@@ -95,6 +141,13 @@ class Ledger(Closing):
         self._database.execute("INSERT OR IGNORE INTO sides VALUES (?, ?)", (key, split))
         (found,) = self._database.execute("SELECT split FROM sides WHERE key = ?", (key,))
         return str(found[0])
+
+    def is_first(self, drawing: str, item: str) -> bool:
+        """True for all rows of the item whose drawing this was first."""
+        self._database.execute("INSERT OR IGNORE INTO drawings VALUES (?, ?)", (drawing, item))
+        query = "SELECT item FROM drawings WHERE drawing = ?"
+        (found,) = self._database.execute(query, (drawing,))
+        return bool(found[0] == item)
 
     def wrote(self, key: str, split: str) -> None:
         """Note that a row of a molecule was written."""

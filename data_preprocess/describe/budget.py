@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from data_preprocess.gemini_models import Prices
 from eyesmol.exceptions import InputError
 
 __all__ = ["Budget", "Tokens"]
 
 _TOKENS = re.compile(r"(\d+(?:\.\d+)?) ?([kmb]?) ?tok(?:ens?)?", re.IGNORECASE)
 _MONEY = re.compile(r"([$€£])? ?(\d+(?:\.\d+)?) ?([$€£]|[a-z]{3})?", re.IGNORECASE)
+_DOLLARS = ("$", "USD")
 _THOUSANDS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
@@ -44,8 +46,19 @@ class Budget:
     price_out: float | None = None
 
     @classmethod
-    def read(cls, text: str | None, price_in: float | None, price_out: float | None) -> Budget:
+    def read(
+        cls,
+        text: str | None,
+        price_in: float | None,
+        price_out: float | None,
+        known: Prices | None = None,
+    ) -> Budget:
         """From ``2M tok``, ``500k tokens``, ``5 USD`` or ``$5``.
+
+        Args:
+            text: None for no bound.
+            price_in, price_out: for a million tokens, as a contract has them.
+            known: the model's prices, taken for dollars where those are not given.
 
         Raises:
             InputError: neither of the two, or money without both prices.
@@ -61,13 +74,17 @@ class Budget:
         match = _MONEY.fullmatch(text.strip())
         if match is None or bool(match[1]) == bool(match[3]):
             raise InputError(f"budget {text!r}: expected tokens, as '2M tok', or money, as '5 USD'")
+        unit = match[1] or match[3].upper()
+        if known and unit in _DOLLARS and price_in is None and price_out is None:
+            price_in, price_out = known.prompt, known.answer
         if price_in is None or price_out is None:
             raise InputError(
                 f"budget {text!r}: money needs --price-in and --price-out, the prices of a million "
                 "tokens of prompt and of answer as your contract has them (those of batch jobs, "
                 "with --batch); or give a budget in tokens, as '2M tok'"
+                + (", or in US dollars, whose prices are known" if known else "")
             )
-        return cls(float(match[2]), match[1] or match[3].upper(), price_in, price_out)
+        return cls(float(match[2]), unit, price_in, price_out)
 
     def cost(self, tokens: Tokens) -> float:
         """Of so many tokens, in `unit`."""

@@ -28,6 +28,7 @@ from data_preprocess.describe import journal
 from data_preprocess.describe.budget import Tokens
 from data_preprocess.describe.journal import Reply
 from data_preprocess.describe.question import ANSWER_SCHEMA, PROMPT, PictureDescription
+from data_preprocess.gemini_models import ThinkingLevel, takes_temperature, takes_thinking_level
 from data_preprocess.web import retry_after
 from eyesmol.exceptions import InputError
 
@@ -102,13 +103,22 @@ class Gemini:
     Args:
         model: such as ``gemini-3.8-flash``.
         max_output_tokens: of an answer, its thoughts included.
+        thinking: how much it thinks before it answers, which is billed as answer; passed over by
+            models that take no level.
         base_url: None for Google's own.
 
     Raises:
         InputError: no key in the environment, or an address to which it must not be sent.
     """
 
-    def __init__(self, model: str, *, max_output_tokens: int, base_url: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        max_output_tokens: int,
+        thinking: ThinkingLevel = "low",
+        base_url: str | None = None,
+    ) -> None:
         self.model = model
         self._key = _key()
         base_url = base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL") or None
@@ -122,17 +132,17 @@ class Gemini:
                 base_url=base_url, api_version="v1beta", timeout=_TIMEOUT
             ),
         )
-        self._generation = {
+        self._generation: dict[str, Any] = {
             "responseMimeType": "application/json",
             "responseJsonSchema": ANSWER_SCHEMA,
-            "temperature": _TEMPERATURE,
             "maxOutputTokens": max_output_tokens,
         }
+        if takes_temperature(model):
+            self._generation["temperature"] = _TEMPERATURE
+        if takes_thinking_level(model):
+            self._generation["thinkingConfig"] = {"thinkingLevel": thinking.upper()}
         self._config = types.GenerateContentConfig(
-            response_mime_type="application/json",
-            response_json_schema=ANSWER_SCHEMA,
-            temperature=_TEMPERATURE,
-            max_output_tokens=max_output_tokens,
+            **self._generation,
             should_return_http_response=True,
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         )

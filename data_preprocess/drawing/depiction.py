@@ -21,10 +21,17 @@ from scipy.spatial.distance import pdist
 from data_preprocess.drawing.abbreviate import BACKWARD, FORWARD, collapsed
 from data_preprocess.drawing.style import Engine, Style
 from eyesmol.chem.graph import BondOrder, MolGraph
-from eyesmol.chem.molfile import UnheldError, mol_to_graph
+from eyesmol.chem.molfile import UnheldError, graph_to_molblock, mol_to_graph
 from eyesmol.exceptions import InputError
 
-__all__ = ["Depiction", "RenderError", "depict", "fitting_bond_length", "readable"]
+__all__ = [
+    "Depiction",
+    "RenderError",
+    "as_delivered",
+    "depict",
+    "fitting_bond_length",
+    "readable",
+]
 
 
 class RenderError(InputError):
@@ -65,6 +72,7 @@ _WRITTEN_BACKWARD: dict[Engine, float] = {"rdkit": 0.342, "indigo": 0.490}
 _VARIABLES = ("R", "R", "R'", "R''", "X", "Y", "Z", "Ar", "Q", "A", "W", "Het")
 _BOND = 1.5  # angstrom: RDKit's layout
 _CROWDED = 0.35  # of a bond's length: atoms nearer to each other cannot be told apart
+_MOST_ATOMS = 999  # and bonds; what RDKit is told in
 _LETTER = 0.36  # width of a letter, in bond lengths
 
 
@@ -129,6 +137,33 @@ def depict(mol: Chem.Mol, style: Style, rng: random.Random) -> Depiction:
         if not _labels_collide(finished.graph):
             break
     return _apart(finished) if style.legible else finished
+
+
+def as_delivered(graph: MolGraph, smiles: str, *, legible: bool) -> Depiction:
+    """The layout, the wedges and the labels of a molfile, as they are.
+
+    Args:
+        graph: in the molfile's coordinates, y up; in any unit.
+        smiles: canonical, of the molfile.
+        legible: refuse atoms that lie upon each other.
+
+    Raises:
+        RenderError: they do, or there are too many.
+    """
+    if max(len(graph.atoms), len(graph.bonds)) > _MOST_ATOMS:
+        raise RenderError("too many atoms to draw", smiles)
+    length = graph.median_bond_length()
+    scaled = graph.transformed(_BOND / length if length else 1.0, 0, 0, flip=True)
+    mol = Chem.MolFromMolBlock(graph_to_molblock(scaled), sanitize=False, removeHs=False)
+    mol.UpdatePropertyCache(strict=False)
+    Chem.FastFindRings(mol)
+    for atom, drawn in zip(mol.GetAtoms(), scaled.atoms, strict=True):
+        if atom.GetAtomicNum() and not atom.HasProp("molFileAlias"):
+            continue
+        atom.SetProp("_displayLabel", shown := _with_subscripts(drawn.text.strip("[]")))
+        atom.SetProp("_displayLabelW", shown)
+    depiction = Depiction(mol, scaled, (), (), smiles)
+    return _apart(depiction) if legible else depiction
 
 
 _OPEN = "_openStereo"

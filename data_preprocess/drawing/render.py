@@ -16,7 +16,13 @@ import numpy as np
 from PIL import Image
 from rdkit import Chem
 
-from data_preprocess.drawing.depiction import RenderError, depict, readable
+from data_preprocess.drawing.depiction import (
+    Depiction,
+    RenderError,
+    as_delivered,
+    depict,
+    readable,
+)
 from data_preprocess.drawing.indigo_drawing import draw_with_indigo
 from data_preprocess.drawing.rdkit_drawing import draw_with_rdkit
 from data_preprocess.drawing.scan import CLEAN_SCAN, Print
@@ -24,7 +30,15 @@ from data_preprocess.drawing.style import Engine, Style, StyleRange
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.smiles import graph_to_smiles
 
-__all__ = ["Drawing", "Engine", "RenderError", "Style", "StyleRange", "render"]
+__all__ = [
+    "Drawing",
+    "Engine",
+    "RenderError",
+    "Style",
+    "StyleRange",
+    "render",
+    "render_layout",
+]
 
 
 @dataclass(frozen=True)
@@ -70,12 +84,40 @@ def render(
     """
     mol = readable(mol)
     rng = random.Random(seed)
-    if style is None:
-        looks = {"clean": Style.random, "scanned": Style.scanned, "varied": Style.varied}
-        style = looks[look](rng, size)
+    style = style or _LOOKS[look](rng, size)
     if not r_groups:
         style = replace(style, r_groups=0)
-    drawn = depict(mol, style, rng)
+    return _on_paper(depict(mol, style, rng), size, style, rng)
+
+
+def render_layout(
+    graph: MolGraph,
+    smiles: str,
+    size: tuple[int, int],
+    *,
+    seed: int = 0,
+    look: StyleRange = "clean",
+) -> Drawing:
+    """Draw a molfile as it is: its layout, its wedges, its labels; the paper is the style's.
+
+    Args:
+        graph: in the molfile's coordinates, y up.
+        smiles: canonical, of the molfile.
+        size, seed, look: as in `render`.
+
+    Raises:
+        RenderError: the graph is not the molecule of the SMILES, atoms lie upon each other, or the
+            image is too small.
+    """
+    rng = random.Random(seed)
+    style = replace(_LOOKS[look](rng, size), engine="rdkit")
+    return _on_paper(as_delivered(graph, smiles, legible=style.legible), size, style, rng)
+
+
+_LOOKS = {"clean": Style.random, "scanned": Style.scanned, "varied": Style.varied}
+
+
+def _on_paper(drawn: Depiction, size: tuple[int, int], style: Style, rng: random.Random) -> Drawing:
     draw = draw_with_indigo if style.engine == "indigo" else draw_with_rdkit
     image, points = draw(drawn, style.beside.inner_size(size), style)
     image, dx, dy = style.beside.framed(image, size)

@@ -1,7 +1,8 @@
 """Chain-of-thought answers as the original EyesMol data set has them, read and repaired.
 
-Such an answer is Python text: ``{'a': 'C', 'id': 12, 'xy': [5.0013, -0.4847]}, {'b': 1, 'a1': 11,
-'a2': 12}, ... {'smiles': 'CC'}``. Its program left four faults in it:
+Such an answer is Python text, published as one dict, ``{'cot': [{'a': 'C', 'id': 12, 'xy': [5.0,
+-0.48]}, {'b': 1, 'a1': 11, 'a2': 12}, ...], 'smiles': 'CC'}``; atoms and bonds one after the other,
+without the dict, are read too. Its program left four faults in it:
 
 - Labels stand in the order of the molfile, positions and bonds in that of the SMILES, so labels sit
   on wrong atoms wherever the two orders differ.
@@ -34,7 +35,7 @@ from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 
-__all__ = ["Repaired", "is_renumbered", "repair"]
+__all__ = ["Repaired", "numbered_as_smiles", "repair"]
 
 CHARGES = "charges taken from the SMILES"
 LABELS = "labels put on their atoms"
@@ -43,6 +44,10 @@ WEDGES = "wedge ends exchanged"
 TWICE = "bonds listed twice"
 JSON = "Python text made an answer"
 
+_LABEL = "label"
+_BRACKETS = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]")  # brackets may stand inside: [[B1]p]
+_AS_WRITTEN = Chem.SmilesParserParams()
+_AS_WRITTEN.removeHs = False
 _LONGEST = 1_000_000  # characters of an answer
 _FREE_WEDGES = 8  # wedges with two possible narrow ends; 256 combinations are tried
 
@@ -62,10 +67,20 @@ class Repaired:
     repairs: tuple[str, ...]
 
 
-def is_renumbered(text: str) -> bool:
-    """True where the atoms of an answer are numbered as they are listed."""
-    numbers = [int(number) for number in _NUMBER.findall(text)]
-    return numbers == sorted(numbers)
+def numbered_as_smiles(text: str) -> bool | None:
+    """Whether the bonds are those of the SMILES, atom by atom, as the answer numbers its atoms.
+
+    A symmetrical molecule may be so by chance; most answers of a data set are not.
+
+    Returns:
+        None for an answer that cannot be read.
+    """
+    try:
+        written = _read(text)
+        target = _Target.of(written.smiles)
+    except Drop:
+        return None
+    return target.admits(written.graph, range(len(written.graph.atoms)))
 
 
 def repair(text: str, *, own_numbers: bool) -> Repaired:
@@ -73,27 +88,23 @@ def repair(text: str, *, own_numbers: bool) -> Repaired:
 
     Args:
         text: the answer.
-        own_numbers: the atoms' numbers are those of the table, which are those of the SMILES; else
-            the walk has numbered them again. A data set is the one or the other: see
-            `is_renumbered`.
+        own_numbers: the atoms' numbers are those of the SMILES, as in the published files; else the
+            walk has numbered them again. A data set is the one or the other: see
+            `numbered_as_smiles`.
 
     Raises:
         Drop: it cannot be read, or not be repaired for certain; the message is the reason, one of a
             few fixed phrases.
     """
     written = _read(text)
-    plain = plain_smiles(written.smiles)
-    smiles = canonical_smiles(plain)
+    target = _Target.of(written.smiles)
+    smiles = canonical_smiles(plain_smiles(written.smiles))
     if not smiles:
         raise Drop("RDKit cannot read the SMILES")
     if _components(written.graph) < smiles.count(".") + 1:
         raise Drop("fragments are missing from the answer")
-    with rdBase.BlockLogs():
-        target = _Target(Chem.MolFromSmiles(plain), smiles)
-    # Replacing labels by atoms may have turned the SMILES round.
-    ordered = own_numbers and _bare(plain) == _bare(written.smiles)
     reason = "graph and SMILES disagree"
-    for candidate in _candidates(written.graph, target, ordered):
+    for candidate in _candidates(written.graph, target, own_numbers):
         if isinstance(candidate, str):
             reason = candidate
             continue
@@ -123,18 +134,13 @@ class _Written:
 
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _OBJECT = re.compile(rf"\{{(?:[^{{}}'\"]|{_QUOTED})*\}}", re.DOTALL)
-_NUMBER = re.compile(r"['\"]id['\"]\s*:\s*(\d{1,6})\b")
 _SMILES_AFTER = re.compile(r"smiles\b\W*?[:=]\s*['\"`]*([^\s'\"`,}\]]\S*?)['\"`.,]*\s*$", re.I)
 
 
 def _read(text: str) -> _Written:
     if len(text) > _LONGEST:
         raise Drop("answer of more than a million characters")
-    items = [_literal(match[0]) for match in _OBJECT.finditer(text)]
-    rest = _OBJECT.sub("", text)
-    if not items or "{" in rest or "}" in rest or any(item is None for item in items):
-        raise Drop("answer is no list of atoms and bonds, or is cut off")
-    found = [item for item in items if item is not None]
+    found, rest = _objects(text)
     atoms = _atoms([item for item in found if "a" in item])
     index_of = {number: index for index, number in enumerate(sorted(atoms))}
     bonds, twice = _bonds([item for item in found if "b" in item and "a" not in item], index_of)
@@ -148,13 +154,41 @@ def _read(text: str) -> _Written:
     return _Written(graph, smiles[0].strip(), tuple(repairs))
 
 
-def _literal(text: str) -> dict[str, Any] | None:
-    """A dict of Python text (or of JSON, which reads the same here); None for what is none."""
+def _objects(text: str) -> tuple[list[dict[str, Any]], str]:
+    """All dicts of a text, and what stands between them; of one nested value, those inside it.
+
+    Raises:
+        Drop: there are none, or what there is does not end.
+    """
+    whole, rest = [_literal(text.strip())], ""
+    if whole == [None]:
+        whole, rest = (
+            [_literal(match[0]) for match in _OBJECT.finditer(text)],
+            _OBJECT.sub("", text),
+        )
+    found = [item for value in whole for item in _dicts(value)]
+    if not found or None in whole or "{" in rest or "}" in rest:
+        raise Drop("answer is no list of atoms and bonds, or is cut off")
+    return found, rest
+
+
+def _literal(text: str) -> Any:
+    """A value of Python text (or of JSON, which reads the same here); None for what is none."""
     try:
-        value = ast.literal_eval(text)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
-    return value if isinstance(value, dict) and all(isinstance(k, str) for k in value) else None
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    """The dicts of a value, those inside lists and other dicts too."""
+    if isinstance(value, dict):
+        yield {key: inside for key, inside in value.items() if isinstance(key, str)}
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    for inside in value:
+        yield from _dicts(inside)
 
 
 def _atoms(items: Sequence[Mapping[str, Any]]) -> dict[int, Atom]:
@@ -202,11 +236,6 @@ def _bonds(
     return tuple(bonds.values()), twice
 
 
-def _bare(smiles: str) -> str:
-    """A SMILES without what stands in its brackets."""
-    return re.sub(r"\[(?:[^\[\]]|\[[^\[\]]*\])*\]", "[]", smiles)
-
-
 # ---- what the graph may have meant ----
 
 
@@ -246,12 +275,36 @@ class _Target:
     """The molecule of the SMILES, and how a graph lies on it.
 
     Args:
-        mol: sanitised, in the order of the SMILES.
-        smiles: canonical.
+        mol: sanitised, in the order of the SMILES; labels are dummies with the property `_LABEL`.
     """
 
-    def __init__(self, mol: Chem.Mol, smiles: str) -> None:
-        self._mol, self._smiles = mol, smiles
+    def __init__(self, mol: Chem.Mol) -> None:
+        self._mol = mol
+
+    @classmethod
+    def of(cls, smiles: str) -> _Target:
+        """From a SMILES with labels, such as ``[R5]OP([OR])(=O)c1ccccc1``.
+
+        Raises:
+            Drop: RDKit cannot read it.
+        """
+        labels: list[str] = []
+
+        def dummy(match: re.Match[str]) -> str:
+            if Chem.AtomFromSmiles(match[0]) is not None and "*" not in match[0]:
+                return match[0]
+            labels.append(match[1])
+            return f"[*:{len(labels)}]"
+
+        with rdBase.BlockLogs():
+            mol = Chem.MolFromSmiles(_BRACKETS.sub(dummy, smiles), _AS_WRITTEN)
+        if mol is None:
+            raise Drop("RDKit cannot read the SMILES")
+        for atom in mol.GetAtoms():
+            if not atom.GetAtomicNum() and (number := atom.GetAtomMapNum()):
+                atom.SetProp(_LABEL, labels[number - 1])
+                atom.SetAtomMapNum(0)
+        return cls(mol)
 
     def fits(self, graph: MolGraph) -> bool:
         """True where the graph has as many atoms and bonds, the hidden ones included."""
@@ -289,7 +342,7 @@ class _Target:
 
     def distinct(self, *, elements: bool = False) -> bool:
         """True where atoms that the bonds (and elements) cannot tell apart are the same."""
-        labels = [(a.GetAtomicNum(), a.GetFormalCharge(), a.GetIsotope())
+        labels = [(a.GetAtomicNum(), a.GetFormalCharge(), a.GetIsotope(), _label_of(a))
                   for a in self._mol.GetAtoms()]  # fmt: skip
         return _told_apart(self._mol, [label[0] if elements else 0 for label in labels], labels)
 
@@ -324,22 +377,19 @@ class _Target:
             for index in open_ends:
                 atoms[index] = replace(atoms[index], label=label)
             del written[label]
-        r_groups = {atom.label for atom in atoms if re.fullmatch(r"R\d+", atom.label)}
+        # What the SMILES names stands where it is; what it spells out has to be found.
+        written -= Counter(_label_of(atom) for atom in self._mol.GetAtoms())
         groups = []
-        for label, members in self._hidden(written, r_groups):
+        for label, members in self._hidden(written):
             groups.append((label, [here[there] for there in members]))
         plain = MolGraph(tuple(atoms), graph.bonds)
         return _merged(plain, groups), bool(groups)
 
-    def _hidden(
-        self, written: Counter[str], r_groups: set[str]
-    ) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def _hidden(self, written: Counter[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Labels with the atoms of the SMILES that they hide, the attached one first."""
         taken: set[int] = set()
         fragments = []
         for label, count in written.items():
-            if label in r_groups:
-                continue
             fragment = read_label(label, [1])
             size = fragment.mol.GetNumAtoms() if fragment else 0
             if fragment is None or count % size or len(fragment.sites) != 1:
@@ -461,11 +511,16 @@ def _with_degrees(graph: MolGraph) -> Iterator[tuple[Atom, int]]:
     return zip(graph.atoms, map(len, graph.neighbours()), strict=True)
 
 
+def _label_of(atom: Chem.Atom) -> str:
+    """What stands in the brackets of a SMILES where it names a label; empty for an element."""
+    label = atom.GetProp(_LABEL) if atom.HasProp(_LABEL) else ""
+    return f"R{label[:-1]}" if re.fullmatch(r"\d+\*", label) else label.strip("*")
+
+
 def _atom(there: Chem.Atom, here: Atom) -> Atom:
     """An atom of the SMILES at its position in the drawing."""
     if not there.GetAtomicNum():
-        label = f"R{there.GetIsotope()}" if there.GetIsotope() else "*"
-        return Atom(label, here.x, here.y)
+        return Atom(_label_of(there) or "*", here.x, here.y)
     return Atom(
         there.GetSymbol(),
         here.x,

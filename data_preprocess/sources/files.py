@@ -63,6 +63,7 @@ class Item:
         title: the compound's name for people.
         description: of the compound.
         visual_description: of `image`, and of no other image.
+        copy: which of several drawings of one entry of a list; 0 for the first.
         problem: why it becomes no row, where the list shows it already.
     """
 
@@ -75,6 +76,7 @@ class Item:
     title: str | None = None
     description: str | None = None
     visual_description: str | None = None
+    copy: int = 0
     problem: str | None = None
 
 
@@ -172,12 +174,16 @@ class PairedFolders:
             images, molfiles = paths
             pairs = itertools.zip_longest(images[:1], molfiles[:1])
             for image, molfile in pairs:
-                yield Item(stem, self.name, image=image, molfile=molfile)
+                missing = "missing image" if image is None else "missing molfile"
+                problem = None if image and molfile else missing
+                yield Item(stem, self.name, image=image, molfile=molfile, problem=problem)
             # Two files of one stem: the first of the alphabet is used, the others are gaps.
             for number, extra in enumerate(images[1:], start=2):
-                yield Item(f"{stem}~{number}", self.name, image=extra)
+                name = f"{stem}~{number}"
+                yield Item(name, self.name, image=extra, problem="missing molfile")
             for number, extra in enumerate(molfiles[1:], start=2):
-                yield Item(f"{stem}~{number}", self.name, molfile=extra)
+                name = f"{stem}~{number}"
+                yield Item(name, self.name, molfile=extra, problem="missing image")
 
 
 def _names(folder: Path, suffixes: frozenset[str], option: str) -> Iterator[tuple[str, str]]:
@@ -248,7 +254,8 @@ class SmilesList:
     def items(self) -> Iterator[Item]:
         for number, smiles in enumerate(self._smiles()):
             for copy in range(self._copies):
-                yield Item(f"{self.name}-{number:06d}-{copy}", self.name, smiles=smiles)
+                name = f"{self.name}-{number:06d}-{copy}"
+                yield Item(name, self.name, smiles=smiles, copy=copy)
 
     def _smiles(self) -> Iterator[str]:
         if self._path is None:

@@ -1,4 +1,4 @@
-"""``calibrate``: learn what a confidence is worth from pictures whose truth is known."""
+"""``calibrate``: learn what a confidence is worth from images whose truth is known."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         help="make probabilities of confidences",
         description="Learn from a validation set how likely a molecule is right, given its raw "
         "confidence. Put the file into the model's folder as calibration.json, or give it to "
-        "eyesmol recognize with --calibration. Use pictures that the scores are not taken from.",
+        "eyesmol recognize with --calibration. Use images that the scores are not taken from.",
     )
     parser.add_argument("gold", metavar="GOLD", help="the truth, as for eyesmol evaluate")
     parser.add_argument(
@@ -64,7 +64,7 @@ def _calibrate(options: argparse.Namespace) -> None:
         raise UsageError(f"{options.predictions}: {error}") from None
     out.parent.mkdir(parents=True, exist_ok=True)
     learnt.write(out)
-    print(f"{len(raw)} pictures, {sum(right)} read right; {unsure} without a confidence left out")
+    print(f"{len(raw)} images, {sum(right)} read right; {unsure} without a confidence left out")
     print(_line("raw", reliability(raw, right)))
     if tested:
         print(_line("calibrated, 5-fold", reliability(tested, right)))

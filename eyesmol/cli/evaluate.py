@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   eyesmol evaluate data/cot/test.json mine.jsonl --report report.html
-  eyesmol evaluate molfiles mine.jsonl osra.jsonl --images pictures --subsets --out scores.json
+  eyesmol evaluate molfiles mine.jsonl osra.jsonl --images images --subsets --out scores.json
   eyesmol evaluate --benchmark clef --data OCSR_Review mine.jsonl
   eyesmol evaluate --list-benchmarks"""
 
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="score predictions against the truth",
-        description="Score what was read against the truth. Every gold row counts: a picture "
+        description="Score what was read against the truth. Every gold row counts: an image "
         "without a prediction is wrong, a gold row that cannot be scored is listed.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -38,9 +38,10 @@ def add(commands: Any) -> None:
         nargs="*",
         metavar="[GOLD] PREDICTIONS",
         help="gold (not with --benchmark): a dataset's test.json, a table (.csv, .tsv, .jsonl) "
-        "with columns image and smiles, or a folder of molfiles. Predictions: .jsonl, .csv or "
-        ".sdf of eyesmol recognize; of other tools a table with columns for file and SMILES or "
-        "molfile, an .sdf, or a folder of molfiles or of OSRA's text. Several are compared",
+        "with columns image and smiles, a .jsonl of CARBON records, or a folder of molfiles. "
+        "Predictions: .jsonl, .csv or .sdf of eyesmol recognize; of other tools a table with "
+        "columns for file and SMILES or molfile, CARBON records, an .sdf, or a folder of molfiles "
+        "or of OSRA's text. Several are compared",
     )
     parser.add_argument(
         "--benchmark",
@@ -51,16 +52,16 @@ def add(commands: Any) -> None:
     parser.add_argument("--data", metavar="DIR", help="folder that holds the benchmark")
     parser.add_argument("--list-benchmarks", action="store_true", help="list them and stop")
     parser.add_argument(
-        "--images", metavar="DIR", help="folder of pictures for the report, named as in the gold"
+        "--images", metavar="DIR", help="folder of images for the report, named as in the gold"
     )
     parser.add_argument("--out", metavar="FILE.json", help="scores and every row as JSON")
-    parser.add_argument("--report", metavar="FILE.html", help="a page with pictures and scores")
+    parser.add_argument("--report", metavar="FILE.html", help="a page with images and scores")
     parser.add_argument(
         "--report-pictures",
         type=positive,
         default=200,
         metavar="N",
-        help="rows of the report that show their pictures (200); the others are listed",
+        help="rows of the report that show their images (200); the others are listed",
     )
     parser.add_argument(
         "--name",
@@ -117,7 +118,7 @@ def _check_endings(options: argparse.Namespace) -> None:
 
 
 def _truth(options: argparse.Namespace) -> tuple[GoldSet, list[str], list[Path]]:
-    """The gold, the predictions' paths, and the folders where pictures may lie."""
+    """The gold, the predictions' paths, and the folders where images may lie."""
     from eyesmol.evaluation.gold import load_gold
 
     folders = [Path(options.images)] if options.images else []
@@ -147,10 +148,10 @@ def _list_benchmarks() -> None:
 
     for name in benchmark_names():
         benchmark = read_benchmark(name)
-        count = f", {benchmark.pictures:,} pictures" if benchmark.pictures else ""
+        count = f", {benchmark.pictures:,} images" if benchmark.pictures else ""
         print(f"{name}: {benchmark.title}{count}\n  {benchmark.source}")
         for layout in benchmark.layouts:
-            print(f"  --data DIR with {layout.molfiles or layout.table}  ({layout.publisher})")
+            print(f"  --data DIR with {layout.place}  ({layout.publisher})")
         if benchmark.note:
             print(f"  {benchmark.note}")
 

@@ -495,6 +495,7 @@ def _read(
 ) -> Iterator[Recognition]:
     """What is read from the images but for the first `done`, with progress."""
     from eyesmol.image.loading import whole_of
+    from eyesmol.memory import peak_memory_mib
 
     with _bar(len(images), options, done) as bar:
         last = ""
@@ -506,6 +507,8 @@ def _read(
                 result,
                 image=_shown(result.image, folder),
                 error=result.error and _shown(result.error, folder),
+                # With a server the memory that counts is there.
+                memory_mib=None if options.server else peak_memory_mib(),
             )
             yield shown.as_v3000() if options.v3000 else shown
 

@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
     """Add the command to the parsers."""
     parser = commands.add_parser(
         "serve",
-        help="a web page and a REST API for reading pictures",
+        help="a web page and a REST API for reading images",
         description="Serve a model: a web page for people, a REST API for programs. Requests that "
         "wait together are read together.",
         epilog=_EXAMPLES,
@@ -62,9 +62,9 @@ def add(commands: Any) -> None:
         type=positive,
         default=50,
         metavar="N",
-        help="pictures, pages and members of archives in one request (50)",
+        help="images, pages and members of archives in one request (50)",
     )
-    parser.add_argument("--batch-size", type=positive, default=8, help="pictures at a time (8)")
+    parser.add_argument("--batch-size", type=positive, default=8, help="images at a time (8)")
     parser.add_argument("--max-new-tokens", type=positive, help="where to cut an answer off (4096)")
     parser.add_argument(
         "--form", choices=("json", "compact"), help="answer form, where the model does not say"

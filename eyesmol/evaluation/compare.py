@@ -1,18 +1,21 @@
 """Several systems side by side on one gold set, and whether two of them really differ.
 
-The test is McNemar's in its exact form (Biometrika 1947, 12, 153): of the pictures that only one of
-the two reads rightly, is the share of either too large for chance? Pictures that both read rightly,
-or neither, say nothing about the difference.
+The test is McNemar's in its exact form (Biometrika 1947, 12, 153): of the images that only one of
+the two reads rightly, is the share of either too large for chance? Images that both read rightly,
+or neither, say nothing about the difference. Where the gold set draws a molecule several times, its
+drawings are no independent images: the two systems are then exchanged molecule by molecule, and
+not image by image (a sign-flip test; with one drawing a molecule it is McNemar's to the digit).
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from scipy.stats import binomtest
+import numpy as np
 
 from eyesmol.evaluation.gold import ScoreError
 from eyesmol.evaluation.metrics import METRICS, Evaluation
@@ -30,7 +33,8 @@ class Comparison:
         first, second: their names.
         metric: the key of the column that is compared.
         only_first, only_second: pictures that only this one reads rightly.
-        p_value: chance of a split as uneven as this if the two were equally good.
+        p_value: chance of a split as uneven as this if the two were equally good; clustered by
+            molecule.
     """
 
     first: str
@@ -63,16 +67,29 @@ def compare(first: Evaluation, second: Evaluation, *, metric: str = "exact") -> 
             f"{first.name} and {second.name} were scored on different gold rows; score both "
             "against the same gold set"
         )
-    value = METRICS[metric].value
-    pairs = [(value(a), value(b)) for a, b in zip(first.rows, second.rows, strict=True)]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if any(v not in (0, 1) for pair in known for v in pair):
+    value = METRICS[metric].of
+    pairs = [(value(a), value(b), a.molecule) for a, b in zip(first.rows, second.rows, strict=True)]
+    known = [(a, b, molecule) for a, b, molecule in pairs if a is not None and b is not None]
+    if any(v not in (0, 1) for pair in known for v in pair[:2]):
         raise ValueError(f"{metric}: expected a column of right and wrong")
-    only_first = sum(a > b for a, b in known)
-    only_second = sum(a < b for a, b in known)
-    unlike = only_first + only_second
-    p_value = float(binomtest(only_first, unlike, 0.5).pvalue) if unlike else 1.0
+    only_first = sum(a > b for a, b, _ in known)
+    only_second = sum(a < b for a, b, _ in known)
+    ahead: Counter[str] = Counter()
+    for a, b, molecule in known:
+        ahead[molecule] += int(a) - int(b)
+    p_value = _sign_flip(list(ahead.values()))
     return Comparison(first.name, second.name, metric, only_first, only_second, p_value)
+
+
+def _sign_flip(differences: Sequence[int]) -> float:
+    """Chance that the sum of some numbers, each with either sign, is at least as far from 0."""
+    sizes = [abs(number) for number in differences if number]
+    # chances[k]: of a sum of 2k - reach; each number moves it to either side.
+    chances, reach = np.ones(1), sum(sizes)
+    for size in sizes:
+        chances = (np.pad(chances, (0, size)) + np.pad(chances, (size, 0))) / 2
+    sums = np.abs(2 * np.arange(reach + 1) - reach)
+    return min(1.0, float(chances[sums >= abs(sum(differences))].sum()))
 
 
 def all_pairs(evaluations: Sequence[Evaluation]) -> list[Comparison]:

@@ -1,21 +1,23 @@
-"""The truth to score against: a dataset of ours, a table, or a folder of molfiles.
+"""The truth to score against: a dataset of ours, a table, CARBON records, a folder of molfiles.
 
 A row that cannot be scored is kept with its reason, never dropped in silence.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eyesmol.answer.text import read_answer
-from eyesmol.chem.graph import MolGraph
+from eyesmol.chem.carbon import Carbon, CarbonError, is_carbon
+from eyesmol.chem.graph import BondOrder, MolGraph
 from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.molfile import parse_molblock, read_molblock
-from eyesmol.chem.smiles import canonical_smiles, molblock_to_smiles
+from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles, molblock_to_smiles
 from eyesmol.evaluation.tables import (
     IMAGE_COLUMNS,
     TABLE_ENDINGS,
@@ -30,6 +32,8 @@ __all__ = [
     "Gold",
     "GoldSet",
     "ScoreError",
+    "carbon_golds",
+    "carbon_smiles",
     "gold_set",
     "load_gold",
     "molfile_golds",
@@ -47,13 +51,15 @@ class Gold:
 
     Attributes:
         image: the picture's name.
-        smiles: canonical.
+        smiles: canonical; empty where a CARBON record says what no SMILES does.
         graph: None where none is known; y down, in pixels or another unit.
+        carbon: the record, where the truth is one.
     """
 
     image: str
     smiles: str
     graph: MolGraph | None = None
+    carbon: Carbon | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ def load_gold(path: Path | str) -> GoldSet:
 
     Args:
         path: a dataset JSON of LLaVA rows (the rows of task ``cot`` count), a table (CSV, TSV,
-            JSON Lines) with columns ``image`` and ``smiles`` or others that mean the same, or a
-            folder of molfiles named like their pictures.
+            JSON Lines) with columns ``image`` and ``smiles`` or others that mean the same, JSON
+            Lines of CARBON records, or a folder of molfiles named like their pictures.
 
     Raises:
         ScoreError: it is none of these, or holds no gold row at all.
@@ -81,6 +87,8 @@ def load_gold(path: Path | str) -> GoldSet:
         found = list(molfile_golds(path))
     elif path.suffix.lower() == ".json":
         found = list(_dataset_rows(path))
+    elif path.suffix.lower() == ".jsonl" and _holds_carbon(path):
+        found = list(carbon_golds(path))
     elif path.suffix.lower() in TABLE_ENDINGS:
         found = list(table_golds(path))
     else:
@@ -137,7 +145,8 @@ def _dataset_row(row: dict[str, Any], number: int) -> Gold | tuple[str, str]:
 
 
 # In the order in which they are looked for, in any case.
-SMILES_COLUMNS = ("smiles", "canonical_smiles", "gold_smiles", "isomeric_smiles", "label", "answer")
+SMILES_COLUMNS = ("smiles", "canonical_smiles", "gold_smiles", "isomeric_smiles", "cxsmiles",
+                  "label", "answer")  # fmt: skip
 
 
 def table_golds(
@@ -165,6 +174,55 @@ def table_golds(
                 yield Gold(str(image), canonical)
     except OutputError as error:
         raise ScoreError(str(error)) from None
+
+
+def _holds_carbon(path: Path) -> bool:
+    try:
+        return any(is_carbon(row) for _, row in itertools.islice(table_rows(path), 1))
+    except OutputError as error:
+        raise ScoreError(str(error)) from None
+
+
+def carbon_golds(path: Path) -> Iterator[Gold | tuple[str, str]]:
+    """Golds of CARBON records (JSON Lines), or image and reason where one is no record.
+
+    Raises:
+        ScoreError: it cannot be read, or a line is no JSON.
+    """
+    try:
+        for number, row in table_rows(path):
+            image = first_of(plain_names(row), IMAGE_COLUMNS)
+            if image is None:
+                yield f"line {number}", "no id"
+            else:
+                yield _carbon_gold(str(image), row)
+    except OutputError as error:
+        raise ScoreError(str(error)) from None
+
+
+def _carbon_gold(image: str, row: dict[str, Any]) -> Gold | tuple[str, str]:
+    try:
+        carbon = Carbon.from_dict(row)
+    except CarbonError as error:
+        return image, str(error)
+    if not carbon.symbols:
+        return image, "the record has no atoms"
+    return Gold(image, carbon_smiles(carbon) or "", carbon.graph(), carbon)
+
+
+def carbon_smiles(carbon: Carbon) -> str | None:
+    """Canonical SMILES of a record, None where it has none that says it all.
+
+    Every label has to expand and RDKit to accept the molecule. As in the benchmark's simplified
+    graph a dative bond, a bold one and one of any kind are single; brackets are left out.
+    """
+    graph = carbon.with_simple_bonds().graph()
+    bonds = (
+        replace(bond, order=BondOrder.SINGLE) if bond.order is BondOrder.ATTACHMENT else bond
+        for bond in graph.bonds
+    )
+    smiles, problems = graph_to_smiles(MolGraph(graph.atoms, tuple(bonds)))
+    return smiles if smiles and not problems and any(map(str.isalpha, smiles)) else None
 
 
 def molfile_golds(folder: Path) -> Iterator[Gold | tuple[str, str]]:

@@ -22,10 +22,16 @@ What the columns mean (names as in GTR-CoT, arXiv 2506.07553, and in MolScribe's
   and what is common is what `eyesmol.evaluation.align` finds: atoms alike in element, charge and
   isotope or R number, bonds alike in type between partners. Where the best guess has an impossible
   valence its atoms count all the same; without any, both are 0
-- seconds: per picture, where the predictions say
+- MolRecBench-Wild's tracks, of golds in CARBON: see `eyesmol.evaluation.carbon`. A gold without a
+  SMILES counts in its graphs, validity and cost alone
+- exact among the first 3, 5, 10: of the first so many SMILES of a list, where predictions are lists
+- seconds: per image, where the predictions say
+- peak memory: the most main memory that the reading process took, in MiB, where they say
 
 Shares of yes among yes and no carry Wilson's 95 % interval, and a bootstrapped one besides in JSON;
-means carry the bootstrapped one.
+means carry the bootstrapped one. Where the gold set draws a molecule several times, these drawings
+are no independent rows: Wilson's interval is then that of the effective number of rows (Korn and
+Graubard, Surv. Methodol. 1998, 24, 193), and the bootstrap draws molecules, not rows.
 """
 
 from __future__ import annotations
@@ -48,8 +54,10 @@ from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
 from eyesmol.chem.smiles import canonical_smiles, expand_abbreviations
+from eyesmol.evaluation.carbon import read_carbon, same_carbon
 from eyesmol.evaluation.error_analysis import ERROR_KINDS, aligned, error_kinds
 from eyesmol.evaluation.gold import Gold, GoldSet, ScoreError
+from eyesmol.evaluation.isomorphism import LabelledGraph, isomorphic
 from eyesmol.evaluation.predictions import load_predictions
 from eyesmol.recognition import Recognition, molecule_of
 
@@ -59,7 +67,9 @@ __all__ = [
     "RowScore",
     "Share",
     "evaluate",
+    "image_keys",
     "load_predictions",
+    "molecule_key",
     "same_graph",
     "score_answers",
 ]
@@ -69,8 +79,11 @@ __all__ = [
 
 
 @lru_cache(maxsize=65536)
-def _canonical(smiles: str, stereo: bool = True) -> str | None:
-    """Canonical SMILES, twice round: RDKit's first is not always a fixed point."""
+def molecule_key(smiles: str, stereo: bool = True) -> str | None:
+    """What tells molecules apart: canonical SMILES, or None where a text is none.
+
+    Twice round: RDKit's first is not always a fixed point.
+    """
     once = canonical_smiles(smiles, stereo=stereo)
     return once and (canonical_smiles(once, stereo=stereo) or once)
 
@@ -79,8 +92,8 @@ def same_smiles(first: str | None, second: str | None, *, stereo: bool = True) -
     """Whether two SMILES are the same molecule; False where one is none."""
     if not first or not second:
         return False
-    canonical = _canonical(first, stereo)
-    return canonical is not None and canonical == _canonical(second, stereo)
+    canonical = molecule_key(first, stereo)
+    return canonical is not None and canonical == molecule_key(second, stereo)
 
 
 def _without_cis_trans(smiles: str | None) -> str | None:
@@ -90,7 +103,7 @@ def _without_cis_trans(smiles: str | None) -> str | None:
 @lru_cache(maxsize=65536)
 def _any_r(smiles: str) -> str | None:
     """Canonical SMILES with the names of its open places taken off."""
-    canonical = _canonical(smiles)
+    canonical = molecule_key(smiles)
     if canonical is None or "*" not in canonical:
         return canonical
     mol = Chem.MolFromSmiles(canonical)
@@ -98,7 +111,7 @@ def _any_r(smiles: str) -> str | None:
         if not atom.GetAtomicNum():
             atom.SetIsotope(0)
             atom.SetAtomMapNum(0)
-    return _canonical(Chem.MolToSmiles(mol))
+    return molecule_key(Chem.MolToSmiles(mol))
 
 
 def _same_any_r(first: str | None, second: str | None) -> bool:
@@ -127,7 +140,7 @@ _MORGAN = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
 
 def tanimoto(first: str | None, second: str | None) -> float:
     """Similarity 0 to 1 of two SMILES; 0 where one is no molecule."""
-    if not first or not second or not _canonical(first) or not _canonical(second):
+    if not first or not second or not molecule_key(first) or not molecule_key(second):
         return 0.0
     prints = [_MORGAN.GetFingerprint(Chem.MolFromSmiles(smiles)) for smiles in (first, second)]
     return float(DataStructs.TanimotoSimilarity(*prints))
@@ -136,45 +149,22 @@ def tanimoto(first: str | None, second: str | None) -> float:
 def same_graph(first: MolGraph, second: MolGraph) -> bool:
     """True where two graphs are the same drawing but for places and numbering.
 
-    Labels (abbreviations, charges and isotopes included), bond kinds and the narrow ends of wedges
-    all count, so two Kekulé forms of a ring differ, as they do on paper. A graph without an atom is
-    nothing that was read, and the same as none.
+    Labels (abbreviations, charges and isotopes included), bond kinds, the narrow ends of wedges and
+    brackets all count, so two Kekulé forms of a ring differ, as they do on paper. A graph without
+    an atom is nothing that was read, and the same as none.
     """
-    if not first.atoms:
-        return False
-    if (len(first.atoms), len(first.bonds)) != (len(second.atoms), len(second.bonds)):
-        return False
-    labels = sorted({atom.text for atom in (*first.atoms, *second.atoms)})
-    colour = {label: number for number, label in enumerate(labels, start=1)}
-    return _graph_key(first, colour) == _graph_key(second, colour)
+    return bool(first.atoms) and isomorphic(_labelled(first), _labelled(second))
 
 
-def _graph_key(graph: MolGraph, colour: dict[str, int]) -> str:
-    """A canonical text of a labelled graph, by RDKit's canonical ranking.
-
-    RDKit ranks molecules, so the graph becomes one whose only property is the isotope: atoms carry
-    the number of their label, and each bond becomes an atom of its own that carries its kind, two
-    in a row for a wedge, so that its narrow end shows.
-    """
-    mol = Chem.RWMol()
-
-    def add(isotope: int) -> int:
-        atom = Chem.Atom(6)
-        atom.SetNoImplicit(True)
-        atom.SetIsotope(isotope)
-        return int(mol.AddAtom(atom))
-
-    atoms = [add(colour[atom.text]) for atom in graph.atoms]
-    kinds = len(colour)
-    for bond in graph.bonds:
-        chain = [atoms[bond.begin], add(kinds + int(bond.order))]
-        if bond.order.is_directed:
-            chain.append(add(kinds + 100))
-        chain.append(atoms[bond.end])
-        for here, there in itertools.pairwise(chain):
-            mol.AddBond(here, there, Chem.BondType.SINGLE)
-    Chem.FastFindRings(mol)
-    return str(Chem.MolToSmiles(mol))
+def _labelled(graph: MolGraph) -> LabelledGraph:
+    return LabelledGraph(
+        tuple(atom.text for atom in graph.atoms),
+        tuple((b.begin, b.end, b.order.name, b.order.is_directed) for b in graph.bonds),
+        (
+            *((f"{bracket.kind} {bracket.mark}", bracket.atoms) for bracket in graph.brackets),
+            *((group.kind, group.atoms) for group in graph.stereo_groups),
+        ),
+    )
 
 
 # ---- one row ----
@@ -192,8 +182,10 @@ class RowScore:
         inchi: None where the gold has no InChI.
         chirality: None where the gold has no tetrahedral stereo.
         graph_match: None where the gold holds no graph.
+        carbon_simplified, carbon_graph: None where the gold is no CARBON record.
         tanimoto, atom_f1, bond_f1: 0 to 1.
-        seconds: None where the prediction does not say.
+        rank: of the gold in the prediction's list of SMILES, from 1; None where it is not there.
+        seconds, memory_mib: None where the prediction does not say.
         kinds: of error, keys of `eyesmol.evaluation.error_analysis.ERROR_KINDS`; empty where
             `exact`.
     """
@@ -209,13 +201,27 @@ class RowScore:
     written_exact: bool
     graph_smiles_exact: bool
     graph_match: bool | None
+    carbon_simplified: bool | None
+    carbon_graph: bool | None
     agreement: bool
     valid: bool
     tanimoto: float
     atom_f1: float
     bond_f1: float
+    rank: int | None
     seconds: float | None
+    memory_mib: float | None
     kinds: tuple[str, ...]
+
+    @property
+    def molecule(self) -> str:
+        """What drawings of one molecule have in common."""
+        return self.gold.smiles or self.gold.image
+
+    @property
+    def is_right(self) -> bool:
+        """An exact match; of a gold without a SMILES, the graph."""
+        return self.exact if self.gold.smiles else bool(self.carbon_graph)
 
 
 def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
@@ -224,9 +230,10 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
     graph_match = None
     if gold.graph is not None:
         graph_match = read.graph is not None and same_graph(gold.graph, read.graph)
+    simplified, carbon_graph = _carbon_tracks(gold, read)
     exact = same_smiles(read.smiles, gold.smiles)
     no_cis_trans = same_smiles(_without_cis_trans(read.smiles), _without_cis_trans(gold.smiles))
-    atom_f1, bond_f1 = (1.0, 1.0) if exact else _f1(gold, read)
+    atom_f1, bond_f1 = (1.0, 1.0) if exact or not gold.smiles else _f1(gold, read)
     return RowScore(
         gold=gold,
         prediction=prediction,
@@ -239,14 +246,36 @@ def _score_row(gold: Gold, prediction: Recognition | None) -> RowScore:
         written_exact=same_smiles(written, gold.smiles),
         graph_smiles_exact=same_smiles(listed, gold.smiles),
         graph_match=graph_match,
+        carbon_simplified=simplified,
+        carbon_graph=carbon_graph,
         agreement=same_smiles(written, listed),
-        valid=bool(read.smiles) and _canonical(read.smiles or "") is not None,
+        valid=bool(read.smiles) and molecule_key(read.smiles or "") is not None,
         tanimoto=tanimoto(read.smiles, gold.smiles),
         atom_f1=atom_f1,
         bond_f1=bond_f1,
+        rank=_rank(gold, read),
         seconds=read.seconds or None,
-        kinds=() if exact else _kinds(gold, read),
+        memory_mib=read.memory_mib,
+        kinds=() if exact or not gold.smiles else _kinds(gold, read),
     )
+
+
+def _carbon_tracks(gold: Gold, read: Recognition) -> tuple[bool | None, bool | None]:
+    """Simplified graph and graph; None where the gold is no CARBON record."""
+    if gold.carbon is None:
+        return None, None
+    found = read_carbon(read)
+    if found is None:
+        return False, False
+    return (
+        same_carbon(gold.carbon, found, simplified=True),
+        same_carbon(gold.carbon, found, simplified=False),
+    )
+
+
+def _rank(gold: Gold, read: Recognition) -> int | None:
+    guesses = enumerate((read.smiles, *read.alternatives), start=1)
+    return next((rank for rank, guess in guesses if same_smiles(guess, gold.smiles)), None)
 
 
 def _f1(gold: Gold, read: Recognition) -> tuple[float, float]:
@@ -268,8 +297,8 @@ def _unchecked_smiles(graph: MolGraph) -> str | None:
 def _kinds(gold: Gold, read: Recognition) -> tuple[str, ...]:
     if read.smiles is None and read.graph is not None and read.graph.atoms:
         return ("invalid",)
-    truth, guess = _canonical(gold.smiles) or gold.smiles, read.smiles
-    return error_kinds(truth, guess and (_canonical(guess) or guess))
+    truth, guess = molecule_key(gold.smiles) or gold.smiles, read.smiles
+    return error_kinds(truth, guess and (molecule_key(guess) or guess))
 
 
 # ---- a whole set ----
@@ -283,6 +312,7 @@ class Share:
         value: `low` and `high` bound it.
         n: rows that it is taken over.
         bootstrap: the percentile bootstrap interval; for a mean the same as `low` and `high`.
+        molecules: that the rows draw; fewer than `n` where one is drawn several times.
     """
 
     value: float
@@ -290,6 +320,7 @@ class Share:
     high: float
     n: int
     bootstrap: tuple[float, float]
+    molecules: int
 
     def __str__(self) -> str:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
@@ -297,31 +328,72 @@ class Share:
     def to_dict(self) -> dict[str, Any]:
         """For a JSON file."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n,
-                "bootstrap": list(self.bootstrap)}  # fmt: skip
+                "molecules": self.molecules, "bootstrap": list(self.bootstrap)}  # fmt: skip
 
 
 _RESAMPLES = 1000
 
 
-def _wilson(values: Sequence[float]) -> Share:
+def _wilson(values: Sequence[float], molecules: Sequence[str] | None = None) -> Share:
     """A share of yes among yes and no, with Wilson's score interval."""
-    n, z = len(values), 1.959964
-    share = sum(values) / n
+    share = sum(values) / len(values)
+    sums, counts = _by_molecule(values, molecules)
+    n, z = _effective(share, sums, counts), 1.959964
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    # To draw n rows of yes and no anew is to draw one binomial number.
-    drawn = np.random.default_rng(0).binomial(n, share, _RESAMPLES) / n
     # At 0 and 1 an end is the share itself, which rounding misses by a hair.
     low, high = min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
-    return Share(share, low, high, n, _middle_95(drawn))
+    if len(counts) < len(values):
+        drawn = _resampled(sums, counts)
+    else:  # to draw rows of yes and no anew is to draw one binomial number
+        drawn = np.random.default_rng(0).binomial(len(values), share, _RESAMPLES) / len(values)
+    return Share(share, low, high, len(values), _middle_95(drawn), len(counts))
 
 
-def _bootstrap(values: Sequence[float]) -> Share:
+def _bootstrap(values: Sequence[float], molecules: Sequence[str] | None = None) -> Share:
     """A mean with its percentile bootstrap interval: 1,000 resamples, the same ones every time."""
-    array, random = np.asarray(values, dtype=float), np.random.default_rng(0)
-    means = [random.choice(array, len(array)).mean() for _ in range(_RESAMPLES)]
-    interval = _middle_95(np.array(means))
-    return Share(float(array.mean()), *interval, len(array), interval)
+    sums, counts = _by_molecule(values, molecules)
+    interval = _middle_95(_resampled(sums, counts))
+    mean = float(np.asarray(values, dtype=float).mean())
+    return Share(mean, *interval, len(values), interval, len(counts))
+
+
+def _highest(values: Sequence[float], molecules: Sequence[str] | None = None) -> Share:
+    """The highest value, which has no interval."""
+    highest = float(max(values))
+    return Share(highest, highest, highest, len(values), (highest, highest), len(values))
+
+
+_Numbers = npt.NDArray[np.float64]
+
+
+def _by_molecule(
+    values: Sequence[float], molecules: Sequence[str] | None
+) -> tuple[_Numbers, _Numbers]:
+    """Sum and number of the values of each molecule; without names each value is its own."""
+    array = np.asarray(values, dtype=float)
+    if molecules is None:
+        return array, np.ones(len(array))
+    number = np.unique(np.asarray(molecules), return_inverse=True)[1]
+    sums, counts = np.bincount(number, array), np.bincount(number)
+    return sums.astype(np.float64), counts.astype(np.float64)
+
+
+def _effective(share: float, sums: _Numbers, counts: _Numbers) -> float:
+    """How many independent rows tell as much about a share as rows of so many molecules do."""
+    n, groups = float(counts.sum()), len(counts)
+    if groups == n or groups == 1:
+        return float(groups)
+    variance = groups / (groups - 1) * float(((sums - share * counts) ** 2).sum()) / n**2
+    # Without any variance to see, molecules are what can be counted on.
+    return min(n, share * (1 - share) / variance) if variance else float(groups)
+
+
+def _resampled(sums: _Numbers, counts: _Numbers) -> _Numbers:
+    """Means of the values of molecules drawn anew."""
+    random, groups = np.random.default_rng(0), len(counts)
+    drawn = (random.integers(groups, size=groups) for _ in range(_RESAMPLES))
+    return np.array([sums[chosen].sum() / counts[chosen].sum() for chosen in drawn])
 
 
 def _middle_95(values: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -337,19 +409,46 @@ class Metric:
         title: its head.
         value: how a row's value is found; None: not scored.
         share: the mean of a column and its interval.
-        unit: how a value is written: per cent, a number from 0 to 1, or seconds.
+        unit: how a value is written: per cent, a number from 0 to 1, seconds, or MiB.
+        needs_smiles: whether a gold without a SMILES is left out.
     """
 
     title: str
     value: Callable[[RowScore], float | None]
-    share: Callable[[Sequence[float]], Share] = _wilson
-    unit: Literal["%", "", "s"] = "%"
+    share: Callable[[Sequence[float], Sequence[str] | None], Share] = _wilson
+    unit: Literal["%", "", "s", "MiB"] = "%"
+    needs_smiles: bool = True
+
+    def of(self, row: RowScore) -> float | None:
+        """The value of a row; None where it is not scored."""
+        return self.value(row) if row.gold.smiles or not self.needs_smiles else None
+
+    def over(self, rows: Iterable[RowScore]) -> Share | None:
+        """The column over some rows, clustered by molecule; None where none is scored."""
+        known = [(v, row.molecule) for row in rows if (v := self.of(row)) is not None]
+        return self.share([v for v, _ in known], [m for _, m in known]) if known else None
+
+    @property
+    def less_is_better(self) -> bool:
+        """True of costs."""
+        return self.unit in ("s", "MiB")
 
     def text(self, value: float) -> str:
         """A value as tables show it, without its unit."""
         if self.unit == "%":
             return f"{value * 100:.1f}"
+        if self.unit == "MiB":
+            return f"{value:,.0f}"
         return f"{value:.2f}" if value >= 0.1 or not self.unit else f"{value:.2g}"
+
+
+# A column is shown where some list is longer than the one before it takes.
+_RANKS = (3, 5, 10)
+
+
+def _within(most: int) -> Callable[[RowScore], float | None]:
+    """Whether the gold is among the first so many of a list."""
+    return lambda row: row.rank is not None and row.rank <= most
 
 
 METRICS: dict[str, Metric] = {
@@ -358,18 +457,30 @@ METRICS: dict[str, Metric] = {
         "Exact, without cis/trans", lambda row: row.exact_without_cis_trans
     ),
     "exact_without_stereo": Metric("Exact, without stereo", lambda row: row.exact_without_stereo),
+    **{f"top_{most}": Metric(f"Exact among the first {most}", _within(most)) for most in _RANKS},
     "any_r": Metric("Exact, any R", lambda row: row.any_r),
     "chirality": Metric("Chirality (golds with it)", lambda row: row.chirality),
     "inchi": Metric("InChI", lambda row: row.inchi),
     "gen_smiles": Metric("Gen-SMILES (written)", lambda row: row.written_exact),
     "gra_smiles": Metric("Gra-SMILES (from the graph)", lambda row: row.graph_smiles_exact),
-    "graph": Metric("Graph", lambda row: row.graph_match),
+    "graph": Metric("Graph", lambda row: row.graph_match, needs_smiles=False),
+    "wild_smiles": Metric(
+        "MolRecBench-Wild, SMILES",
+        lambda row: row.exact_without_cis_trans if row.gold.carbon else None,
+    ),
+    "wild_simplified": Metric(
+        "MolRecBench-Wild, simplified graph", lambda row: row.carbon_simplified, needs_smiles=False
+    ),
+    "wild_graph": Metric(
+        "MolRecBench-Wild, graph", lambda row: row.carbon_graph, needs_smiles=False
+    ),
     "agreement": Metric("Written and graph agree", lambda row: row.agreement),
-    "validity": Metric("Valid molecule", lambda row: row.valid),
+    "validity": Metric("Valid molecule", lambda row: row.valid, needs_smiles=False),
     "tanimoto": Metric("Tanimoto similarity", lambda row: row.tanimoto, _bootstrap, ""),
     "atom_f1": Metric("Atom F1", lambda row: row.atom_f1, _bootstrap, ""),
     "bond_f1": Metric("Bond F1", lambda row: row.bond_f1, _bootstrap, ""),
-    "seconds": Metric("Seconds a picture", lambda row: row.seconds, _bootstrap, "s"),
+    "seconds": Metric("Seconds an image", lambda row: row.seconds, _bootstrap, "s", False),
+    "memory": Metric("Peak memory", lambda row: row.memory_mib, _highest, "MiB", False),
 }
 
 
@@ -406,12 +517,13 @@ class Evaluation:
                 unknown |= {"gen_smiles", "agreement"}
             if not any(p.molecule.graph_smiles for p in read):
                 unknown |= {"gra_smiles", "agreement"}
-        shares = {}
-        for key, metric in METRICS.items():
-            values = [v for row in self.rows if (v := metric.value(row)) is not None]
-            if values and key not in unknown:
-                shares[key] = metric.share(values)
-        return shares
+        longest = max((1 + len(p.alternatives) for p in read), default=0)
+        for fewer, most in itertools.pairwise((1, *_RANKS)):
+            if longest <= fewer:
+                unknown.add(f"top_{most}")
+        found = {key: metric.over(self.rows) for key, metric in METRICS.items()
+                 if key not in unknown}  # fmt: skip
+        return {key: share for key, share in found.items() if share is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """For a JSON file: the scores, then every row."""
@@ -437,7 +549,8 @@ class Evaluation:
             metric = METRICS[key]
             numbers = (share.value, share.low, share.high)
             value, low, high = (f"{metric.text(number):>5}" for number in numbers)
-            lines.append(f"  {metric.title:<{width}}  {value} {metric.unit:1}   [{low}, {high}]")
+            interval = f"   [{low}, {high}]" if metric.share is not _highest else ""
+            lines.append(f"  {metric.title:<{width}}  {value} {metric.unit:1}{interval}")
         return "\n".join([*lines, *(f"  {line}" for line in self.count_lines())])
 
     def kind_counts(self) -> dict[str, int]:
@@ -448,6 +561,12 @@ class Evaluation:
     def count_lines(self) -> list[str]:
         """What the columns leave out or count as wrong."""
         lines = []
+        molecules = len({row.molecule for row in self.rows})
+        if molecules < len(self.rows):
+            lines.append(
+                f"{self.name}: {len(self.rows)} images of {molecules} molecules: intervals and "
+                "tests are clustered by molecule"
+            )
         for count, what in (
             (self.missing, "without a prediction (counted as wrong)"),
             (self.errors, "could not be read (counted as wrong)"),
@@ -465,7 +584,7 @@ class Evaluation:
 
 
 def _row_dict(row: RowScore) -> dict[str, Any]:
-    values = {key: metric.value(row) for key, metric in METRICS.items()}
+    values = {key: metric.of(row) for key, metric in METRICS.items()}
     read = row.prediction
     return {
         "image": row.gold.image,
@@ -510,11 +629,13 @@ class _Matches(dict[str, Recognition]):
     unused = 0
 
 
-_KEYS: tuple[Callable[[str], str], ...] = (
-    lambda name: Path(name).as_posix(),
-    lambda name: Path(name).name,
-    lambda name: Path(name).stem,
-)
+def image_keys() -> tuple[Callable[[str], str], ...]:
+    """Ways in which two names may be one image's, the strictest first: path, file name, stem."""
+    return (
+        lambda name: Path(name).as_posix(),
+        lambda name: Path(name).name,
+        lambda name: Path(name).stem,
+    )
 
 
 def _matched(gold: GoldSet, predictions: list[Recognition]) -> _Matches:
@@ -524,7 +645,7 @@ def _matched(gold: GoldSet, predictions: list[Recognition]) -> _Matches:
     def shared(key: Callable[[str], str]) -> set[str]:
         return set(map(key, images)) & {key(p.image) for p in predictions}
 
-    key = max(_KEYS, key=lambda key: len(shared(key)))  # of equals the first, the strictest
+    key = max(image_keys(), key=lambda key: len(shared(key)))  # of equals the first, the strictest
     if not shared(key):
         examples = repr(predictions[0].image) if predictions else "nothing: there are none"
         raise ScoreError(

@@ -32,7 +32,8 @@ from eyesmol.chem.smiles import expand_abbreviations
 from eyesmol.evaluation import report_charts as charts
 from eyesmol.evaluation.compare import SURE, Comparison, all_pairs
 from eyesmol.evaluation.error_analysis import ERROR_KINDS
-from eyesmol.evaluation.metrics import METRICS, Evaluation, RowScore, Share
+from eyesmol.evaluation.metrics import METRICS, Evaluation, RowScore, Share, same_smiles
+from eyesmol.evaluation.opinions import opinions
 from eyesmol.evaluation.subsets import SUBSETS, subset_comparisons, subsets_of
 from eyesmol.image.loading import IMAGE_ENDINGS
 from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
@@ -143,7 +144,7 @@ def _picture_of(row: RowScore, folders: Sequence[Path]) -> ReportPicture:
     return ReportPicture(
         name=Path(row.gold.image).name,
         picture=_picture_file(row, folders),
-        verdict="right" if row.exact else "wrong",
+        verdict="right" if row.is_right else "wrong",
         # Places of a molfile or an SDF are its own units, and no pixels.
         graph=read.graph if read and read.size else None,
         truth=row.gold.smiles,
@@ -161,12 +162,14 @@ def _picture_of(row: RowScore, folders: Sequence[Path]) -> ReportPicture:
 
 def _before(name: str, row: RowScore) -> tuple[str, Verdict, str | None]:
     smiles = row.prediction.smiles if row.prediction else None
-    return name, "right" if row.exact else "wrong", smiles
+    return name, "right" if row.is_right else "wrong", smiles
 
 
 def _note(row: RowScore) -> str:
-    if row.exact:
+    if row.is_right:
         return ""
+    if row.prediction and same_smiles(row.prediction.second_smiles, row.gold.smiles):
+        return "the other reader is right"
     if row.prediction is None:
         return "no prediction"
     if row.prediction.error:
@@ -238,6 +241,7 @@ def write_report(
         unscorable=evaluations[-1].unscorable if evaluations else (),
         comparisons=_comparisons(evaluations),
         sure=SURE,
+        opinions=[found for e in evaluations if (found := opinions(e))],
         charts=_charts(evaluations),
         curves={
             name: Markup(charts.loss_curve(history, str(number)))
@@ -306,8 +310,9 @@ class _Headline:
 def _headline(evaluation: Evaluation) -> _Headline:
     shares = evaluation.shares()
     keys = ("exact", "any_r", "validity", "tanimoto")
-    tiles = [(METRICS[k].title, _value(k, shares[k]), _interval(k, shares[k])) for k in keys]
-    right = sum(row.exact for row in evaluation.rows)
+    tiles = [(METRICS[k].title, _value(k, shares[k]), _interval(k, shares[k]))
+             for k in keys if k in shares]  # fmt: skip
+    right = sum(row.is_right for row in evaluation.rows)
     return _Headline(right, len(evaluation.rows), evaluation.name, tiles)
 
 
@@ -339,10 +344,11 @@ class _ScoreTable:
 
 
 _TABLES = {
-    "Molecules": ("exact", "exact_without_cis_trans", "exact_without_stereo", "any_r", "chirality",
-                  "inchi", "validity"),
-    "Graphs, closeness and time": ("gen_smiles", "gra_smiles", "graph", "agreement", "tanimoto",
-                                   "atom_f1", "bond_f1", "seconds"),
+    "Molecules": ("exact", "top_3", "top_5", "top_10", "exact_without_cis_trans",
+                  "exact_without_stereo", "any_r", "chirality", "inchi", "validity"),
+    "MolRecBench-Wild": ("wild_smiles", "wild_simplified", "wild_graph"),
+    "Graphs, closeness and cost": ("gen_smiles", "gra_smiles", "graph", "agreement", "tanimoto",
+                                   "atom_f1", "bond_f1", "seconds", "memory"),
 }  # fmt: skip
 
 
@@ -376,12 +382,14 @@ def _cell(
     if share is None:
         return None
     values = {other[key].value for other in columns if key in other}
-    best = (min if METRICS[key].unit == "s" else max)(values)
+    metric = METRICS[key]
+    best = (min if metric.less_is_better else max)(values)
     return _Cell(
         number=share.value,
         value=_value(key, share),
-        interval=_interval(key, share),
-        width=None if METRICS[key].unit == "s" else round(share.value * 100, 1),
+        # A highest value has no interval.
+        interval="" if metric.unit == "MiB" else _interval(key, share),
+        width=None if metric.less_is_better else round(share.value * 100, 1),
         # Where all are equal there is nothing to be best of.
         is_best=len(values) > 1 and share.value == best,
     )

@@ -97,10 +97,9 @@ def subset_shares(evaluation: Evaluation, metric: str = "exact") -> dict[str, Sh
     column = METRICS[metric]
     shares = {}
     for name, belongs in SUBSETS.items():
-        rows = [row for row in evaluation.rows if belongs(row.gold)]
-        values = [value for row in rows if (value := column.value(row)) is not None]
-        if values:
-            shares[name] = column.share(values)
+        share = column.over(row for row in evaluation.rows if belongs(row.gold))
+        if share is not None:
+            shares[name] = share
     return shares
 
 

@@ -1,4 +1,4 @@
-"""Ink on paper: which pixels of a picture are drawn, and the connected pieces that they form.
+"""Ink on paper: which pixels of an image are drawn, and the connected pieces that they form.
 
 Classical image processing (thresholds, connected components, morphology) with SciPy.
 """
@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]  # [height, width]
 
 _LEAST_CONTRAST = 40  # grey levels between paper and ink
 _EIGHT = np.ones((3, 3), dtype=bool)
-_THUMB = 96  # pixels of the picture that the paper's brightness is taken from
+_THUMB = 96  # pixels of the image that the paper's brightness is taken from
 
 
 def ink_of(image: Image.Image) -> Mask:

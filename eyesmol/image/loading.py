@@ -1,9 +1,9 @@
-"""Pictures from wherever they are: files, folders, pages of TIFF and PDF, zips, bytes, arrays.
+"""Images from wherever they are: files, folders, pages of TIFF and PDF, zips, bytes, arrays.
 
-Each page and each member is a picture of its own, named after its place: ``scan.tif#2`` is the
+Each page and each member is an image of its own, named after its place: ``scan.tif#2`` is the
 second page, ``drawings.zip/a.png`` a member, ``scan.tif#2@90,80,410,300`` the part of that page
 from (90, 80) to (410, 300). They are listed first, which opens nothing but archives and documents,
-and loaded one at a time, so that one bad picture harms no other.
+and loaded one at a time, so that one bad image harms no other.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two not inside
 
-# A path, or a picture in memory: PIL, an encoded file, or an array [H, W] or [H, W, 1 to 4].
+# A path, or an image in memory: PIL, an encoded file, or an array [H, W] or [H, W, 1 to 4].
 Source = str | Path | Image.Image | bytes | npt.NDArray[Any]
 
 
 class PictureError(Exception):
-    """A folder, archive or document that holds no picture; says what was expected."""
+    """A folder, archive or document that holds no image; says what was expected."""
 
 
 _PART = re.compile(r"(.+)@(\d+,\d+,\d+,\d+)", re.DOTALL)
@@ -68,7 +68,7 @@ def _as_box(text: str) -> Box:
 
 
 def part_of(name: str, box: Box) -> str:
-    """The name of a part of a picture: left, top, right, bottom in its pixels."""
+    """The name of a part of an image: left, top, right, bottom in its pixels."""
     return f"{name}@{','.join(map(str, box))}"
 
 
@@ -110,7 +110,7 @@ def size_of(name: str) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a picture lies: a file, perhaps a member of it, a page (from 1), a part of that."""
+    """Where an image lies: a file, perhaps a member of it, a page (from 1), a part of that."""
 
     file: Path
     member: str = ""
@@ -135,12 +135,12 @@ class _Place:
 
 
 def list_pictures(name: str | Path) -> Iterator[str]:
-    """Names of all pictures in a file, a folder (sorted, and its folders too) or a zip archive.
+    """Names of all images in a file, a folder (sorted, and its folders too) or a zip archive.
 
     A file that cannot be opened is listed by its own name; `load_picture` will then say why.
 
     Raises:
-        PictureError: a folder or an archive without a picture, or the address of a website.
+        PictureError: a folder or an archive without an image, or the address of a website.
     """
     if _URL.match(str(name)):
         raise PictureError(f"{name}: nothing is fetched from the network; download it first")
@@ -156,11 +156,11 @@ def list_pictures(name: str | Path) -> Iterator[str]:
         except PictureError:
             yield str(file)  # becomes a row with its error
     if is_empty:
-        raise PictureError(f"{path}: no picture in this folder; expected {_expected()}")
+        raise PictureError(f"{path}: no image in this folder; expected {_expected()}")
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Files in a folder that may hold pictures, in the order of their paths.
+    """Files in a folder that may hold images, in the order of their paths.
 
     A database without a name lies on the disk, and goes with its connection: the names of a
     million files take no memory.
@@ -216,7 +216,7 @@ def _members(path: Path) -> Iterator[str]:
         if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS and "__MACOSX" not in name
     ]  # fmt: skip
     if not pictures:
-        raise PictureError(f"{path}: no picture in this archive; expected {_expected()}")
+        raise PictureError(f"{path}: no image in this archive; expected {_expected()}")
     for member in pictures:
         yield f"{path}/{member}"
 
@@ -251,7 +251,7 @@ def _numbered(path: Path) -> Iterator[int]:
 
 
 def load_picture(source: Source) -> Image.Image:
-    """The picture, turned upright where its EXIF says that the camera was not.
+    """The image, turned upright where its EXIF says that the camera was not.
 
     Args:
         source: a name of `list_pictures`, a path, an encoded file as bytes, an array (grey, or
@@ -274,7 +274,7 @@ def load_picture(source: Source) -> Image.Image:
             left, top, right, bottom = place.box
             if not (left < right <= whole.width and top < bottom <= whole.height):
                 raise ValueError(
-                    f"part {place.box} of a picture of {whole.width} x {whole.height} pixels"
+                    f"part {place.box} of an image of {whole.width} x {whole.height} pixels"
                 )
             return whole.crop(place.box)
         image = _from_place(place)

@@ -1,4 +1,4 @@
-"""A graph drawn over the picture it belongs to, so that people can judge with their own eyes.
+"""A graph drawn over the image it belongs to, so that people can judge with their own eyes.
 
 Bonds are translucent lines coloured by kind, atoms are dots, and every atom that is not a plain
 carbon carries its label a little outside the drawing, so that the drawing itself stays readable.
@@ -41,15 +41,15 @@ _Point = tuple[float, float]
 
 
 def draw_overlay(image: Image.Image, graph: MolGraph, *, scale: float = 1.0) -> Image.Image:
-    """The picture, paled, with the graph over it.
+    """The image, paled, with the graph over it.
 
     Args:
         image: any mode; transparent parts become white.
         graph: places in the pixels of `image`, y down. Any graph is drawn, far-off places included.
-        scale: enlarge the picture first; 4 suits a picture of 112 pixels, 1 one of 500 or more.
+        scale: enlarge the image first; 4 suits an image of 112 pixels, 1 one of 500 or more.
 
     Returns:
-        An RGB picture of `scale` times the size of `image`.
+        An RGB image of `scale` times the size of `image`.
     """
     width, height = (max(1, round(side * scale)) for side in image.size)
     base = on_white(image).resize((width, height), Image.Resampling.BICUBIC)
@@ -124,7 +124,7 @@ def _draw_label(
     half = abs(direction[0]) * (right - left) / 2 + abs(direction[1]) * (bottom - top) / 2
     x = atom.x + direction[0] * (half + 3 * stroke)
     y = atom.y + direction[1] * (half + 3 * stroke)
-    # Never past the picture's edge: a label that nobody sees helps nobody.
+    # Never past the image's edge: a label that nobody sees helps nobody.
     canvas = pen.im.size
     x = min(max(x, -left + stroke), canvas[0] - right - stroke)
     y = min(max(y, -top + stroke), canvas[1] - bottom - stroke)

@@ -1,6 +1,6 @@
-"""The pixel frame: the size at which the model sees a picture; answers are written in its pixels.
+"""The pixel frame: the size at which the model sees an image; answers are written in its pixels.
 
-Qwen2.5-VL resizes every picture to a grid of 28-pixel cells inside a pixel budget and grounds in
+Qwen2.5-VL resizes every image to a grid of 28-pixel cells inside a pixel budget and grounds in
 the absolute pixels of the result. Builder and reader resize with this one class, so that training
 and reading cannot differ; the model's own processor then finds nothing left to resize.
 """
@@ -54,11 +54,11 @@ class PixelFrame:
         A size of the frame maps to itself, here and in Qwen's processor.
 
         Raises:
-            ValueError: an empty picture, or one more than 200 times as long as wide.
+            ValueError: an empty image, or one more than 200 times as long as wide.
         """
         if min(width, height) < 1 or max(width, height) > 200 * min(width, height):
             raise ValueError(
-                f"picture of {width} x {height} pixels: expected sides of at least 1 pixel and an "
+                f"image of {width} x {height} pixels: expected sides of at least 1 pixel and an "
                 "aspect ratio of at most 200; crop it to the molecule"
             )
         w, h = self._smart_resize(width, height)
@@ -83,7 +83,7 @@ class PixelFrame:
         """The size inside the budget with the nearest aspect ratio, the larger one of two alike.
 
         For budgets so tight that Qwen's rule rounds out of them. The processor would then resize
-        the picture a second time, and the answer's places would be off without a word.
+        the image a second time, and the answer's places would be off without a word.
         """
         cell, area = self.factor, self.factor**2
         fewest, most = -(-self.min_pixels // area), self.max_pixels // area
@@ -95,7 +95,7 @@ class PixelFrame:
         return min(sizes, key=lambda s: (abs(math.log(s[0] / s[1] / aspect)), -s[0] * s[1]))
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """The picture as the model sees it: RGB on white, resized to the frame.
+        """The image as the model sees it: RGB on white, resized to the frame.
 
         A point (x, y) of the original lies at (x * w' / w, y * h' / h) in the result.
         """
@@ -105,7 +105,7 @@ class PixelFrame:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """RGB copy of any picture; transparent parts become white, 16-bit greys are scaled, not cut."""
+    """RGB copy of any image; transparent parts become white, 16-bit greys are scaled, not cut."""
     if image.mode.startswith("I"):
         scale = 255 / max(int(np.asarray(image).max()), 255)
         image = image.point(lambda value: value * scale).convert("L")

@@ -1,6 +1,6 @@
-"""Pictures that show no drawing of a molecule at first sight: blank, photograph, chart, text.
+"""Images that show no drawing of a molecule at first sight: blank, photograph, chart, text.
 
-Only strong evidence counts, because a molecule that is refused is lost, and a picture that is not
+Only strong evidence counts, because a molecule that is refused is lost, and an image that is not
 costs a moment. What the model then reads is judged by its confidence.
 """
 
@@ -16,9 +16,9 @@ from eyesmol.image.segmentation import find_structures
 
 __all__ = ["no_molecule"]
 
-_LONGEST = 800  # pixels; a larger picture is looked at in this size
+_LONGEST = 800  # pixels; a larger image is looked at in this size
 _LEAST_INK = 12  # pixels
-_MOST_INK = 0.4  # share of the picture
+_MOST_INK = 0.4  # share of the image
 _MOST_BETWEEN = 0.3  # at most 0.03 in drawings and scans of patents, 0.6 in photographs
 _FILLED = 0.45  # share of the ink that is deep inside an area, as in the bars of a chart
 _SPECKLED = 0.02  # pieces a pixel, as in noise: a drawing of 100 atoms has fewer than 0.002
@@ -26,7 +26,7 @@ _MANY_LETTERS = 40
 
 
 def no_molecule(image: Image.Image) -> str | None:
-    """Why a picture shows no molecule; None where it may well show one."""
+    """Why an image shows no molecule; None where it may well show one."""
     shrink = max(1.0, max(image.size) / _LONGEST)
     size = (max(1, round(image.width / shrink)), max(1, round(image.height / shrink)))
     small = image if shrink == 1 else image.convert("RGBA").resize(size, Image.Resampling.BOX)
@@ -34,14 +34,14 @@ def no_molecule(image: Image.Image) -> str | None:
     ink = ink_in(depth)
     share = float(ink.mean())
     if ink.sum() < _LEAST_INK:
-        return "the picture is blank"
+        return "the image is blank"
     if share > _MOST_INK:
-        return f"{share:.0%} of the picture is dark, as in a photograph"
+        return f"{share:.0%} of the image is dark, as in a photograph"
     if (between := _between(depth)) > _MOST_BETWEEN:
         return f"{between:.0%} of it is neither paper nor ink, as in a photograph"
     pieces = Pieces.of(ink)
     if len(pieces.area) > _SPECKLED * ink.size:
-        return "the picture is noise"
+        return "the image is noise"
     if _filled(ink) > _FILLED:
         return "most of its ink lies in filled areas, as in a chart or a photograph"
     if _has_axes(ink, pieces):

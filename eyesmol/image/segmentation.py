@@ -52,7 +52,7 @@ _LINE = 7.0  # length from which small pieces in a row are a line of text
 _LEAST, _LEAST_SIDE = 4.0, 1.6  # of a structure: its longer and its shorter side
 _MARGIN = 0.3
 _WIDTH = 1200  # pixels; a page is shrunk to between once and twice this, for speed
-_DENSEST = 0.42  # ink in the box of a drawn piece; pictures and black areas have more
+_DENSEST = 0.42  # ink in the box of a drawn piece; images and black areas have more
 
 
 def find_structures(page: Image.Image) -> list[Box]:
@@ -110,7 +110,7 @@ def _letter_height(pieces: Pieces, page_width: int) -> float:
 
 
 def _is_drawn(pieces: Pieces, letter: float) -> npt.NDArray[np.bool_]:
-    """Pieces that are bonds and rings rather than letters or pictures. [N]"""
+    """Pieces that are bonds and rings rather than letters or images. [N]"""
     longer = np.maximum(pieces.width, pieces.height)
     shorter = np.minimum(pieces.width, pieces.height)
     density = pieces.area / (pieces.width * pieces.height)

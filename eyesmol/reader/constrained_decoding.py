@@ -5,12 +5,12 @@ tokens of any tokenizer, whose tokens span fields (``]},{"a":"``) or parts of ch
 
 Why not xgrammar or outlines? Both take a grammar that is fixed before decoding (a JSON schema, a
 regular or context-free grammar). Ours is not context-free: an id must be the next number, a bond
-must lead to an atom that is listed and not yet bonded, a place must lie inside this picture, and
+must lead to an atom that is listed and not yet bonded, a place must lie inside this image, and
 the answer must be closed before its tokens run out. With either of them all of this would still
 have to be checked here, with a compiled dependency besides. What we take over is xgrammar's idea
 (arXiv 2411.15100) of splitting the vocabulary: of the tokens all that is true for every answer is
 worked out once a state, and only those that write digits of a number (a dozen in Qwen's vocabulary)
-are looked at again for each picture and each list of atoms.
+are looked at again for each image and each list of atoms.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class AnswerTokens:
     ) -> list[int]:
         """Ids of the tokens that may go on in a number; each place and each set of bonds once.
 
-        A place depends on the picture's size alone, unless a token reaches the number of an atom.
+        A place depends on the image's size alone, unless a token reaches the number of an atom.
         """
         reaches_an_atom = False
 
@@ -336,7 +336,7 @@ class GrammarGuide:
 
     Args:
         tokens: of the model's vocabulary.
-        sizes: width and height of each picture in the model's frame.
+        sizes: width and height of each image in the model's frame.
         prompt_length: tokens of the (padded) prompt.
         limit: tokens that an answer may have, its end included.
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
+
 from eyesmol.answer.confidence import Calibration
 from eyesmol.answer.text import write_answer
 from eyesmol.detector.engine import Engine
+from eyesmol.detector.network_shape import BOND, FINE
 from eyesmol.detector.reading import Reading, read
 from eyesmol.detector.reading import ReadOptions as Scales
 from eyesmol.exceptions import ModelError
 from eyesmol.image.loading import Source
+from eyesmol.image.pixel_frame import on_white
 from eyesmol.reader.base import Opened, Recognizer, RecognizerError, read_calibration
 from eyesmol.reader.options import ReadOptions
 from eyesmol.recognition import Recognition
@@ -21,6 +26,8 @@ from eyesmol.recognition import Recognition
 __all__ = ["DetectorRecognizer", "raw_confidence"]
 
 _SCALES = Scales.scales
+_PLENTY = 1_000_000  # pixels that a reduced image keeps at least
+_AS_SEEN = FINE * BOND * max(_SCALES)  # pixels of a bond in the largest view of the network
 _NO_AGREEMENT = 0.1  # what counts for an agreement of none; one of three views is 0.33
 
 
@@ -85,11 +92,12 @@ class DetectorRecognizer(Recognizer):
 
     def _read_one(self, opened: Opened, scales: Scales, options: ReadOptions) -> Recognition:
         start = time.perf_counter()
-        reading = read(self._engine, opened.image, scales)
+        reading, reduction = self._reading(opened.image, scales)
         assembly = reading.assembly
+        graph = assembly.graph.transformed(reduction, 0, 0)
         found = Recognition.from_graph(
             opened.name,
-            assembly.graph,
+            graph,
             size=opened.image.size,
             atom_confidence=assembly.atom_confidence,
             bond_confidence=assembly.bond_confidence,
@@ -102,7 +110,26 @@ class DetectorRecognizer(Recognizer):
         if not options.any_image and (why := reading.no_molecule):
             return found.abstained(f"no molecule: {why}")
         # In the form that vision-language models write, to compare or to teach with.
-        return replace(found, answer=write_answer(assembly.graph, found.smiles, "compact"))
+        return replace(found, answer=write_answer(graph, found.smiles, "compact"))
+
+    def _reading(self, image: Image.Image, scales: Scales) -> tuple[Reading, int]:
+        """What was read, and how many pixels of the image a pixel of it is.
+
+        A camera's image has many times the pixels that the network looks at, and most of the time
+        goes where the ink and the scale are searched in all of them. So a reduced copy is read
+        first. Where its bonds are shorter than the network sees them, one reduced less is read,
+        and where it shows none, the image itself.
+        """
+        reduction = math.isqrt(image.width * image.height // _PLENTY)
+        if reduction > 1:
+            reading = read(self._engine, on_white(image).reduce(reduction), scales)
+            enough = int(reduction * reading.bond_length / _AS_SEEN)
+            if enough >= reduction:
+                return reading, reduction
+            reduction = enough
+        if reduction > 1:
+            return read(self._engine, on_white(image).reduce(reduction), scales), reduction
+        return read(self._engine, image, scales), 1
 
 
 def raw_confidence(reading: Reading) -> float:

@@ -1,6 +1,6 @@
-"""The reader: pictures in, molecules out, with any Qwen2.5-VL model folder that EyesMol trained.
+"""The reader: images in, molecules out, with any Qwen2.5-VL model folder that EyesMol trained.
 
-The model sees a picture exactly as it did in training: resized by `PixelFrame`, with the prompt of
+The model sees an image exactly as it did in training: resized by `PixelFrame`, with the prompt of
 `eyesmol.answer.text` in the model's own chat template. Decoding is greedy, in batches, and only
 well-formed answers can come out: see `eyesmol.reader.constrained_decoding`.
 """
@@ -62,7 +62,7 @@ from eyesmol.recognition import Recognition
 
 __all__ = ["LocalRecognizer"]
 
-# Batches that are looked at together, to put pictures with answers of like length side by side.
+# Batches that are looked at together, to put images with answers of like length side by side.
 _BATCHES_AHEAD = 8
 # What a conversation in Qwen's format ends with, besides the tokenizer's own end.
 _END_TOKENS = ("<|im_end|>", "<|endoftext|>")
@@ -127,7 +127,7 @@ class LocalRecognizer(VlmRecognizer):
         if self._prompt.count(self._image_token) != 1:
             raise RecognizerError(
                 f"the chat template puts {self._prompt.count(self._image_token)} image tokens "
-                f"({self._image_token}) into a prompt with one picture; expected 1. Use the "
+                f"({self._image_token}) into a prompt with one image; expected 1. Use the "
                 "template of a Qwen2.5-VL instruct model"
             )
         # The one that a model of this tokenizer writes stands first.
@@ -237,7 +237,7 @@ class LocalRecognizer(VlmRecognizer):
     def _decode(
         self, pictures: list[Image.Image], limit: int, grammar: bool = True
     ) -> list[Decoded]:
-        """Greedy answers of pictures that are already in the frame."""
+        """Greedy answers of images that are already in the frame."""
         inputs = self._inputs(pictures)
         prompt_length = inputs["input_ids"].shape[1]
         limit = self._limit(limit, prompt_length)
@@ -342,8 +342,8 @@ class LocalRecognizer(VlmRecognizer):
         return self._answer_tokens
 
     def _inputs(self, pictures: list[Image.Image]) -> dict[str, torch.Tensor]:
-        """Model inputs: left-padded token ids [B, S] and the patches of all pictures in a row."""
-        # Nothing to resize: the pictures are on the model's grid, in the training's frame.
+        """Model inputs: left-padded token ids [B, S] and the patches of all images in a row."""
+        # Nothing to resize: the images are on the model's grid, in the training's frame.
         patches = self._image_processor(images=pictures, do_resize=False, return_tensors="pt")
         merged = self._image_processor.merge_size**2
         counts = (patches["image_grid_thw"].prod(dim=1) // merged).tolist()

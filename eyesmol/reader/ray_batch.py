@@ -1,13 +1,13 @@
-"""Folders of millions of pictures, read by many models at once: on a Ray cluster, or on the GPUs
+"""Folders of millions of images, read by many models at once: on a Ray cluster, or on the GPUs
 and cores of this machine.
 
-The pictures are listed as they are needed and dealt out in parts of a few hundred. Each worker
+The images are listed as they are needed and dealt out in parts of a few hundred. Each worker
 holds one model, reads a part and writes its rows to a file of its own beside the output
 (``out.jsonl.parts/``). When all are there they are joined, in order, into the output. A part that
 is there is not read again, so a run that was stopped goes on; a worker that dies is started again,
 and loses one part.
 
-All machines must see the pictures, the model and the output under the same paths, and have the same
+All machines must see the images, the model and the output under the same paths, and have the same
 EyesMol installed. No torch in here but in the workers.
 """
 
@@ -25,6 +25,7 @@ from typing import Any
 
 from eyesmol import __version__
 from eyesmol.answer.text import AnswerForm
+from eyesmol.memory import peak_memory_mib
 from eyesmol.outputs import (
     Counts,
     OutputError,
@@ -44,7 +45,7 @@ __all__ = ["Plan", "read_on_ray"]
 
 _PART = re.compile(r"\.?\d{8}-[0-9a-f]{16}\.jsonl(\.[0-9a-f]{8}\.tmp)?")
 _SETTINGS, _LOCK = "settings.json", "lock"  # beside the parts
-_PART_SIZE = 256  # pictures: seconds of work on a GPU, minutes on a few cores
+_PART_SIZE = 256  # images: seconds of work on a GPU, minutes on a few cores
 _AHEAD = 2  # parts for each worker, so that none waits for the next
 _RESTARTS = 3  # of a worker that dies, and of a part that was lost with it
 
@@ -74,7 +75,7 @@ class _Part:
 
     @classmethod
     def of(cls, folder: Path, number: int, names: tuple[str, ...]) -> _Part:
-        """The file's name says which pictures are in it: other ones are another part."""
+        """The file's name says which images are in it: other ones are another part."""
         digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
         return cls(names, folder / f"{number:08}-{digest[:16]}.jsonl")
 
@@ -87,7 +88,7 @@ class _Worker:
         self._version, self._reader = version, None
 
     def read(self, names: tuple[str, ...], path: Path) -> int:
-        """Read pictures and write their rows; returns how many pictures there were."""
+        """Read images and write their rows; returns how many images there were."""
         # Loaded by the first part, whose errors come back as they are.
         reader = self._reader = self._reader or self._loaded()
         results = reader.recognize(names)
@@ -95,7 +96,8 @@ class _Worker:
             results = (result.as_v3000() for result in results)
         with replacing(path) as file:
             for result in results:
-                file.write(json.dumps(result.to_dict(), ensure_ascii=False) + "\n")
+                row = {**result.to_dict(), "memory_mib": peak_memory_mib()}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
         return len(names)
 
     def _loaded(self) -> Any:
@@ -127,18 +129,18 @@ def read_on_ray(
     part_size: int | None = None,
     progress: Callable[[int], Any] = lambda pictures: None,
 ) -> Counts:
-    """Read pictures on a Ray cluster into one file, the same as one reader writes.
+    """Read images on a Ray cluster into one file, the same as one reader writes.
 
     Args:
-        images: names of pictures, taken only as fast as they are read.
+        images: names of images, taken only as fast as they are read.
         output: a file with an ending of `eyesmol.outputs.FORMATS`.
         plan: what the workers do.
         settings: what answers depend on; parts that were made with others are made again.
         workers: models at a time: as many as the GPUs hold, else 1.
         gpus_per_worker: share of a GPU that each takes, such as 0.5 for two models on each; 1 where
             there is a GPU, else 0.
-        part_size: pictures of a part; 256 by default.
-        progress: is told of pictures that are done.
+        part_size: images of a part; 256 by default.
+        progress: is told of images that are done.
 
     Raises:
         ClusterError: no Ray, no cluster, or one that is too small.
@@ -271,7 +273,7 @@ class _Pool:
         self._pool = ActorPool([worker.remote(*arguments) for _ in range(self.workers)])
 
     def work(self, parts: Iterable[_Part]) -> Iterator[int]:
-        """Have the parts read, in any order; yields how many pictures were in each."""
+        """Have the parts read, in any order; yields how many images were in each."""
         waiting = 0
         for part in parts:
             self._pool.submit(lambda worker, p: worker.read.remote(p.names, p.path), part)

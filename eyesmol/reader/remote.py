@@ -1,7 +1,7 @@
 """The reader with its model behind a server: vLLM, SGLang, or any that speaks OpenAI's chat
 completions.
 
-What the model sees is what it saw in training. The picture is laid into the frame here and travels
+What the model sees is what it saw in training. The image is laid into the frame here and travels
 as a lossless PNG of that size, in which the server's own processor finds nothing to resize; the
 words are the training's prompt; decoding is greedy, whatever settings the server has of its own
 (vLLM takes Qwen's repetition penalty from the model folder, which garbles coordinates).
@@ -16,7 +16,7 @@ The servers' ways differ in three things:
   reader; elsewhere they are None, and a warning says so.
 - Without the model's folder at hand, form and frame have to be named.
 
-Requests overlap: a few pictures are prepared ahead, results come in order, and memory holds no more
+Requests overlap: a few images are prepared ahead, results come in order, and memory holds no more
 than this window. A request that fails for now (connection lost, 429, 5xx, no JSON) is made again,
 later and later; one that fails for good is a row with its error; a server that is gone ends the
 run, which goes on where it was when it is started again.
@@ -69,7 +69,7 @@ _GUIDED = {
     "vllm": lambda pattern: {"structured_outputs": {"regex": pattern}},
     "sglang": lambda pattern: {"regex": pattern},
 }
-_WINDOW = 2  # pictures under way or waiting for their turn, for each request at a time
+_WINDOW = 2  # images under way or waiting for their turn, for each request at a time
 _LEAST_LOG = -9999.0  # what vLLM writes for minus infinity, which JSON has no word for
 _LONGEST_REST = 600.0  # seconds that a server may ask us to wait
 
@@ -136,7 +136,7 @@ class _Served:
 
 
 class RemoteRecognizer(VlmRecognizer):
-    """A model behind a server that reads molecules from pictures.
+    """A model behind a server that reads molecules from images.
 
     ::
 
@@ -341,8 +341,8 @@ class RemoteRecognizer(VlmRecognizer):
         """The server's reply, tried for as long as there is hope.
 
         Raises:
-            _Refused: this picture gets none.
-            RecognizerError: no picture would get one.
+            _Refused: this image gets none.
+            RecognizerError: no image would get one.
         """
         retrying = self._patience.retrying()
         try:
@@ -382,7 +382,7 @@ class RemoteRecognizer(VlmRecognizer):
         return dict(reply)
 
     async def _check_alive(self, client: httpx2.AsyncClient, what: str) -> None:
-        """Only a server that answers can be left for the next picture: without one, all that are
+        """Only a server that answers can be left for the next image: without one, all that are
         left would become rows with errors, and a run that is started again would pass over them."""
         import httpx2
 
@@ -430,9 +430,9 @@ class RemoteRecognizer(VlmRecognizer):
         return Decoded(text, trace, problems)
 
     def _check_size(self, usage: Any, size: tuple[int, int]) -> None:
-        """Notice a server that resizes: its tokens then do not go with the picture's size.
+        """Notice a server that resizes: its tokens then do not go with the image's size.
 
-        All tokens but the picture's are those of the prompt, and always as many.
+        All tokens but the image's are those of the prompt, and always as many.
         """
         total = usage.get("prompt_tokens") if isinstance(usage, dict) else None
         if not isinstance(total, int):
@@ -440,10 +440,10 @@ class RemoteRecognizer(VlmRecognizer):
         width, height = size
         text = total - width * height // self._cell**2
         first_text, first_total = self._text_tokens = self._text_tokens or (text, total)
-        # A server that always counts as many leaves pictures out.
+        # A server that always counts as many leaves images out.
         if text != first_text and total != first_total:
             self._say(
-                f"the server resizes pictures again (it counts {total} tokens for one of {width} x "
+                f"the server resizes images again (it counts {total} tokens for one of {width} x "
                 f"{height} pixels), so places will be off: serve the model with the "
                 "preprocessor_config.json of its own folder"
             )

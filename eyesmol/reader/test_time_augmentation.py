@@ -1,4 +1,4 @@
-"""Several looks at one picture: the drawing a little elsewhere on the paper each time, and a vote.
+"""Several looks at one image: the drawing a little elsewhere on the paper each time, and a vote.
 
 What a small model gets wrong depends on where on its grid of patches a drawing happens to lie. With
 other margins it slips elsewhere, while what is right stays the same; so the molecule on which most
@@ -37,11 +37,11 @@ MOST_LOOKS = 2 + len(_WIDER)
 
 @dataclass(frozen=True)
 class Look:
-    """A picture as the model sees it.
+    """An image as the model sees it.
 
     Attributes:
         fitted: in the model's frame.
-        shown: what part of the original picture that is; it may reach beyond, where paper is added.
+        shown: what part of the original image that is; it may reach beyond, where paper is added.
     """
 
     fitted: Image.Image
@@ -49,7 +49,7 @@ class Look:
 
 
 def looks_at(image: Image.Image, frame: PixelFrame, count: int) -> tuple[Look, ...]:
-    """The first of the looks at a picture: as it is, close to its ink, with more and more paper.
+    """The first of the looks at an image: as it is, close to its ink, with more and more paper.
 
     Args:
         image: of any mode.
@@ -57,7 +57,7 @@ def looks_at(image: Image.Image, frame: PixelFrame, count: int) -> tuple[Look, .
         count: 1 to `MOST_LOOKS`.
 
     Raises:
-        ValueError: a picture that the frame refuses.
+        ValueError: an image that the frame refuses.
     """
     whole = Look(frame.fit(image), (0, 0, *image.size))
     if count == 1:
@@ -91,7 +91,7 @@ def _around_ink(image: Image.Image) -> Box:
 
 
 def _part(image: Image.Image, box: Box) -> Image.Image:
-    """What lies in a box, with the colour of the picture's rim wherever the box goes beyond it."""
+    """What lies in a box, with the colour of the image's rim wherever the box goes beyond it."""
     pixels = np.asarray(image)
     rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     paper = tuple(int(value) for value in np.median(rim, axis=0))
@@ -108,7 +108,7 @@ def vote(readings: Sequence[Recognition]) -> Recognition:
     one stays as it is.
 
     Args:
-        readings: of one picture, at least one.
+        readings: of one image, at least one.
     """
     if len(readings) == 1:
         return readings[0]
@@ -125,7 +125,7 @@ def vote(readings: Sequence[Recognition]) -> Recognition:
         best = replace(best, confidence=mean, raw_confidence=mean)
     if len(agreed) == len(readings):
         return best
-    note = f"{len(agreed)} of {len(readings)} looks at the picture gave this molecule"
+    note = f"{len(agreed)} of {len(readings)} looks at the image gave this molecule"
     molecule = replace(best.molecule, problems=(*best.problems, note))
     return replace(best, molecule=molecule)
 

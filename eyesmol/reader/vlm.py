@@ -29,7 +29,7 @@ from eyesmol.reader.structures import unreadable
 from eyesmol.reader.test_time_augmentation import MOST_LOOKS, Look, looks_at, vote
 from eyesmol.recognition import Recognition
 
-__all__ = ["MAX_NEW_TOKENS", "Decoded", "Picture", "Training", "VlmRecognizer", "check_folder"]
+__all__ = ["MAX_NEW_TOKENS", "Decoded", "Image", "Training", "VlmRecognizer", "check_folder"]
 
 # Large enough for a molecule of about 100 atoms in JSON form, 290 in compact form.
 MAX_NEW_TOKENS = 4096
@@ -169,7 +169,7 @@ class Training:
     ) -> Training:
         """From the ``dataset_info.json`` and ``calibration.json`` of a model folder.
 
-        Without the first the frame is the image processor's, the form is ``json``, and each picture
+        Without the first the frame is the image processor's, the form is ``json``, and each image
         is looked at once.
 
         Args:

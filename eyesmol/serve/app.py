@@ -56,14 +56,14 @@ class ModelInfo(BaseModel):
     version: str = Field(description="of EyesMol")
     form: str | None = Field(description="form of the model's answers; the detector writes none")
     max_pixels: int | None = Field(
-        description="pixels of a picture as the model sees it, at most; the detector sees all"
+        description="pixels of an image as the model sees it, at most; the detector sees all"
     )
     calibrated: bool = Field(
         description="true where a confidence is the probability of being right"
     )
     max_megabytes: int = Field(description="of one request")
-    max_pages: int = Field(description="pictures, pages and members of archives in one request")
-    max_megapixels: int = Field(description="of one picture")
+    max_pages: int = Field(description="images, pages and members of archives in one request")
+    max_megapixels: int = Field(description="of one image")
     editor: bool = Field(False, description="true where the page has its structure editor")
 
 
@@ -71,7 +71,7 @@ class Health(BaseModel):
     """The server lives."""
 
     status: str = "ok"
-    waiting: int = Field(description="pictures in the queue")
+    waiting: int = Field(description="images in the queue")
 
 
 # What a row looks like, for the API's description.
@@ -81,7 +81,7 @@ _ROW = Recognition.from_answer(
 
 
 class Answer(BaseModel):
-    """What was read: a row a picture, or a row a structure where pages were searched."""
+    """What was read: a row an image, or a row a structure where pages were searched."""
 
     results: list[dict[str, Any]] = Field(
         description="rows as `eyesmol recognize` writes them in JSON Lines", examples=[[_ROW]]
@@ -102,19 +102,19 @@ class Order(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     files: list[UploadFile] = Field(
-        min_length=1, description="pictures, PDF, or ZIP archives of pictures"
+        min_length=1, description="images, PDF, or ZIP archives of images"
     )
     pages: bool | None = Field(
         None,
         description="these are pages: find the structures on them and read each. By default so "
-        "for PDF and not for pictures",
+        "for PDF and not for images",
     )
     expanded: bool = Field(
         False, description="give atoms and bonds with the abbreviations written out"
     )
     v3000: bool = Field(False, description="give molblocks in V3000 instead of V2000")
     any_picture: bool = Field(
-        False, description="read pictures too that show no drawing of a molecule at first sight"
+        False, description="read images too that show no drawing of a molecule at first sight"
     )
     min_confidence: float = Field(
         0.0, ge=0, le=1, description="give no molecule below it; the guess is in withheld_smiles"
@@ -141,7 +141,7 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
     """The app: ``/api/recognize``, ``/api/structure``, ``/api/health``, ``/api/model``, ``/docs``.
 
     Args:
-        service: reads the pictures; closing it is the caller's.
+        service: reads the images; closing it is the caller's.
         model: what ``/api/model`` answers.
         limits: what one request may hold.
     """
@@ -149,7 +149,7 @@ def create_app(service: ReadingService, model: ModelInfo, limits: Limits) -> Fas
     app: FastAPI = import_module("fastapi_offline").FastAPIOffline(
         title="EyesMol",
         version=__version__,
-        description="Pictures of molecules in; SMILES, molfiles, places and confidences out.",
+        description="Images of molecules in; SMILES, molfiles, places and confidences out.",
         redoc_url=None,
     )
     app.add_middleware(BodyLimit, limits=limits)

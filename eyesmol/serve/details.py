@@ -45,7 +45,7 @@ def _overlay_uri(image: Image.Image, result: Recognition) -> str:
         drawn = on_white(image)
         drawn.thumbnail((_LONGEST, _LONGEST))
     buffer = io.BytesIO()
-    drawn.save(buffer, "PNG", optimize=True)
+    drawn.save(buffer, "PNG")  # optimised, a photograph is an eighth smaller, in four times as long
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

@@ -35,10 +35,10 @@ class ServiceBusyError(Exception):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture to read; its name is its ``filename``.
+    """An image to read; its name is its ``filename``.
 
     Attributes:
-        image: the picture.
+        image: the image.
         any_picture: read it even if it shows no drawing of a molecule at first sight.
     """
 
@@ -83,7 +83,7 @@ class ReadingService:
         """
         Args:
             reader: the model, which nobody else may use meanwhile.
-            batch_size: pictures that are read at a time, whoever sent them.
+            batch_size: images that are read at a time, whoever sent them.
             max_new_tokens: where to cut an answer off.
         """
         self._reader, self._batch_size, self._limit = reader, batch_size, max_new_tokens

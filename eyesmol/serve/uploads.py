@@ -34,7 +34,7 @@ __all__ = [
     "with_expanded_graph",
 ]
 
-_EXPECTED = "expected PNG, JPEG, TIFF, BMP, GIF, WebP, PDF, or a ZIP of pictures"
+_EXPECTED = "expected PNG, JPEG, TIFF, BMP, GIF, WebP, PDF, or a ZIP of images"
 _PDF_PIXELS_A_POINT = 300 / 72  # as `eyesmol.image.loading` renders pages
 _MAGIC = {b"%PDF-": ".pdf", b"PK\x03\x04": ".zip"}
 # PDFium may be used by one thread at a time.
@@ -59,8 +59,8 @@ class Limits:
 
     Attributes:
         megabytes: of all its files together, 1 MB = 1,000,000 bytes.
-        pages: pictures, pages and members of archives.
-        megapixels: of one picture or page.
+        pages: images, pages and members of archives.
+        megapixels: of one image or page.
     """
 
     megabytes: int = 20
@@ -86,7 +86,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class _Place:
-    """One picture of an upload: the name by which it is loaded here."""
+    """One image of an upload: the name by which it is loaded here."""
 
     upload: Upload
     place: str
@@ -99,7 +99,7 @@ class _Place:
 def save_upload(file: BinaryIO, name: str, folder: Path) -> Upload:
     """Write what was sent into a folder of its own; PDF and ZIP are known by their first bytes."""
     name = "".join(c for c in Path(name.replace("\\", "/")).name if c.isprintable())[-100:]
-    name = name or "picture"
+    name = name or "image"
     start = file.read(5)
     file.seek(0)
     endings = [ending for magic, ending in _MAGIC.items() if start.startswith(magic)]
@@ -113,10 +113,10 @@ def save_upload(file: BinaryIO, name: str, folder: Path) -> Upload:
 
 
 def list_uploads(uploads: Iterable[Upload], limits: Limits) -> list[_Place | Recognition]:
-    """All pictures in what was sent; a file that holds none is a recognition with its error.
+    """All images in what was sent; a file that holds none is a recognition with its error.
 
     Raises:
-        UploadError: 413, more pictures than the limit.
+        UploadError: 413, more images than the limit.
     """
     found: list[_Place | Recognition] = []
     for upload in uploads:
@@ -127,7 +127,7 @@ def list_uploads(uploads: Iterable[Upload], limits: Limits) -> list[_Place | Rec
         if len(found) > limits.pages:
             raise UploadError(
                 413,
-                f"{upload.name}: more than {limits.pages} pictures and pages in one request; "
+                f"{upload.name}: more than {limits.pages} images and pages in one request; "
                 f"send them in parts of at most {limits.pages}",
             )
     return found
@@ -173,7 +173,7 @@ def open_uploads(
 
     Args:
         limits: of pixels.
-        pages: find the structures on each picture and give those; None does so for PDF.
+        pages: find the structures on each image and give those; None does so for PDF.
         any_picture: see `Drawing`.
     """
     for place in places:
@@ -201,7 +201,7 @@ def _structures(page: Image.Image, name: str) -> Iterator[Drawing | Recognition]
 
 
 def _opened(place: _Place, limits: Limits) -> Image.Image | Recognition:
-    """The picture under its sender's name, or why there is none."""
+    """The image under its sender's name, or why there is none."""
     try:
         with _using(place.upload.path):
             width, height = _size(place)
@@ -213,11 +213,11 @@ def _opened(place: _Place, limits: Limits) -> Image.Image | Recognition:
             place.name, error=f"{place.name}: far too many pixels; {_small_enough(limits)}"
         )
     except UnidentifiedImageError:
-        return Recognition(place.name, error=f"{place.name}: no picture; {_EXPECTED}")
+        return Recognition(place.name, error=f"{place.name}: no image; {_EXPECTED}")
     # Broken files make the libraries raise a dozen kinds of exception.
     except Exception as error:
         why = place.upload.hidden(str(error)) or type(error).__name__
-        return Recognition(place.name, error=f"{place.name}: cannot be read as a picture: {why}")
+        return Recognition(place.name, error=f"{place.name}: cannot be read as an image: {why}")
     image.filename = place.name  # type: ignore[attr-defined]
     return image
 
@@ -225,7 +225,7 @@ def _opened(place: _Place, limits: Limits) -> Image.Image | Recognition:
 def _small_enough(limits: Limits) -> str:
     return (
         f"expected at most {limits.megapixels} million pixels. Cut the molecule out, or make the "
-        "picture smaller"
+        "image smaller"
     )
 
 

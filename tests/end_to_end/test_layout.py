@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,7 @@ def launch(
         env: variables of the environment.
     """
     script = ROOT / "scripts" / f"run_lora_finetuning_{step}.sh"
-    path = f"{f'{gpus}:' if gpus else ''}{ROOT}/.venv/bin:/usr/bin:/bin"
+    path = f"{f'{gpus}:' if gpus else ''}{Path(sys.executable).parent}:/usr/bin:/bin"
     return subprocess.run(
         ["bash", script, *options],
         env={"PATH": path, "HOME": os.environ.get("HOME", "/"), **env},
@@ -238,6 +239,15 @@ def test_names_with_blanks_and_own_micro_batches_reach_the_trainer(tmp_path: Pat
     assert words[words.index("--data_path") + 1] == f"{folder}/train.json"
     assert words[words.index("--output_dir") + 1] == "my run"
     assert words.count("--gradient_accumulation_steps") == 1
+
+
+def test_what_a_launcher_needs_is_looked_for_and_not_imported(tmp_path: Path) -> None:
+    """An import of the two takes ten seconds, and says nothing that the trainer will not say."""
+    for name in ("bitsandbytes", "deepspeed"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
+    answer = launch("cot", PYTHONPATH=str(tmp_path))
+    assert "GPU" in answer.stderr
+    assert "not installed" not in answer.stderr
 
 
 @pytest.mark.parametrize("step", LAUNCHERS)

@@ -52,7 +52,7 @@ def test_it_loads_in_stock_transformers() -> None:
 
 def test_it_reads_drawings_of_molecules_that_it_has_never_seen() -> None:
     """Far under what docs/nano.md says of it, and far over what chance or memory could give."""
-    rows = Drawings(60, seed=5, side=112, varied=0.0, least=5, most=8, mean=7.0, spread=1.0,
+    rows = Drawings(30, seed=5, side=112, varied=0.0, least=5, most=8, mean=7.0, spread=1.0,
                     part="held_out")  # fmt: skip
     drawn = [rows[index] for index in range(len(rows))]
     truth = [read_answer(row["conversations"][1]["value"]).smiles for row in drawn]
@@ -60,12 +60,12 @@ def test_it_reads_drawings_of_molecules_that_it_has_never_seen() -> None:
         "valid"
     }
     reader = LocalRecognizer.from_folder(NANO)
-    read = reader.recognize([row["image"] for row in drawn], batch_size=20)
+    read = reader.recognize([row["image"] for row in drawn], batch_size=30)
     right = sum(same_smiles(a.smiles, b) for a, b in zip(read, truth, strict=True))
     assert right >= 0.3 * len(truth)
     # As other people draw: RDKit's own picture, in colour, larger.
     pictures = [Draw.MolToImage(Chem.MolFromSmiles(smiles), size=(300, 300)) for smiles in truth]
-    read = reader.recognize(pictures, batch_size=20)
+    read = reader.recognize(pictures, batch_size=30)
     right = sum(same_smiles(a.smiles, b) for a, b in zip(read, truth, strict=True))
     assert right >= 0.15 * len(truth)
 
@@ -97,10 +97,10 @@ def test_a_picture_is_read_without_naming_a_model(tmp_path: Path) -> None:
     assert done.stdout.split("\t")[0] == "CCO"
 
 
-def train(out: Path, *options: str | Path) -> Path:
+def train(out: Path, *options: str | Path, width: int = 32) -> Path:
     """A piece of a model of some hundred thousand weights, two processes, a few steps."""
     command = [
-        sys.executable, "-m", "nano.train_nano", "--out", out, "--width", "32",
+        sys.executable, "-m", "nano.train_nano", "--out", out, "--width", str(width),
         "--layers", "1", "--rows", '{"most": 5, "mean": 4.0}', "--batch", "2", *options,
         "--", "--logging_steps", "1",
     ]  # fmt: skip
@@ -122,11 +122,13 @@ def test_the_recipe_makes_the_same_weights_again_in_one_go_or_in_pieces(tmp_path
     for name in ("model.safetensors", "tokenizer.json", "config.json", "preprocessor_config.json"):
         assert sums(cut)[name] == sums(whole)[name], name
 
-    # Handed on in small files, another piece goes on with other molecules and larger pictures.
+    # Handed on in small files, a wider piece resumes with other molecules and larger images.
     larger = '{"most": 5, "mean": 4.0, "side": 140}'
-    more = train(tmp_path / "more", "--start", kept, "--steps", "1", "--rows", larger)
+    more = train(tmp_path / "more", "--start", kept, "--steps", "1", "--rows", larger,
+                 width=64)  # fmt: skip
     first, second = json.loads((more / "training.json").read_text("utf-8"))
     assert (first["steps"], second["steps"]) == (3, 1)
+    assert (first["width"], second["width"]) == (32, 64)
     assert first["rows"]["seed"] != second["rows"]["seed"]
     with (
         safe_open(more / "model.safetensors", "pt") as new,
@@ -135,7 +137,9 @@ def test_the_recipe_makes_the_same_weights_again_in_one_go_or_in_pieces(tmp_path
         assert set(new.keys()) == set(old.keys())
     assert first["pictures"] == first["rows"]["count"] == first["rows"]["alike"] * 3
     assert LocalRecognizer.from_folder(whole).frame.max_pixels == 112 * 112
-    assert LocalRecognizer.from_folder(more).frame.max_pixels == 140 * 140
+    wide = LocalRecognizer.from_folder(more)
+    assert wide.frame.max_pixels == 140 * 140
+    assert wide._model.config.get_text_config().hidden_size == 64
 
 
 def test_torn_files_are_no_beginning(tmp_path: Path) -> None:
@@ -149,21 +153,23 @@ def test_torn_files_are_no_beginning(tmp_path: Path) -> None:
     assert "found 1 parts nano.tar.NNN that make no whole archive" in done.stderr
 
 
-def test_a_piece_can_be_wider_but_neither_narrower_nor_deeper(tmp_path: Path) -> None:
-    start = create_nano(tmp_path / "narrow", width=32, layers=1)
-    wide = train(tmp_path / "wide", "--start", start, "--width", "64", "--steps", "1")
-    assert LocalRecognizer.from_folder(wide)._model.config.get_text_config().hidden_size == 64
-    assert json.loads((wide / "training.json").read_text("utf-8"))[0]["width"] == 64
-    for shape, message in (
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
         (["--width", "32"], "is 64 wide; expected more"),
         (["--layers", "2"], "it has 1 layers, and only its width can grow"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "nano.train_nano", "--out", tmp_path / "out", "--start",
-             wide, *shape], capture_output=True, text=True, check=False, cwd=ROOT,
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert message in done.stderr
+    ],
+)
+def test_a_piece_can_be_neither_narrower_nor_deeper(
+    tmp_path: Path, shape: list[str], message: str
+) -> None:
+    start = create_nano(tmp_path / "wide", width=64, layers=1)
+    done = subprocess.run(
+        [sys.executable, "-m", "nano.train_nano", "--out", tmp_path / "out", "--start",
+         start, *shape], capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize("bad", [["--minutes", "0"], ["--steps", "0"], ["--rows", "{"]])

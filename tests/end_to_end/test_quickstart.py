@@ -19,6 +19,7 @@ from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.evaluation.gold import load_gold
 from eyesmol.reader.embedded import NANO, model_folder
 from eyesmol.reader.local import LocalRecognizer
+from scripts import quickstart
 
 ROOT = Path(__file__).resolve().parents[2]
 Walk = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,8 +44,11 @@ def walk() -> Walk:
 
 
 # A few molecules, a few steps: the stages are the same, only what it learns is not.
+READ = 6
 SMALL = ("--molecules", "40", "--max-atoms", "7", "--copies", "2", "--scale", "0.01",
-         "--read", "12")  # fmt: skip
+         "--read", str(READ))  # fmt: skip
+OWN = ["CCO", "CCN", "c1ccccc1O", "CC(=O)O", "CCCl", "C1CCCC1", "CC#N", "COC", "CCCO", "CNC",
+       "OCCO", "CC(C)C", "NCCO", "C=CC", "CCF", "CC=O"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,25 @@ def small_run(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = walk("--out", folder, *SMALL)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return folder
+
+
+@pytest.fixture(scope="module")
+def own_drawings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Images and molfiles as a user has them: an image is torn, another has no molfile."""
+    from data_preprocess.drawing.render import render
+
+    folder = tmp_path_factory.mktemp("own")
+    images, molfiles = folder / "images", folder / "molfiles"
+    images.mkdir()
+    molfiles.mkdir()
+    for number, text in enumerate(OWN):
+        drawing = render(text, size=(300, 220), seed=number)
+        drawing.image.save(images / f"d{number:02d}.png")
+        (molfiles / f"d{number:02d}.mol").write_text(graph_to_molblock(drawing.graph))
+    (images / "torn.png").write_bytes((images / "d00.png").read_bytes()[:200])
+    shutil.copy(molfiles / "d00.mol", molfiles / "torn.mol")
+    (images / "lonely.png").write_bytes((images / "d01.png").read_bytes())
+    return images, molfiles
 
 
 def test_every_stage_leaves_what_the_next_one_needs(small_run: Path) -> None:
@@ -73,11 +96,11 @@ def test_every_stage_leaves_what_the_next_one_needs(small_run: Path) -> None:
         history = json.loads((small_run / name / "trainer_state.json").read_text())["log_history"]
         assert any("eval_loss" in row for row in history)
     rows = [json.loads(line) for line in (small_run / "predictions/stack.jsonl").open()]
-    assert len(rows) == 12
+    assert len(rows) == READ
     page = (small_run / "report.html").read_text()
     assert all(name in page for name in stages)
-    assert page.count("data:image/png") >= 12
-    assert page.count("before, by nano") == 12
+    assert page.count("data:image/png") >= READ
+    assert page.count("before, by nano") == READ
 
 
 def test_a_finished_run_says_so_and_another_one_is_not_mixed_in(
@@ -149,45 +172,49 @@ def test_the_notebook_runs_top_to_bottom(
     assert sum("image/png" in out.get("data", {}) for out in shown) >= 4
 
 
-def test_the_users_own_drawings_go_through_the_same_stages(walk: Walk, tmp_path: Path) -> None:
-    """Pictures and molfiles in, predictions out; what is broken is counted, not fatal."""
-    from data_preprocess.drawing.render import render
-
-    images, molfiles = tmp_path / "images", tmp_path / "molfiles"
-    images.mkdir()
-    molfiles.mkdir()
-    smiles = ["CCO", "CCN", "c1ccccc1O", "CC(=O)O", "CCCl", "C1CCCC1", "CC#N", "COC", "CCCO", "CNC",
-              "OCCO", "CC(C)C", "NCCO", "C=CC", "CCF", "CC=O"]  # fmt: skip
-    for number, text in enumerate(smiles):
-        drawing = render(text, size=(300, 220), seed=number)
-        drawing.image.save(images / f"d{number:02d}.png")
-        (molfiles / f"d{number:02d}.mol").write_text(graph_to_molblock(drawing.graph))
-    (images / "torn.png").write_bytes((images / "d00.png").read_bytes()[:200])
-    shutil.copy(molfiles / "d00.mol", molfiles / "torn.mol")
-    (images / "lonely.png").write_bytes((images / "d01.png").read_bytes())
-
-    out = tmp_path / "run"
-    done = walk("--images", images, "--molfiles", molfiles, "--out", out, "--scale", "0.02")
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    info = json.loads((out / "data/cot/dataset_info.json").read_text())
-    rows, drops = sum(info["splits"].values()), {k: v["count"] for k, v in info["drops"].items()}
-    assert rows + sum(drops.values()) == len(smiles) + 2, drops
-    assert rows >= len(smiles) - 2, drops
-    assert (out / "report.html").exists()
-
-
-def test_a_checkpoint_of_the_users_goes_through_them_too(walk: Walk, tmp_path: Path) -> None:
-    done = walk("--model", model_folder(NANO), "--out", tmp_path, "--molecules", "20",
-                "--max-atoms", "7", "--copies", "1", "--scale", "0.005",
-                "--read", "12")  # fmt: skip
+def test_drawings_and_a_checkpoint_of_the_users_go_through_the_same_stages(
+    walk: Walk, own_drawings: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Images and molfiles in, a report out; what is broken is counted, not fatal."""
+    images, molfiles = own_drawings
+    done = walk("--images", images, "--molfiles", molfiles, "--model", model_folder(NANO),
+                "--out", tmp_path, "--scale", "0.005", "--max-new-tokens", "120")  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     info = json.loads((tmp_path / "merged" / "dataset_info.json").read_text())
-    assert info["pixel_frame"]["min_pixels"] > 112 * 112  # a real model sees larger pictures
+    rows, drops = sum(info["splits"].values()), {k: v["count"] for k, v in info["drops"].items()}
+    assert rows + sum(drops.values()) == len(OWN) + 2, drops
+    assert rows >= len(OWN) - 2, drops
+    assert info["pixel_frame"]["min_pixels"] > 112 * 112  # a real model sees larger images
     assert (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize("wrong", [["--images", "."], ["--images", "no", "--molfiles", "no"]])
-def test_wrong_options_are_answered_at_once(walk: Walk, wrong: list[str]) -> None:
+def test_nano_sees_the_users_drawings_six_times_as_large_as_its_own(
+    own_drawings: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is taught a tenth of what it is taught of many small drawings."""
+    images, molfiles = map(str, own_drawings)
+    words = ["quickstart", "--images", images, "--molfiles", molfiles, "--scale", "0.1"]
+    monkeypatch.setattr(sys, "argv", words)
+    options = quickstart.parse_options()
+    quickstart.build_data(options, tmp_path / "data/cot", "cot")
+    side = quickstart.nano_side()
+    info = json.loads((tmp_path / "data/cot/dataset_info.json").read_text())
+    assert info["pixel_frame"]["min_pixels"] == side**2
+    assert info["pixel_frame"]["max_pixels"] == 6 * side**2
+    assert info["splits"]["test"] > 0
+    assert quickstart.nano_lessons(options)["cot"].samples == 160
+    assert quickstart.longest_answer(options) == 800
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--images", "."], "--images and --molfiles go together"),
+        (["--images", "no", "--molfiles", "no"], "no is no folder"),
+        (["--max-new-tokens", "0"], "--max-new-tokens: expected at least 1"),
+    ],
+)
+def test_wrong_options_are_answered_at_once(walk: Walk, wrong: list[str], said: str) -> None:
     answer = walk(*wrong)
     assert answer.returncode == 2
-    assert "--images" in answer.stderr or "no folder" in answer.stderr
+    assert said in answer.stderr

@@ -11,6 +11,7 @@ Each is described by a YAML file beside this one; a file of your own works as we
   - ``from``: who publishes it so
   - ``images``: the folder of pictures, for the report; may be left out
   - ``molfiles``: the folder of molfiles named like the pictures, or
+  - ``carbon``: a JSON Lines file of CARBON records, or
   - ``table``: a CSV, TSV or JSON Lines file, with
   - ``image_columns``, ``smiles_columns``: names of its columns, in any case (the usual ones)
 
@@ -36,6 +37,7 @@ from eyesmol.evaluation.gold import (
     Gold,
     GoldSet,
     ScoreError,
+    carbon_golds,
     gold_set,
     molfile_golds,
     table_golds,
@@ -60,8 +62,14 @@ class Layout:
     images: str | None
     molfiles: str | None
     table: str | None
+    carbon: str | None = None
     image_columns: tuple[str, ...] = IMAGE_COLUMNS
     smiles_columns: tuple[str, ...] = SMILES_COLUMNS
+
+    @property
+    def place(self) -> str:
+        """Where its truth lies: a folder or a file."""
+        return self.molfiles or self.table or self.carbon or ""
 
 
 @dataclass(frozen=True)
@@ -128,12 +136,16 @@ def _described(name: str, text: str, source: str) -> Benchmark:
     )
 
 
-_LAYOUT_FIELDS = {"from", "images", "molfiles", "table", "image_columns", "smiles_columns"}
+_LAYOUT_FIELDS = {"from", "images", "molfiles", "table", "carbon", "image_columns",
+                  "smiles_columns"}  # fmt: skip
 
 
 def _layout(fields: Any, where: str) -> Layout:
-    if not isinstance(fields, dict) or bool(fields.get("molfiles")) == bool(fields.get("table")):
-        raise ScoreError(f"{where}: expected molfiles (a folder) or table (a file), one of the two")
+    kinds = ("molfiles", "table", "carbon")
+    if not isinstance(fields, dict) or sum(bool(fields.get(kind)) for kind in kinds) != 1:
+        raise ScoreError(
+            f"{where}: expected molfiles (a folder), table or carbon (a file), one of the three"
+        )
     _check_names(fields, _LAYOUT_FIELDS, where)
     columns = {
         key: tuple(str(name).lower() for name in fields[key])
@@ -145,6 +157,7 @@ def _layout(fields: Any, where: str) -> Layout:
         fields.get("images"),
         fields.get("molfiles"),
         fields.get("table"),
+        fields.get("carbon"),
         **columns,
     )
 
@@ -188,11 +201,11 @@ def load_benchmark(name: str, folder: Path | str) -> BenchmarkData:
     if not folder.is_dir():
         raise ScoreError(f"--data {folder}: no such folder; expected {benchmark.title}, unpacked")
     for layout in benchmark.layouts:
-        place = _find(folder, layout.molfiles or layout.table or "", want_folder=not layout.table)
+        place = _find(folder, layout.place, want_folder=bool(layout.molfiles))
         if place is not None:
             return _loaded(benchmark, layout, folder, place)
     looked = "; ".join(
-        f"{layout.molfiles or layout.table}{f' ({layout.publisher})' if layout.publisher else ''}"
+        f"{layout.place}{f' ({layout.publisher})' if layout.publisher else ''}"
         for layout in benchmark.layouts
     )
     raise ScoreError(
@@ -218,6 +231,8 @@ def _loaded(benchmark: Benchmark, layout: Layout, folder: Path, place: Path) -> 
     used = [f"{benchmark.title}: truth from {place}"]
     if layout.molfiles:
         found = list(molfile_golds(place))
+    elif layout.carbon:
+        found = list(carbon_golds(place))
     else:
         found, columns = _table(place, layout)
         used.append(columns)

@@ -171,20 +171,51 @@ export const TEXTS = {
 
 // The server speaks English. What is not here is shown as it is.
 const MESSAGES = [
-  [/^the (?:image|picture) is blank$/, "이미지가 비어 있습니다"],
-  [/^no drawing of a structure was found on this page$/, "이 쪽에서 구조식을 찾지 못했습니다"],
-  [/^no atom was listed$/, "원자를 찾지 못했습니다"],
-  [/^(\d+%) of the (?:image|picture) is dark, as in a photograph$/, "사진처럼 $1가 어둡습니다"],
+  // no molecule
+  [/^the image is blank$/, "이미지가 비어 있습니다"],
+  [/^the image is noise$/, "이미지가 잡음뿐입니다"],
+  [/^(\d+%) of the image is dark, as in a photograph$/, "사진처럼 $1가 어둡습니다"],
   [/^(\d+%) of it is neither paper nor ink, as in a photograph$/, "사진처럼 $1가 종이도 잉크도 아닙니다"],
+  [/^most of its ink lies in filled areas.*$/, "도표나 사진처럼 대부분이 채워진 면입니다"],
+  [/^it has axes or a frame with lettering.*$/, "도표나 표처럼 축이나 테두리와 글자가 있습니다"],
   [/^it holds text and no drawing$/, "글만 있고 그림이 없습니다"],
-  [/^(.*): no (?:image|picture); expected .*$/, "$1: 이미지가 아닙니다. PNG, JPEG, TIFF, BMP, GIF, WebP, PDF 또는 이미지의 ZIP이 필요합니다"],
-  [/^(.*): cannot be read as a (?:image|picture): (.*)$/, "$1: 손상되어 읽을 수 없습니다 ($2)"],
-  [/^(.*): more than (\d+) (?:images|pictures) and pages in one request.*$/, "$1: 이미지나 쪽이 $2개를 넘습니다. 나누어 보내세요"],
+  [/^no drawing of a structure was found on this page$/, "이 쪽에서 구조식을 찾지 못했습니다"],
+  [/^no atom was listed$/, "원자와 결합으로 보이는 것을 찾지 못했습니다"],
+  [/^what could be a molecule covers (\d+%) of the lines and letters, and is not sure$/, "분자일 수 있는 것이 선과 글자의 $1만 설명하며 확실하지 않습니다"],
+  [/^(?:the graph is no|neither is a) valid molecule$/, "찾은 원자와 결합이 분자가 되지 않습니다"],
+  [/^abstained: confidence (\S+) is below (\S+)$/, "신뢰도 $1가 기준 $2보다 낮습니다"],
+  // files and limits
+  [/^(.*): .*?([\d,]+) x ([\d,]+) pixels[;,] expected at most ([\d,]+) million.*$/, "$1: $2 x $3 픽셀은 너무 큽니다. 최대 $4 x 1,000,000 픽셀까지 읽습니다. 분자만 잘라 내거나 줄여 주세요"],
+  [/^(.*): far too many pixels; expected at most (\d+) million.*$/, "$1: 픽셀이 너무 많습니다. 최대 $2 x 1,000,000 픽셀까지 읽습니다. 분자만 잘라 내거나 줄여 주세요"],
+  [/^(.*): no image in this archive.*$/, "$1: 압축 파일에 이미지가 없습니다"],
+  [/^(.*): no image; expected .*$/, "$1: 이미지가 아닙니다. PNG, JPEG, TIFF, BMP, GIF, WebP, PDF 또는 이미지의 ZIP이 필요합니다"],
+  [/^(.*): cannot be read as an image: (.*)$/, "$1: 손상되어 읽을 수 없습니다 ($2)"],
+  [/^(.*): more than (\d+) images and pages in one request.*$/, "$1: 이미지나 쪽이 $2개를 넘습니다. 나누어 보내세요"],
   [/^more than (\d+) MB in one request.*$/, "$1 MB를 넘습니다. 더 작은 파일을 보내세요"],
+  [/^(\d+) requests are being read; try again later$/, "지금 $1건을 읽고 있습니다. 잠시 뒤에 다시 시도하세요"],
+  [/^the server is stopping$/, "서버가 종료되는 중입니다"],
+  [/^the server failed to read this; its log says why$/, "서버가 이것을 읽지 못했습니다. 이유는 서버 기록에 있습니다"],
+  [/^the token is missing or wrong.*$/, "토큰이 없거나 틀립니다. 서버가 시작할 때 알려 준 주소로 여세요"],
+  [/^.* may not ask this server, which was called .*$/, "다른 사이트에서는 이 서버에 요청할 수 없습니다"],
+  [/^this server does not know itself as (.*?);.*$/, "이 서버의 이름은 $1이 아닙니다. --allowed-host로 이름을 알려 주세요"],
+  // what was not the likeliest reading
   [/^a corner of four bonds was read as two lines that cross$/, "네 결합의 꼭짓점을 교차하는 두 선으로 읽었습니다"],
   [/^a faint bond .* was taken: it joins parts$/, "흐린 결합 하나를 조각을 잇는 것으로 읽었습니다"],
   [/^a wedge was turned round: .*$/, "쐐기의 방향을 바꾸었습니다"],
+  [/^(.*) was taken for a species \(p .*\)$/, "$1을(를) 따로 있는 이온이나 분자로 읽었습니다"],
+  [/^O was read as O- \(p .*\): it balances an ion$/, "전하가 맞도록 O를 O-로 읽었습니다"],
+  [/^(.*) was read as (.*): an impossible valence \(cost .*\)$/, "원자가가 불가능하여 $1을(를) $2(으)로 읽었습니다"],
+  [/^(.*) was read as (.*): RDKit refused the molecule \(cost .*\)$/, "분자가 되지 않아 $1을(를) $2(으)로 읽었습니다"],
   [/^atom (\d+): impossible valence$/, "원자 $1: 불가능한 원자가"],
+  [/^the graph has impossible valences, which were repaired$/, "불가능한 원자가를 고쳤습니다"],
+  [/^atom (\d+): the label '(.*)' has no known expansion$/, "원자 $1: 약어 '$2'를 풀어 쓸 수 없습니다"],
+  [/^atom (\d+): '(.*)' counts as one, for want of a whole number$/, "원자 $1: '$2'의 수가 정수가 아니어서 하나로 셉니다"],
+  [/^(\d+) of (\d+) atoms lie outside the image$/, "원자 $2개 중 $1개가 이미지 밖에 있습니다"],
+  [/^(\d+) structures, of .* heavy atoms, were read as one compound; .*$/, "구조식 $1개를 한 화합물로 읽었습니다. 서로 다른 것이면 이미지를 나누어 자르세요"],
+  [/^and (\d+) more problems$/, "그 밖에 $1가지"],
+  // structures that somebody typed or drew
+  [/^([\d,]+) atoms; expected at most (\d+)$/, "원자 $1개는 너무 많습니다. $2개까지 됩니다"],
+  [/^([\d,]+) letters; expected at most ([\d,]+)$/, "글자 $1개는 너무 많습니다. $2자까지 됩니다"],
   [/^there is no atom in it$/, "원자가 없습니다"],
   [/^not a SMILES: a bracket \[ \] has no partner$/, "SMILES가 아닙니다: 대괄호 [ ]의 짝이 없습니다"],
   [/^not a SMILES: a parenthesis \( \) has no partner$/, "SMILES가 아닙니다: 괄호 ( )의 짝이 없습니다"],
@@ -196,7 +227,7 @@ const MESSAGES = [
 // What the readers say in words of their own.
 const IN_OTHER_WORDS = {
   "no atom was listed": "nothing that looks like atoms and bonds was found",
-  "the graph is no sane molecule": "the atoms and bonds that were found fit no molecule",
+  "the graph is no valid molecule": "the atoms and bonds that were found fit no molecule",
 };
 
 // A message of the server, in a language.

@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from rdkit import Chem
 
 from data_preprocess.__main__ import main
 from data_preprocess.build.build import Settings, build
 from data_preprocess.build.exclude import read_excluded
+from data_preprocess.build.settings import Task
 from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 from data_preprocess.catalogue.source import CompoundCatalogue
 from data_preprocess.dataset.info import DatasetInfo
@@ -118,8 +120,11 @@ def _html(folder: Path) -> Compound:
         (_not_a_number, "no usable coordinates in the molfile|RDKit cannot parse the molfile"),
         (lambda _: replace(GOOD, id="bad", image="none.png"), "missing image"),
         (lambda _: replace(GOOD, id="bad", image="none.zip!a.png"), "missing image"),
-        (lambda _: replace(GOOD, id="bad", image=None), "missing image"),
         (lambda _: replace(GOOD, id="bad", molfile=None), "missing molfile"),
+        (
+            lambda _: replace(GOOD, id="bad", smiles="CCO"),
+            "the SMILES is another molecule than the molfile",
+        ),
         (lambda _: replace(GOOD, id="bad", molfile="words"), "RDKit cannot parse the molfile"),
         (lambda _: replace(GOOD, id="good"), "duplicate id"),
         (lambda _: replace(GOOD, id="../bad"), "an id that cannot be a file's name"),
@@ -281,20 +286,36 @@ def test_what_is_drawn_counts_where_rdkit_refuses_what_is_hidden(tmp_path: Path)
         build(source, tmp_path / "none", Settings("cot", images=False), excluded=excluded)
 
 
-def test_a_label_that_hides_something_else_is_dropped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["cot", "instruction"])
+@pytest.mark.parametrize(
+    ("smiles", "hidden", "label", "reason"),
+    [
+        ("Cc1ccccc1", "[CH3]", "OH", "the molfile contradicts its own labels"),
+        ("[C-]#[N+]c1ccccc1", "[N+]#[C-]", "CN", "the molfile contradicts its own labels"),
+        ("Cc1ccccc1", "[CH3]", "C8H13O", "a label that cannot be read hides atoms"),
+    ],
+)
+def test_a_label_that_hides_something_else_gives_no_row_of_any_task(
+    smiles: str, hidden: str, label: str, reason: str, task: Task, tmp_path: Path
+) -> None:
     """As in some public molfiles: the image says OH, and the atom behind it is a carbon."""
-    drawing = render("Cc1ccccc1", (200, 200))
-    methyl = next(i for i, row in enumerate(drawing.graph.neighbours()) if len(row) == 1)
-    lines = graph_to_molblock(drawing.graph).splitlines()
-    lines[-1:] = ["M  STY  1   1 SUP", f"M  SAL   1  1 {methyl + 1:3d}", "M  SMT   1 OH", "M  END"]
+    drawing = render(smiles, (200, 200))
+    mol = Chem.MolFromMolBlock(graph_to_molblock(drawing.graph))
+    (members,) = mol.GetSubstructMatches(Chem.MolFromSmarts(hidden))
+    group = Chem.CreateMolSubstanceGroup(mol, "SUP")
+    group.SetProp("LABEL", label)
+    group.SetAtoms(list(members))
+    Chem.AddMolSubstanceGroup(mol, group)
+    lines = Chem.MolToMolBlock(mol).splitlines()
     for name in ("images", "molfiles"):
         (tmp_path / name).mkdir()
     (tmp_path / "molfiles/a.mol").write_text("\n".join(lines) + "\n")
     drawing.image.save(tmp_path / "images/a.png")
     source = PairedFolders(tmp_path / "images", tmp_path / "molfiles")
-    with pytest.raises(InputError, match="the molfile contradicts its own labels: 1"):
-        build(source, tmp_path / "out", Settings("cot"))
-    assert not list((tmp_path / "out").rglob("*.png"))
+    for number, images in enumerate((True, False)):
+        with pytest.raises(InputError, match=f"{reason}: 1"):
+            build(source, tmp_path / f"out{number}", Settings(task, images=images))
+    assert not list((tmp_path / "out0").rglob("*.png"))
 
 
 def test_a_drawing_whose_whole_pixels_are_another_molecule_is_dropped(tmp_path: Path) -> None:

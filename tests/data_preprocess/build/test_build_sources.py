@@ -9,11 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from rdkit import Chem
+from rdkit.Chem import rdDepictor
+from scipy.spatial.distance import pdist
 
 from data_preprocess.__main__ import main
 from data_preprocess.build.build import Settings, build
@@ -24,12 +27,13 @@ from data_preprocess.catalogue.charts import CHARTS, Chart
 from data_preprocess.catalogue.compounds import COMPOUNDS, Compound
 from data_preprocess.catalogue.source import CompoundCatalogue
 from data_preprocess.dataset.splits import Ledger, connectivity_key, number_of, split_of
-from data_preprocess.drawing.render import render
+from data_preprocess.drawing.render import StyleRange, render
 from data_preprocess.recipes import Recipe
 from data_preprocess.sources.files import SmilesList
 from data_preprocess.sources.small_molecules import small_molecules
 from eyesmol.answer.text import read_answer
-from eyesmol.chem.molfile import graph_to_molblock
+from eyesmol.chem.graph import MolGraph
+from eyesmol.chem.molfile import graph_to_molblock, parse_molblock
 from eyesmol.image.pixel_frame import PixelFrame
 
 SMALL = list(small_molecules(4))
@@ -116,14 +120,68 @@ def test_a_drawing_of_ours_is_not_described_as_the_picture_of_the_source(tmp_pat
     assert "visual_description" not in info.tasks
 
 
+def _delivered() -> tuple[str, str]:
+    """A molblock with a layout, a wedge and a label that no program of ours would choose, and its
+    SMILES."""
+    mol = Chem.MolFromSmiles("C[C@H](N)c1ccc(C(=O)OCC)cc1")
+    group = Chem.CreateMolSubstanceGroup(mol, "SUP")
+    group.SetProp("LABEL", "CO2Et")
+    group.SetAtoms([7, 8, 9, 10, 11])
+    Chem.AddMolSubstanceGroup(mol, group)
+    rdDepictor.Compute2DCoords(mol)
+    places = mol.GetConformer().GetPositions()
+    turn = np.array([[0.6, 0.8, 0], [-0.8, 0.6, 0], [0, 0, 1]])
+    mol.GetConformer().SetPositions(places @ turn * [1.3, 0.8, 1])  # stretched, too
+    return Chem.MolToMolBlock(mol), Chem.MolToSmiles(mol)
+
+
+@pytest.mark.parametrize("style", ["clean", "varied"])
+def test_a_molfile_that_a_source_delivered_is_drawn_as_it_is(
+    style: StyleRange, tmp_path: Path
+) -> None:
+    block, smiles = _delivered()
+    Image.new("L", (90, 90), 255).save(tmp_path / "other.png")
+    rows = [
+        Compound("both", "test", "CC0-1.0", smiles=smiles, molfile=block),
+        Compound("alone", "test", "CC0-1.0", molfile=block),
+        Compound("image", "test", "CC0-1.0", molfile=block, image="other.png"),
+    ]
+    source = catalogue(tmp_path, rows)
+    build(source, tmp_path / "out", Settings("cot", draw=True, style=style))
+    wanted = parse_molblock(block)
+    for row in all_rows(tmp_path / "out"):
+        answer = read_answer(row["conversations"][1]["value"])
+        assert answer.smiles == smiles
+        assert _shape(answer.graph) == pytest.approx(_shape(wanted), abs=0.02)
+        assert sorted(a.text for a in answer.graph.atoms) == sorted(a.text for a in wanted.atoms)
+        assert sorted(b.order for b in answer.graph.bonds) == sorted(b.order for b in wanted.bonds)
+    assert len(all_rows(tmp_path / "out")) == 3
+    # Without --draw the image decides, and this one shows nothing.
+    info = build(source, tmp_path / "placed", Settings("cot", style=style))
+    assert info.drops == {"no ink in the image": {"count": 1, "examples": ["image"]}}
+
+
+def _shape(graph: MolGraph) -> list[float]:
+    """All distances, as fractions of the longest: a layout without its place, size and turn."""
+    places = np.array([(atom.x, atom.y) for atom in graph.atoms])
+    distances = np.sort(pdist(places))
+    return [float(distance) for distance in distances / distances[-1]]
+
+
+def test_a_molfile_that_no_graph_holds_leaves_its_row_the_smiles(tmp_path: Path) -> None:
+    row = Compound("a", "test", "CC0-1.0", smiles="CCO", molfile="words")
+    build(catalogue(tmp_path, [row]), tmp_path / "out", Settings("cot"))
+    assert [row["id"] for row in all_rows(tmp_path / "out")] == ["a"]
+
+
 def test_several_sources_stand_one_after_the_other(tmp_path: Path) -> None:
-    first = of_smiles(tmp_path / "first", SMALL[:150], [""] * 150)
+    first = of_smiles(tmp_path / "first", SMALL[15:150], [""] * 135)
     info = build([first, SmilesList("small", max_atoms=2)], tmp_path / "out", TEXT)
     assert [(about["name"], about["items"]) for about in info.sources] == [
-        ("first", 150),
+        ("first", 135),
         ("small", 15),
     ]
-    assert sum(info.splits.values()) == info.items == 165
+    assert sum(info.splits.values()) == info.items == 150
     kinds = [row["source"] for row in rows_of(tmp_path / "out")["train"]]
     assert kinds == sorted(kinds, reverse=True), "test before small"
 

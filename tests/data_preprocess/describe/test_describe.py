@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import io
 import json
 import os
@@ -31,6 +32,7 @@ from data_preprocess.describe.budget import Budget, Tokens
 from data_preprocess.describe.gemini import Gemini, SentImage
 from data_preprocess.describe.journal import JOURNAL, Journal
 from data_preprocess.describe.question import PROMPT
+from data_preprocess.gemini_models import prices_of
 from eyesmol.exceptions import InputError
 
 KEY = "AIzaThisIsAKeyThatNobodyMaySee"
@@ -117,6 +119,7 @@ class Service(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.plan: dict[int, list[str]] = {}
         self.asked: list[int] = []
+        self.settings: list[dict[str, Any]] = []
         self.held = threading.Event()  # a call that is never answered has come
         self.release = threading.Event()
         self.in_flight = 0
@@ -188,6 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _generate(self, request: dict[str, Any]) -> None:
         number = _number_in(request)
+        self.server.settings.append(request["generationConfig"])
         said = self.server.says(number)
         if said == "hold":
             self.server.held.set()
@@ -451,6 +455,58 @@ def test_money_is_counted_by_its_prices() -> None:
             Budget.read(text, 1, 1)
     with pytest.raises(InputError, match="--price-in and --price-out"):
         Budget.read("5 USD", 0.3, None)
+
+
+def test_known_prices_follow_the_model_the_day_and_the_way() -> None:
+    before, after = datetime.date(2026, 12, 31), datetime.date(2027, 1, 1)
+    for day, batch, wanted in (
+        (before, False, (0.75, 3.75)),
+        (after, False, (1.50, 7.50)),
+        (after, True, (0.75, 3.75)),
+    ):
+        prices = prices_of("gemini-3.8-flash", day, batch=batch)
+        assert prices is not None
+        assert (prices.prompt, prices.answer) == wanted
+        assert Budget.read("5 USD", None, None, prices).price_in == wanted[0]
+    assert prices_of("gemini-unknown", before, batch=False) is None
+    # One's own prices come first, and another currency has none.
+    assert Budget.read("5 USD", 9.0, 9.0, prices).price_in == 9
+    with pytest.raises(InputError, match="or in US dollars"):
+        Budget.read("5 EUR", None, None, prices)
+
+
+@pytest.mark.parametrize(
+    ("model", "temperature", "thinking"),
+    [
+        ("gemini-3.8-flash", False, True),
+        ("gemini-3.6-pro", False, True),
+        ("gemini-3.5-flash", True, True),
+        ("gemini-2.5-pro", True, False),
+        ("my-own-model", False, True),
+    ],
+)
+def test_a_model_gets_the_settings_that_it_takes(
+    model: str, temperature: bool, thinking: bool, service: Service
+) -> None:
+    gemini = Gemini(model, max_output_tokens=9, thinking="minimal", base_url=service.url)
+    image = SentImage("a", b"", "image/png", (8, 8))
+    wire = json.loads(gemini.batch_line("1", image))["request"]["generationConfig"]
+    assert ("temperature" in wire) is temperature
+    assert wire.get("thinkingConfig") == ({"thinkingLevel": "MINIMAL"} if thinking else None)
+
+
+def test_one_by_one_and_in_batches_the_same_settings_are_sent(
+    service: Service, tmp_path: Path
+) -> None:
+    catalogue = _catalogue(tmp_path / "c", 1)
+    _run(catalogue, service, workers=1)
+    gemini = Gemini(MODEL, max_output_tokens=MAX_OUTPUT, base_url=service.url)
+    image = SentImage("a", b"", "image/png", (8, 8))
+    batch = json.loads(gemini.batch_line("1", image))["request"]["generationConfig"]
+    # The SDK writes one name in its other case, which the service reads alike.
+    thinking = service.settings[0].pop("thinkingConfig")
+    assert thinking == {"thinking_level": batch.pop("thinkingConfig")["thinkingLevel"]}
+    assert service.settings == [batch]
 
 
 def test_a_used_up_quota_stops_with_what_is_done(service: Service, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ bonds round without their wedges, centred places with y up, Python text.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
 from data_preprocess.__main__ import main
@@ -30,10 +32,17 @@ from data_preprocess.build.examples import Drop, fit_to_frame, molecule_of, rend
 from data_preprocess.dataset import json_stream
 from data_preprocess.dataset.json_stream import json_objects
 from data_preprocess.original import import_eyesmol
-from data_preprocess.original.legacy_cot import COLLAPSED, LABELS, WEDGES, is_renumbered, repair
+from data_preprocess.original.legacy_cot import (
+    COLLAPSED,
+    LABELS,
+    WEDGES,
+    numbered_as_smiles,
+    repair,
+)
 from data_preprocess.sources.files import Item
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import MolGraph
+from eyesmol.chem.labelled_smiles import plain_smiles
 from eyesmol.chem.molfile import (
     MolfileError,
     abbreviation_groups,
@@ -232,7 +241,6 @@ def test_labels_that_could_go_either_way_are_a_drop(smiles: str) -> None:
     walked, numbered = (_original(block, own_numbers=own) for own in (False, True))
     assert walked is not None
     assert numbered is not None
-    assert is_renumbered(walked)
     with pytest.raises(Drop, match="for certain"):
         repair(walked, own_numbers=False)
     # The table's own numbers tell, since they are those of the SMILES.
@@ -243,6 +251,115 @@ def test_labels_that_could_go_either_way_are_a_drop(smiles: str) -> None:
 def test_any_text_is_an_answer_or_a_drop(text: str) -> None:
     with pytest.raises(Drop):
         repair(text, own_numbers=False)
+
+
+# ---- the published layout ----
+
+_BRACKETS = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]")
+_AS_WRITTEN = Chem.SmilesParserParams()
+_AS_WRITTEN.removeHs = False
+# SMILES as they are published, the label of the hidden atoms of an abbreviation, and why not.
+_PUBLISHED: list[tuple[str, dict[str, list[int]], str | None]] = [
+    ("CCC(=O)NC1=CC=C(SC2=NC(N3CCN(C)CC3)=CC(NC3=CC(C)=NN3)=N2)C=C1", {}, None),
+    ("CC1=C(NC(=O)CNC2=CC(F)=C(F)C=C2)C=CC=C1OC1CCNCC1", {}, None),
+    ("FC1=CC=C(CN2N=NC3=NC=C(C4=CC=CS4)N=C32)C=C1", {}, None),
+    ("CC(C)(C)C1CCC(C(C)(C)C)CC1", {}, None),
+    ("[H]C1(C2=CC=CC=C2)CC2=CC=CC=C2C(=O)N1C", {}, None),
+    ("O=C(/C=C/C=C/C1=CN=C2C=CC=CC2=C1)N1CCCCC1", {}, None),
+    ("N#CC1=CC(C2=CN(C3=NC=CC=C3[N+](=O)[O-])N=N2)=CC=C1", {}, None),
+    ("CC(=O)CNC1=CC=C(C[C@H]([NH3+])C(=O)[O-])C=C1", {"COO-": [12, 13, 14]}, None),
+    ("CS(=O)(=O)C1=CC=C(C(=O)OCC2=CC=NC=C2)S1", {"SO2Me": [0, 1, 2, 3]}, None),
+    ("CCC(=O)NC1=CC(C(=O)O)=CC(C2=CCCC2)=C1", {"CO2H": [8, 9, 10]}, None),
+    ("OC1=C(C(F)(F)F)C=CC=N1", {"CF3": [3, 4, 5, 6]}, None),
+    ("[R5]OP([OR])(=O)C1=CC2=CC(OS(=O)N([R2])[R3])=C([R1])C=C2NC1=O", {}, None),
+    ("[(4)]N(C)C1=C(Cl)C=CC=N1", {}, None),
+    ("[R1]C1=CC([R2])=C([R3])N=C1[L4,]", {}, None),
+    ("COC1=CC=C(/C(C2=CC=CC=C2)=C(\\[COOR3,])C#N)C=C1", {}, None),
+    ("C", {}, None),
+    ("[H]C(=O)NOC(F)(F)FC", {"CF3CO": [4, 5, 6, 7, 8, 9]}, "RDKit cannot read the SMILES"),
+    ("[H][[L-V]m][Z]C1=[X]C([A2][B2][2H][2H])=[X]C=N1", {}, "RDKit cannot read the SMILES"),
+    ("O=C([TeH])N(C1=CC=CC=C1)C1=CC=CC=C1", {"CN": [1, 3]}, "which atom a label stands for"),
+    ("CC(C)CC1(C)CC1(C)C", {"CHCH2": [1, 3, 4, 6]}, "which atom a label stands for"),
+    ("CC1=CC=C(S(O)(O)O)C=C1", {"HO3S": [5, 6, 7, 8]}, "which atom a label stands for"),
+]  # fmt: skip
+
+
+def _published(smiles: str, labels: dict[str, list[int]]) -> str:
+    """An answer as the published files have it: one nested dict, atoms in the order of the SMILES,
+    labels without brackets, those of an abbreviation on all its atoms, at one position."""
+    own: list[str] = []
+
+    def dummy(match: re.Match[str]) -> str:
+        if Chem.AtomFromSmiles(match[0]) is not None:
+            return match[0]
+        own.append(match[1])
+        return f"[*:{len(own)}]"
+
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(marked := _BRACKETS.sub(dummy, smiles), _AS_WRITTEN)
+    if mol is None:  # the public files have some that no chemistry allows
+        mol = Chem.MolFromSmiles(marked, sanitize=False)
+        mol.UpdatePropertyCache(strict=False)
+        Chem.FastFindRings(mol)
+    else:
+        Chem.Kekulize(mol, clearAromaticFlags=True)
+    rdDepictor.Compute2DCoords(mol)
+    Chem.WedgeMolBonds(mol, mol.GetConformer())
+    points = [[round(x, 4), round(y, 4)] for x, y, _ in mol.GetConformer().GetPositions().tolist()]
+    texts = [own[a.GetAtomMapNum() - 1] if a.GetAtomMapNum() else a.GetSymbol()
+             for a in mol.GetAtoms()]  # fmt: skip
+    for label, members in labels.items():
+        for member in members:
+            texts[member], points[member] = label, points[members[0]]
+    wedges = {Chem.BondDir.BEGINWEDGE: 5, Chem.BondDir.BEGINDASH: 6}
+    items: list[dict[str, Any]] = []
+    for number, (text, point) in enumerate(zip(texts, points, strict=True)):
+        items.append({"a": text, "id": number, "xy": point})
+        for bond in mol.GetAtomWithIdx(number).GetBonds():
+            if (other := bond.GetOtherAtomIdx(number)) < number:
+                order = wedges.get(bond.GetBondDir(), int(bond.GetBondTypeAsDouble()))
+                items.append({"b": order, "a1": other, "a2": number})
+    return str({"cot": items, "smiles": smiles})
+
+
+@pytest.mark.parametrize(("smiles", "labels", "reason"), _PUBLISHED)
+def test_published_answers_are_kept_or_dropped_for_a_reason(
+    smiles: str, labels: dict[str, list[int]], reason: str | None
+) -> None:
+    text = _published(smiles, labels)
+    if reason is not None:
+        with pytest.raises(Drop, match=reason):
+            repair(text, own_numbers=True)
+        return
+    repaired = repair(text, own_numbers=True)
+    assert numbered_as_smiles(text)
+    assert repaired.smiles == canonical_smiles(plain_smiles(smiles))
+    drawn = [atom.text for atom in repaired.graph.atoms]
+    for label, members in labels.items():
+        assert drawn.count(f"[{label}]") == 1
+        assert len(drawn) == text.count("'xy'") - len(members) + 1
+
+
+def test_published_rows_are_imported_and_each_drop_says_why(tmp_path: Path) -> None:
+    rows = []
+    for number, (smiles, labels, _) in enumerate(_PUBLISHED):
+        text = _published(smiles, labels)
+        items = ast.literal_eval(text)["cot"]
+        _lines(items, tmp_path / f"images/{number}.png")
+        question = f"<image>\n{_PROMPTS[0]}"
+        rows.append(_row(f"{number:010d}", f"{number}.png", question, text))
+    (tmp_path / "cot.json").write_text(json.dumps(rows))
+    out = tmp_path / "out"
+    command = ["import", "eyesmol-dataset", "--cot", str(tmp_path / "cot.json"), "--workers", "1"]
+    assert main([*command, "--images", str(tmp_path / "images"), "--out", str(out)]) == 0
+    info = json.loads((out / "dataset_info.json").read_text())
+    assert info["sources"][0]["atom_numbers"] == "of the SMILES"
+    kept = {row["id"].split("~")[0] for row in json.loads((out / "train.json").read_text())}
+    wanted = {f"{n:010d}" for n, (_, _, reason) in enumerate(_PUBLISHED) if reason is None}
+    assert kept == wanted
+    drops = [json.loads(line) for line in (out / "drops.jsonl").read_text().splitlines()]
+    assert len(drops) == len(_PUBLISHED) - len(wanted)
+    assert all(drop["name"] and drop["reason"].startswith("cot: ") for drop in drops)
 
 
 # ---- the file ----
@@ -298,13 +415,26 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
 def _image(block: str, path: Path) -> None:
     """Its bonds as plain lines, 40 pixels a unit."""
     graph = mol_to_graph(block_to_mol(block, sanitize=False), collapse=False)
-    left, top = min(a.x for a in graph.atoms), max(a.y for a in graph.atoms)
-    points = [(30 + 40 * (a.x - left), 30 + 40 * (top - a.y)) for a in graph.atoms]
+    _draw([(a.x, a.y) for a in graph.atoms], [(b.begin, b.end) for b in graph.bonds], path)
+
+
+def _lines(items: list[dict[str, Any]], path: Path) -> None:
+    """The bonds of an answer as plain lines; a label where there are none."""
+    points = [(item["xy"][0], item["xy"][1]) for item in items if "a" in item]
+    bonds = [(item["a1"], item["a2"]) for item in items if "b" in item]
+    _draw(points, bonds, path)
+
+
+def _draw(places: list[tuple[float, float]], bonds: list[tuple[int, int]], path: Path) -> None:
+    left, top = min(x for x, _ in places), max(y for _, y in places)
+    points = [(30 + 40 * (x - left), 30 + 40 * (top - y)) for x, y in places]
     width, height = (round(max(p[axis] for p in points)) + 30 for axis in (0, 1))
     image = Image.new("L", (width, height), 255)
     pen = ImageDraw.Draw(image)
-    for bond in graph.bonds:
-        pen.line([*points[bond.begin], *points[bond.end]], fill=0, width=3)
+    for begin, end in bonds:
+        pen.line([*points[begin], *points[end]], fill=0, width=3)
+    if not bonds:
+        pen.text(points[0], "CH4", fill=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
 

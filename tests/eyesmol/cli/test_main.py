@@ -109,7 +109,7 @@ def test_mistakes_are_said_in_one_line(
 
 def test_an_empty_folder_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recognize", str(tmp_path), "--model", "nowhere"]) == 2
-    assert "no picture in this folder" in capsys.readouterr().err
+    assert "no image in this folder" in capsys.readouterr().err
 
 
 def test_evaluate_prints_and_writes(

@@ -12,7 +12,17 @@ from eyesmol.cli.main import main
 from eyesmol.evaluation.benchmarks import benchmark_names, load_benchmark, read_benchmark
 from eyesmol.evaluation.gold import ScoreError
 
-EXPECTED = {"acs", "clef", "decimer-hand-drawn", "jpo", "molrec-bench", "staker", "uob", "uspto"}
+EXPECTED = {
+    "acs",
+    "clef",
+    "decimer-hand-drawn",
+    "jpo",
+    "molrec-bench",
+    "molrecbench-wild",
+    "staker",
+    "uob",
+    "uspto",
+}
 
 
 def review(root: Path) -> Path:
@@ -89,7 +99,7 @@ def test_a_benchmark_of_your_own(tmp_path: Path) -> None:
         ("layouts: [", "not YAML"),
         ("title: x", "expected fields title"),
         ("colour: red\nlayouts: []", "found the field 'colour'"),
-        ("layouts:\n  - images: x", "layout 1: expected molfiles .* or table"),
+        ("layouts:\n  - images: x", "layout 1: expected molfiles .* or carbon"),
         ("layouts:\n  - table: x\n    column: y", "layout 1: found the field 'column'"),
     ],
 )

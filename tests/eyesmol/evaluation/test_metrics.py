@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +310,33 @@ def test_plug_in_for_the_trainer() -> None:
     nothing = score_answers(["", "no molecule"], ["", "{}"])  # a model that learnt nothing
     assert nothing["graph_match"] == 0
     assert score_answers([], []) == {"exact_match": 0, "validity": 0, "graph_match": 0}
+
+
+def test_lists_give_top_k(tmp_path: Path) -> None:
+    gold = golds(first="CCO", third="CCN", sixth="CCC", none="CCCl")
+    wrong = ["C", "CC", "O", "N", "CO"]
+    lists = {
+        "first.png": ["OCC", "C"],
+        "third.png": ["C", "CC", "NCC"],
+        "sixth.png": [*wrong, "CCC"],
+        "none.png": [],
+    }
+    rows = [json.dumps({"image": image, "smiles": found}) for image, found in lists.items()]
+    (tmp_path / "lists.jsonl").write_text("\n".join(rows))
+    result = evaluate(gold, load_predictions(tmp_path / "lists.jsonl"), name="lists")
+    shares = {key: share.value for key, share in result.shares().items()}
+    assert [shares[key] for key in ("exact", "top_3", "top_5", "top_10")] == [0.25, 0.5, 0.5, 0.75]
+    single = evaluate(gold, [Recognition("first.png", molecule=Molecule("CCO"))], name="one")
+    assert not {"top_3", "top_5", "top_10"} & single.shares().keys()
+
+
+def test_cost_is_the_mean_of_seconds_and_the_highest_memory() -> None:
+    reads = [
+        replace(read(f"{n}.png", answer("CCO")), seconds=n + 1.0, memory_mib=100.0 + n)
+        for n in range(3)
+    ]
+    gold = GoldSet("gold", tuple(Gold(f"{n}.png", "CCO") for n in range(3)))
+    result = evaluate(gold, reads, name="ours")
+    assert (result.shares()["seconds"].value, result.shares()["memory"].value) == (2, 102)
+    [line] = [line for line in result.table().splitlines() if "Peak memory" in line]
+    assert line.split()[-2:] == ["102", "MiB"], "a highest value has no interval"

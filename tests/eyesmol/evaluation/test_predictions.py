@@ -13,6 +13,7 @@ from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.chem.smiles import canonical_smiles, graph_from_smiles
 from eyesmol.evaluation.gold import ScoreError
 from eyesmol.evaluation.predictions import load_predictions
+from eyesmol.recognition import Recognition
 
 
 def block(smiles: str) -> str:
@@ -85,7 +86,7 @@ def test_a_column_of_molfiles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.csv", "picture,smiles\na.png,CCO\n", r"a\.csv, line 2: no picture: found the columns "
+        ("a.csv", "picture,smiles\na.png,CCO\n", r"a\.csv, line 2: no image: found the columns "
          r"picture, smiles; expected one of image, file"),
         ("b.csv", "image,formula\na.png,CCO\n", r"b\.csv: no molecule: found the columns image, "
          r"formula; expected one of post_smiles"),
@@ -121,6 +122,63 @@ def test_labels_in_smiles() -> None:
     }
     for text, plain in expected.items():
         assert canonical_smiles(plain_smiles(text)) == canonical_smiles(plain), text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("headless.csv", "a.png,CCO\nb.png,CCN\n"),
+        ("headless.tsv", "a.png\tCCO\t0.9\nb.png\tCCN\t0.1\n"),
+        ("lines.smi", "CCO a.png\nCCN\tb.png\n"),
+        ("rows.json", '[{"image": "a.png", "smiles": "CCO"}, {"file": "b.png", "smiles": "CCN"}]'),
+        ("names.json", '{"a.png": "CCO", "b.png": {"smiles": "CCN"}}'),
+        ("ours.csv", "image,cxsmiles\na.png,CCO\nb.png,CCN |$;;$|\n"),
+    ],
+)
+def test_other_shapes_of_tables(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    found = {read.image: read.smiles for read in load_predictions(tmp_path / name)}
+    assert found == {"a.png": "CCO", "b.png": "CCN"}
+
+
+def test_molvecs_folder_and_sdf(tmp_path: Path) -> None:
+    """MolVec names a molfile after the image's whole name, a record after its stem."""
+    folder = tmp_path / "molvec"
+    folder.mkdir()
+    (folder / "a.png.mol").write_text(block("CCO"))
+    (folder / "b.mol").write_text(block("CCN"))
+    assert {r.image: r.smiles for r in load_predictions(folder)} == {"a.png": "CCO", "b.mol": "CCN"}
+    record = block("CCO").replace(block("CCO").partition("\n")[0], "a", 1)
+    (tmp_path / "out.sdf").write_text(f"{record}\n$$$$\n\n")
+    [read] = load_predictions(tmp_path / "out.sdf")
+    assert (read.image, read.smiles) == ("a", "CCO")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"image": "a.png", "smiles": ["CCO", "[R1]C", ""]}\n'),
+        ("a.jsonl", '{"image": "a.png", "smiles": [["CCO", 0.5], ["[R1]C", 0.1]]}\n'),
+        ("a.jsonl", '{"image": "a.png", "smiles": [{"smiles": "CCO", "score": 0.5}, "[1*]C"]}\n'),
+        ("a.csv", 'image,smiles\na.png,"[""CCO"", ""[R1]C""]"\n'),
+    ],
+)
+def test_a_list_of_smiles_has_a_first_and_others(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    [read] = load_predictions(tmp_path / name)
+    assert (read.smiles, read.alternatives) == ("CCO", ("[1*]C",))
+    assert read.confidence == (0.5 if "0.5" in content else None)
+    again = Recognition.from_dict(read.to_dict())
+    assert again.alternatives == read.alternatives
+
+
+def test_an_empty_list_is_no_molecule_and_a_broken_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"image": "a.png", "smiles": []}\n')
+    [read] = load_predictions(tmp_path / "a.jsonl")
+    assert (read.smiles, read.alternatives) == (None, ())
+    (tmp_path / "b.csv").write_text('image,smiles\na.png,"[""CCO"""\n')
+    with pytest.raises(ScoreError, match=r"b\.csv, line 2: found .* a list in JSON"):
+        load_predictions(tmp_path / "b.csv")
 
 
 @given(st.text(alphabet="CNOR1[]()=@+-*#PhXMe", max_size=24))

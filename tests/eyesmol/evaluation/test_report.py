@@ -12,6 +12,7 @@ from eyesmol.answer.text import write_answer
 from eyesmol.chem.smiles import graph_from_smiles
 from eyesmol.evaluation.gold import Gold, GoldSet
 from eyesmol.evaluation.metrics import Evaluation, evaluate
+from eyesmol.evaluation.opinions import opinions
 from eyesmol.evaluation.report import pictures_of, write_evaluation_report, write_report
 from eyesmol.recognition import Molecule, Recognition
 
@@ -147,3 +148,24 @@ def test_pictures_are_found_by_the_gold_s_name(tmp_path: Path) -> None:
     result = evaluate(gold, [Recognition("else/a.png", molecule=Molecule("CC"))], name="x")
     found = {p.name: p.picture for p in pictures_of(result, folder=tmp_path)}
     assert found == {"a.mol": tmp_path / "a.tif", "b.mol": None}
+
+
+def test_two_readers_are_told_apart_by_who_was_right(tmp_path: Path) -> None:
+    cases = {
+        "both.png": ("CCO", "OCC"), "alike.png": ("CCC", "CCC"), "taken.png": ("CCO", "CC"),
+        "other.png": ("CCC", "CCO"), "neither.png": ("CCC", "C"), "alone.png": ("CCC", None),
+    }  # fmt: skip
+    gold = GoldSet("gold", tuple(Gold(name, "CCO") for name in cases))
+    read = [
+        Recognition(name, molecule=Molecule(taken), second_smiles=other)
+        for name, (taken, other) in cases.items()
+    ]
+    result = evaluate(gold, read, name="model and detector")
+    counted = opinions(result)
+    assert counted is not None
+    assert counted.images == 5
+    assert list(counted.cases.values()) == [1] * 5
+    path = write_evaluation_report(tmp_path / "two.html", [result], gold_source="gold.csv")
+    html = path.read_text(encoding="utf-8")
+    assert "who was right?" in html
+    assert "the other reader is right" in html

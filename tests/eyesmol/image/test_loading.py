@@ -67,7 +67,7 @@ def test_a_member_that_leads_outside_is_refused(tmp_path: Path) -> None:
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
-    with pytest.raises(PictureError, match="no picture in this archive"):
+    with pytest.raises(PictureError, match="no image in this archive"):
         list(list_pictures(tmp_path / "empty.zip"))
     assert list(list_pictures(tmp_path)) == [str(tmp_path / "empty.zip")]
     for name in ("broken.zip", "broken.tif", "missing.pdf"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.detector.assembly import Assembly
-from eyesmol.detector.reading import Reading
+from eyesmol.detector.reading import Reading, read
 from eyesmol.reader import detector, embedded
 from eyesmol.reader.base import Recognizer, RecognizerError
 from eyesmol.reader.detector import DetectorRecognizer, raw_confidence
@@ -74,6 +76,51 @@ def test_a_drawing_is_read_where_it_is_drawn(reader: Recognizer, drawing: Image.
     assert len(result.atom_confidence) == len(result.graph.atoms) == 11
     assert len(result.bond_confidence) == len(result.graph.bonds) == 11
     assert 0.5 < (result.raw_confidence or 0.0) <= 1.0
+
+
+def test_a_cameras_image_is_read_reduced_and_answered_in_its_own_pixels(
+    reader: Recognizer, drawing: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [small] = reader.recognize([drawing])
+    sizes: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        detector, "read", lambda *words: (sizes.append(words[1].size), read(*words))[1]
+    )
+    photograph = drawing.resize((3000, 2000), Image.Resampling.BICUBIC)
+    [large] = reader.recognize([photograph])
+    assert sizes == [(1500, 1000)]
+    assert large.smiles == small.smiles
+    assert large.size == (3000, 2000)
+    assert small.graph
+    assert large.graph
+    found = sorted((atom.x, atom.y) for atom in large.graph.atoms)
+    wanted = sorted((10 * atom.x, 10 * atom.y) for atom in small.graph.atoms)
+    assert all(math.dist(*pair) < 20 for pair in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("bond", "read_at"),
+    [
+        (300.0, [1000]),  # pixels of a bond in the image: long enough in a third of it
+        (100.0, [1000, 1500]),
+        (50.0, [1000, 3000]),
+        (0.0, [1000, 3000]),  # none was seen
+    ],
+)
+def test_an_image_is_reduced_no_more_than_its_bonds_allow(
+    monkeypatch: pytest.MonkeyPatch, bond: float, read_at: list[int]
+) -> None:
+    widths: list[int] = []
+
+    def read(_: object, image: Image.Image, *__: object) -> Reading:
+        widths.append(image.width)
+        return replace(reading(), bond_length=bond * image.width / 3000)
+
+    monkeypatch.setattr(detector, "read", read)
+    [result] = Recognizer.from_pretrained().recognize([Image.new("L", (3000, 3000), 255)])
+    assert widths == read_at
+    assert result.graph
+    assert result.graph.atoms[0].x == ETHANOL.atoms[0].x * 3000 / read_at[-1]
 
 
 def test_one_image_does_not_harm_another(

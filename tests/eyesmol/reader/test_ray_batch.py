@@ -51,7 +51,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def rows(path: Path, about: bool = False) -> list[dict[str, Any]]:
     """The rows, but for the time they took; with confidences as they come from other threads."""
-    found = [{**row, "seconds": None} for _, row in read_rows(path)]
+    found = [{**row, "seconds": None, "memory_mib": None} for _, row in read_rows(path)]
     for row in found if about else ():
         for part in [row, *(row["atoms"] or ()), *(row["bonds"] or ())]:
             for name in {"confidence", "raw_confidence"} & part.keys():
@@ -186,5 +186,5 @@ def test_folders_are_listed_in_the_order_of_paths(tmp_path: Path) -> None:
     expected = sorted(p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".txt")
     assert list(list_pictures(tmp_path)) == [str(path) for path in expected]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PictureError, match="no picture in this folder"):
+    with pytest.raises(PictureError, match="no image in this folder"):
         list(list_pictures(tmp_path / "empty"))

@@ -366,7 +366,7 @@ def test_a_server_that_resizes_or_ignores_the_grammar_is_noticed(
     server: Server, model: Path
 ) -> None:
     server.shrinks = True
-    with pytest.warns(UserWarning, match="resizes pictures again"):
+    with pytest.warns(UserWarning, match="resizes images again"):
         list(
             remote(server, model).recognize([picture(100, 100), picture(60, 200), picture(56, 56)])
         )

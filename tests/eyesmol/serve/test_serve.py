@@ -34,6 +34,7 @@ from eyesmol.cli.main import main
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.local import LocalRecognizer
 from eyesmol.recognition import Recognition
+from eyesmol.serve import page as page_module
 from eyesmol.serve.page import has_editor
 from nano.model import create_nano
 
@@ -162,7 +163,7 @@ def test_pages_members_and_options(server: str) -> None:
     # Straight through the reader's options: blank pictures are read only when asked for.
     white = encoded(Image.new("RGB", (90, 90), "white"))
     [row] = ask(server, ("white.png", white)).json()["results"]
-    assert row["reason"] == "no molecule: the picture is blank"
+    assert row["reason"] == "no molecule: the image is blank"
     [row] = ask(server, ("white.png", white), any_picture="true", v3000="true").json()["results"]
     assert row["answer"]
     assert row["molblock"] is None or "V3000" in row["molblock"]
@@ -172,15 +173,15 @@ def test_pages_members_and_options(server: str) -> None:
     ("files", "fields", "status", "words"),
     [
         ([("torn.png", encoded(drawing())[:90])], {}, 422, "torn.png: cannot be read"),
-        ([("text.png", b"I am no picture")], {}, 422, "text.png: no picture; expected PNG"),
-        ([("empty.png", b"")], {}, 422, "empty.png: no picture"),
+        ([("text.png", b"I am no picture")], {}, 422, "text.png: no image; expected PNG"),
+        ([("empty.png", b"")], {}, 422, "empty.png: no image"),
         ([("bad.pdf", b"%PDF-1.7 and no more")], {}, 422, "bad.pdf: cannot be read"),
-        ([("bad.zip", b"PK\x03\x04 and no more")], {}, 422, "bad.zip: no picture"),
-        ([("notes.zip", zipped({"notes.txt": b"x"}))], {}, 422, "notes.zip: no picture in this"),
-        ([("../../etc/passwd", b"x")], {}, 422, "passwd: no picture"),
+        ([("bad.zip", b"PK\x03\x04 and no more")], {}, 422, "bad.zip: no image"),
+        ([("notes.zip", zipped({"notes.txt": b"x"}))], {}, 422, "notes.zip: no image in this"),
+        ([("../../etc/passwd", b"x")], {}, 422, "passwd: no image"),
         ([("huge.png", encoded(Image.new("1", (20000, 20000))))], {}, 422, "far too many pixels"),
         ([("large.gif", encoded(Image.new("P", (2000, 900)), "GIF"))], {}, 422, "2,000 x 900"),
-        ([("p.png", encoded(drawing()))] * 5, {}, 413, "more than 4 pictures"),
+        ([("p.png", encoded(drawing()))] * 5, {}, 413, "more than 4 images"),
         ([("big.bmp", bytes(3_000_000))], {}, 413, "more than 1 MB"),
         ([], {}, 422, "files: missing"),
         ([("p.png", encoded(drawing()))], {"page": "1"}, 422, "page: no such field; expected"),
@@ -394,7 +395,7 @@ def test_details_are_images_and_an_inchi() -> None:
     assert len(overlay.getcolors(1_000_000) or ()) > 50  # something is drawn over the white
     svg = base64.b64decode(details["drawing"].split(",")[1]).decode()
     assert "OH" in svg.replace("</text>", "") or "atom-1" in svg
-    broken = Recognition("a.png", error="a.png: no picture")
+    broken = Recognition("a.png", error="a.png: no image")
     assert details_of(None, broken) == {"overlay": None, "drawing": None, "inchi": None}
 
 
@@ -709,7 +710,7 @@ def certain(reader: LocalRecognizer, monkeypatch: pytest.MonkeyPatch) -> None:
         for image in images:
             name = str(image.filename)  # type: ignore[attr-defined]
             if image.convert("L").getextrema() == (255, 255) and not options["any_picture"]:
-                yield Recognition(name, reason="no molecule: the picture is blank")
+                yield Recognition(name, reason="no molecule: the image is blank")
                 continue
             text = "15 20 C\n45 20 O -0\nsmiles CO"
             read = Recognition.from_answer(name, text, size=image.size, frame_size=(60, 40))
@@ -794,7 +795,7 @@ def test_many_files_are_a_table_to_sort_and_to_download(
     found = {row["image"]: (row["smiles"], row["confidence"], row["corrected"]) for row in rows}
     assert found["two.zip/in/a.png"] == ("C1CC1", "", "yes")
     assert found["wide.png"] == ("CO", "0.6", "")
-    assert "no picture" in next(row["note"] for row in rows if row["image"] == "text.png")
+    assert "no image" in next(row["note"] for row in rows if row["image"] == "text.png")
     browser.says("saved = ''")
     browser.click("#sdf")
     browser.wait("!!window.saved")
@@ -850,8 +851,66 @@ def test_both_languages_say_the_same_things_and_know_the_servers_messages(
         told(asked_structure(server, "CC)")),
         str(ask(server, ("w.png", white)).json()["results"][0]["reason"]),
     ):
-        korean = browser.says(f"texts.message({json.dumps(words)}, 'ko')")
-        assert any("가" <= letter <= "힣" for letter in korean), words
+        assert is_korean(browser.says(f"texts.message({json.dumps(words)}, 'ko')")), words
+
+
+def is_korean(text: str) -> bool:
+    return any("가" <= letter <= "힣" for letter in text)
+
+
+# As the readers and the server say them, wherever in the code.
+MESSAGES = """
+no molecule: the image is noise
+no molecule: 55% of the image is dark, as in a photograph
+no molecule: 40% of it is neither paper nor ink, as in a photograph
+no molecule: most of its ink lies in filled areas, as in a chart or a photograph
+no molecule: it has axes or a frame with lettering, as charts and tables have
+no molecule: it holds text and no drawing
+no molecule: no drawing of a structure was found on this page
+no molecule: no atom was listed
+no molecule: the graph is no valid molecule
+no molecule: what could be a molecule covers 60% of the lines and letters, and is not sure
+abstained: confidence 0.03 is below 0.05
+big.png: cannot be read as an image: 9,000 x 9,000 pixels; expected at most 50 million pixels. Cut
+big.png: cannot be read as an image: found 9,000 x 9,001 pixels, expected at most 90 million in all
+big.png: far too many pixels; expected at most 50 million pixels. Cut the molecule out
+a.zip: no image in this archive; expected .png
+32 requests are being read; try again later
+the server is stopping
+the server failed to read this; its log says why
+the token is missing or wrong; open the address that the server printed when it started
+O was read as O- (p 0.12): it balances an ion
+HCl was taken for a species (p 0.31)
+[CF3] was read as C: an impossible valence (cost 1.2)
+a double bond was read as single: RDKit refused the molecule (cost 0.3)
+a faint bond (probability 0.12) was taken: it joins parts
+a wedge was turned round: its narrow end was a lone end
+atom 3: the label 'Xy2' has no known expansion
+3 of 12 atoms lie outside the image
+2 structures, of 9 and 11 heavy atoms, were read as one compound; if they are several, cut the image
+and 4 more problems
+251 atoms; expected at most 200
+not a possible structure: Explicit valence for atom # 1 C, 5, is greater than permitted
+""".strip().splitlines()
+
+
+def test_messages_of_readers_and_server_are_known_in_korean(tmp_path: Path) -> None:
+    """The page's own function, run by Node: each message has a Korean one, and none of English."""
+    if not (node := shutil.which("node")):
+        pytest.skip("no Node here")
+    page = Path(page_module.__file__).with_name("page_files") / "texts.js"
+    shutil.copy(page, tmp_path / "texts.mjs")
+    program = "import {message} from './texts.mjs'; import {readFileSync} from 'node:fs';"
+    program += "console.log(JSON.stringify(JSON.parse(readFileSync(0)).map(m => message(m, 'ko'))))"
+    (tmp_path / "run.mjs").write_text(program)
+    done = subprocess.run([node, tmp_path / "run.mjs"], input=json.dumps(MESSAGES), text=True,
+                          capture_output=True, check=True)  # fmt: skip
+    spoken = json.loads(done.stdout)
+    assert len(spoken) == len(MESSAGES)
+    left = [english for english, korean in zip(MESSAGES, spoken, strict=True)
+            if not is_korean(korean) or "expected" in korean or "was read" in korean]  # fmt: skip
+    assert left == []
+    assert "9,000 x 9,000 픽셀" in spoken[11]
 
 
 def test_the_page_fits_a_phone(
