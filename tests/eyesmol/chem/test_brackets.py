@@ -85,9 +85,9 @@ def drawings(draw: st.DrawFn) -> MolGraph:
         if len(atoms_inside) > 1 and draw(st.booleans()):
             cut = draw(st.sampled_from(sorted(atoms_inside)[1:]))
             atoms_inside -= _branch(bonds, cut)
-        kind = draw(st.sampled_from(KINDS))
-        mark = str(draw(st.integers(1, 3))) if kind == "MUL" else draw(marks)
-        bracket = Bracket(tuple(atoms_inside), mark, kind)
+        what = draw(st.sampled_from(KINDS))
+        mark = str(draw(st.integers(1, 3))) if what == "MUL" else draw(marks)
+        bracket = Bracket(tuple(atoms_inside), mark, what)
         if all(_is_nested(set(bracket.atoms), set(other.atoms)) for other in brackets):
             brackets.append(bracket)
     centres = draw(st.lists(st.integers(0, carbons - 1), unique=True, max_size=3))
