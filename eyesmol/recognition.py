@@ -11,18 +11,20 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from PIL.Image import Image as PILImage
-from rdkit import Chem, rdBase
+from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
 from eyesmol.answer.confidence import Confidences, TokenTrace
 from eyesmol.answer.text import Answer, read_answer
 from eyesmol.chem.carbon import Carbon
 from eyesmol.chem.differences import Difference
-from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
-from eyesmol.chem.molfile import block_to_mol, graph_to_molblock
+from eyesmol.chem.graph import Atom, Bond, BondOrder, Bracket, MolGraph, StereoGroup
+from eyesmol.chem.molfile import as_v3000, block_to_mol, graph_to_molblock
 from eyesmol.chem.smiles import (
     canonical_smiles,
+    cxsmiles,
     expand_abbreviations,
+    graph_to_cxsmiles,
     graph_to_smiles,
     molblock_to_smiles,
 )
@@ -56,7 +58,8 @@ class Molecule:
         molblock: V2000 (or V3000, see `Recognition.as_v3000`), the same molecule as `smiles`, with
             the drawn places where it comes from the graph and RDKit's layout where it comes from
             the written SMILES.
-        cxsmiles: the same with R groups and abbreviations as they are drawn: dummies with labels.
+        cxsmiles: the same with R groups and abbreviations as they are drawn, which are dummies with
+            labels, and with what no SMILES says: repeat units, relative stereo, axes.
         drawn_molblock: the graph as drawn, abbreviations as labelled dummies (alias lines); None
             where the best guess is not the graph's.
         written_canonical: the SMILES that the model wrote, canonical; None where it is none.
@@ -114,12 +117,24 @@ def molecule_of(answer: Answer, confidences: Confidences | None = None) -> Molec
                 else ""
             )
             problems.append("the graph has impossible valences, which were repaired")
+    if source in ("graph", "repaired"):
+        problems += _once(graph)
     return _described(
         Molecule(
             smiles, source, None, written, graph_smiles, _shortened(problems), why
         ),
         graph,
     )  # fmt: skip
+
+
+def _once(graph: MolGraph) -> list[str]:
+    """What the SMILES of a drawing with repeat units has to be read with."""
+    return [
+        f"the SMILES has the repeat unit marked {bracket.mark!r} once; its brackets are in the "
+        "CXSMILES"
+        for bracket in graph.brackets
+        if bracket.kind == "SRU"
+    ]
 
 
 def _has_letters(smiles: str | None) -> bool:
@@ -160,41 +175,18 @@ def _described(molecule: Molecule, graph: MolGraph) -> Molecule:
         return replace(
             molecule,
             molblock=_laid_out(molecule.smiles),
-            cxsmiles=_cxsmiles(Chem.MolFromSmiles(molecule.smiles)),
+            cxsmiles=cxsmiles(Chem.MolFromSmiles(molecule.smiles)),
         )
     drawn, block = graph_to_molblock(graph), graph_to_molblock(expand_abbreviations(graph)[0])
     if "*" in molecule.smiles:
         # Labels that nobody knows: what a molfile holds of them is all that is said of them.
-        molecule = replace(molecule, smiles=molblock_to_smiles(block))
+        molecule = replace(molecule, smiles=molblock_to_smiles(block, repeat_once=True))
     return replace(
         molecule,
         molblock=block,
         drawn_molblock=drawn,
-        cxsmiles=_drawn_cxsmiles(drawn) or _cxsmiles(Chem.MolFromSmiles(molecule.smiles)),
+        cxsmiles=graph_to_cxsmiles(graph) or cxsmiles(Chem.MolFromSmiles(molecule.smiles)),
     )
-
-
-def _drawn_cxsmiles(block: str) -> str | None:
-    try:
-        return _cxsmiles(block_to_mol(block, sanitize=True))
-    except ValueError:
-        return None
-
-
-def _cxsmiles(mol: Chem.Mol) -> str:
-    """CXSMILES of a molecule: dummies are labelled ``_R1`` or with what is written there."""
-    for atom in mol.GetAtoms():
-        if atom.GetAtomicNum():
-            continue
-        label = atom.GetProp("molFileAlias") if atom.HasProp("molFileAlias") else ""
-        if not label and atom.GetIsotope():
-            label = f"_R{atom.GetIsotope()}"
-        if label:
-            atom.SetIsotope(0)
-            atom.SetProp("atomLabel", label)
-    fields = Chem.CXSmilesFields.CX_ATOM_LABELS
-    with rdBase.BlockLogs():
-        return str(Chem.MolToCXSmiles(mol, Chem.SmilesWriteParams(), fields))
 
 
 def _shortened(problems: list[str]) -> tuple[str, ...]:
@@ -222,10 +214,9 @@ def _as_v3000(block: str | None) -> str | None:
     if block is None or "V3000" in block:
         return block
     try:
-        mol = block_to_mol(block, sanitize=False)
-        Chem.ReapplyMolBlockWedging(mol)
-        found = str(Chem.MolToV3KMolBlock(mol, kekulize=False))
-        return found if molblock_to_smiles(found) == molblock_to_smiles(block) else block
+        found = as_v3000(block)
+        smiles = (molblock_to_smiles(b, repeat_once=True) for b in (found, block))
+        return found if len(set(smiles)) == 1 else block
     except (ValueError, RuntimeError):
         return block
 
@@ -493,10 +484,17 @@ class Recognition:
                 {"begin": b.begin, "end": b.end, "order": int(b.order), **sure}
                 for b, sure in zip(bonds, _each(self.bond_confidence, bonds), strict=True)
             ],
+            **self._groups(),
             "molblock": molecule.molblock,
             "drawn_molblock": molecule.drawn_molblock,
             "answer": self.answer,
         }  # fmt: skip
+
+    def _groups(self) -> dict[str, Any]:
+        """Brackets and stereo groups of the graph; no columns where there are none."""
+        graph = self.graph or MolGraph()
+        groups = {"brackets": graph.brackets, "stereo_groups": graph.stereo_groups}
+        return {name: list(map(asdict, found)) for name, found in groups.items() if found}
 
     def _second(self) -> dict[str, Any]:
         """Of a second reader; no columns where none was asked."""
@@ -607,6 +605,8 @@ def _graph(row: dict[str, Any]) -> MolGraph | None:
         return MolGraph(
             tuple(Atom.from_text(a["label"], a["x"], a["y"]) for a in atoms),
             tuple(Bond(b["begin"], b["end"], BondOrder(b["order"])) for b in bonds),
+            tuple(Bracket(**b) for b in _listed(row.get("brackets"))),
+            tuple(StereoGroup(**g) for g in _listed(row.get("stereo_groups"))),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"atoms and bonds are no graph: {error!r}") from None

@@ -228,9 +228,17 @@ def trainer_flags(options: argparse.Namespace, plan: Plan, pieces: int) -> dict[
     rows["seed"] = options.seed + 1 + pieces  # the tokenizer has had those of the seed itself
     if pieces:
         rows["grow"] = 0.0  # it knows small molecules
+    if version := known_prompt_version(options.out / "start"):
+        rows["prompt_version"] = version
     if options.exclude:
         rows["exclude"] = [str(path) for path in options.exclude]
     return {**flags, "data_options": rows}
+
+
+def known_prompt_version(folder: Path) -> int | None:
+    """The version of the prompt that a model folder was trained with, where it says so."""
+    info = folder / "dataset_info.json"
+    return json.loads(info.read_text("utf-8")).get("prompt_version") if info.exists() else None
 
 
 # --- what a piece begins with ---------------------------------------------------------------------
@@ -375,7 +383,7 @@ def assemble(output: Path, base: Path, folder: Path, pieces: list[dict[str, Any]
     info = {
         "pixel_frame": square(pieces[-1]["rows"]["side"]).to_dict(),
         "answer_form": "compact",
-        "prompt_version": PROMPT_VERSION,
+        "prompt_version": pieces[-1]["rows"].get("prompt_version", PROMPT_VERSION),
         "looks": _LOOKS,
     }
     with atomic_path(folder) as draft:

@@ -41,7 +41,6 @@ from data_preprocess.engine import Engine, run
 from data_preprocess.sources.files import Item, Source
 from data_preprocess.tally import summary
 from eyesmol import __version__
-from eyesmol.answer.text import PROMPT_VERSION
 from eyesmol.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -257,7 +256,7 @@ def _finish(
         **counted,
         pixel_frame=settings.frame,
         answer_form=settings.form if cot else None,
-        prompt_version=PROMPT_VERSION if cot else None,
+        prompt_version=settings.prompt_version if cot else None,
         chart_rows=_chart_rows(rows, counted["tasks"].get("chart", 0), settings.chart_fraction),
         items=items,
         licences=_licences(made_with),

@@ -29,6 +29,7 @@ from eyesmol.chem.molfile import (
     MolfileError,
     UnheldError,
     block_to_mol,
+    check_held_by_smiles,
     mol_to_graph,
     read_molblock,
 )
@@ -97,11 +98,16 @@ def is_drawn(item: Item, *, draw: bool) -> bool:
     return draw or item.image is None
 
 
-def molecule_of(item: Item, *, draw: bool) -> Molecule:
+def molecule_of(item: Item, *, draw: bool, repeat_once: bool = False) -> Molecule:
     """The molecule of an item; its image is not opened.
 
     What a molfile shows comes before what a SMILES says. A molfile that no graph holds leaves an
     item that is drawn its SMILES.
+
+    Args:
+        item: as it was listed.
+        draw: see `is_drawn`.
+        repeat_once: take repeat units, which a SMILES has once; what tells of them is the graph.
 
     Raises:
         Drop: there is none, RDKit refuses it, or SMILES and molfile are two.
@@ -109,7 +115,7 @@ def molecule_of(item: Item, *, draw: bool) -> Molecule:
     smiles = canonical_smiles(item.smiles) if item.smiles else None
     if item.molfile is not None:
         try:
-            molecule = molecule_in(item.molfile, item.name)
+            molecule = molecule_in(item.molfile, item.name, repeat_once=repeat_once)
         except Drop:
             if smiles and is_drawn(item, draw=draw):
                 return Molecule(smiles)
@@ -129,7 +135,7 @@ def _agree(smiles: str, of_molfile: str) -> bool:
     return connectivity_key(smiles) == connectivity_key(of_molfile)
 
 
-def molecule_in(molfile: Path | str, name: str) -> Molecule:
+def molecule_in(molfile: Path | str, name: str, *, repeat_once: bool = False) -> Molecule:
     """The molecule of a molfile, given as its path or as the molblock itself.
 
     Raises:
@@ -154,7 +160,12 @@ def molecule_in(molfile: Path | str, name: str) -> Molecule:
     if not all(math.isfinite(atom.x) and math.isfinite(atom.y) for atom in graph.atoms):
         raise Drop("no usable coordinates in the molfile")
     try:
-        smiles = _open_smiles(mol, graph) or molblock_to_smiles(block, source=name, mol=mol)
+        check_held_by_smiles(mol, repeat_once=repeat_once)
+        smiles = _open_smiles(mol, graph) or molblock_to_smiles(
+            block, source=name, mol=mol, repeat_once=repeat_once
+        )
+    except UnheldError as error:
+        raise Drop(error.reason) from None
     except MolfileError:
         raise Drop("RDKit cannot sanitise the molecule") from None
     return Molecule(smiles, graph)

@@ -158,7 +158,7 @@ def _one_letter_apart(first: str, second: str) -> bool:
 def _relabelled(graph: MolGraph, index: int, text: str) -> MolGraph:
     atoms = list(graph.atoms)
     atoms[index] = Atom.from_text(text, atoms[index].x, atoms[index].y)
-    return MolGraph(tuple(atoms), graph.bonds)
+    return replace(graph, atoms=tuple(atoms))
 
 
 def _bonds(reading: Assembly, index: int) -> list[tuple[Bond, float]]:

@@ -24,7 +24,7 @@ from data_preprocess.dataset.splits import connectivity_key, number_of, split_of
 from data_preprocess.drawing.render import RenderError, Style, StyleRange, render
 from data_preprocess.sources.random_molecules import STEREO, Sizes, random_molecule
 from data_preprocess.tasks import cot_turn
-from eyesmol.answer.text import AnswerForm
+from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
 from eyesmol.atomic import write_json
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
@@ -64,6 +64,7 @@ class Drawings:
         alike: so many neighbouring rows have the same number of heavy atoms. With the batch size,
             answers of a batch are about equally long, and little of it is padding.
         form: of the answers.
+        prompt_version: of the questions.
         held_out: fraction of all molecules that are kept for scoring, the same for every seed:
             those that `build` puts into valid and test with fractions of this sum.
         part: the molecules that rows show: all but those, or those alone (many are made to find
@@ -96,6 +97,7 @@ class Drawings:
         apart: int = 4_800,
         alike: int = 1,
         form: AnswerForm = "compact",
+        prompt_version: int = PROMPT_VERSION,
         held_out: float = 0.01,
         part: Literal["train", "held_out"] = "train",
         exclude: Sequence[str] = (),
@@ -117,6 +119,7 @@ class Drawings:
         self.grow, self.start, self.alike = grow, start, alike
         self.times, self.apart = times, apart
         self.form: AnswerForm = form
+        self.prompt_version = prompt_version
         self.held_out, self.part = held_out, part
         self.frame = PixelFrame(side * side, side * side)
         self._kept: OrderedDict[int, dict[str, Any]] = OrderedDict()
@@ -158,7 +161,7 @@ class Drawings:
         tried = ((name, self._drawn(name, smiles)) for name, smiles in self.molecules(number))
         name, example = next((name, made) for name, made in tried if made is not None)
         assert example.graph is not None
-        turn = cot_turn(example.graph, example.smiles, self.form)
+        turn = cot_turn(example.graph, example.smiles, self.form, self.prompt_version)
         return {
             "id": name,
             "image": example.image,

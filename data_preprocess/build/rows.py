@@ -33,6 +33,7 @@ from data_preprocess.dataset.splits import connectivity_key, number_of, split_of
 from data_preprocess.recipes import Subject
 from data_preprocess.sources.files import Item
 from data_preprocess.tasks import Turn, cot_turn
+from eyesmol.answer.text import can_say
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _molecule_records(item: Item, folder: Path, job: Job) -> list[Record]:
     """From an item to its molecule, its example, its turns and its rows."""
     settings = job.settings
     try:
-        molecule = molecule_of(item, draw=settings.draw)
+        molecule = molecule_of(item, draw=settings.draw, repeat_once=settings.task == "cot")
     except Drop as drop:
         return [_dropped(item, drop)]
     side = _side(item, molecule, settings)
@@ -172,7 +173,10 @@ def _turns(item: Item, example: Example, settings: Settings) -> list[Turn]:
     """
     if settings.recipe is None:
         assert example.graph is not None, "the chain of thought is always placed"
-        return [cot_turn(example.graph, example.smiles, settings.form)]
+        version = settings.prompt_version
+        if not can_say(example.graph, version):
+            raise Drop(f"the prompt of version {version} has no words for what is drawn")
+        return [cot_turn(example.graph, example.smiles, settings.form, version)]
     rng = random.Random(number_of(f"{settings.seed} questions {item.name}"))
     shows_own = settings.images and not is_drawn(item, draw=settings.draw)
     subject = Subject(

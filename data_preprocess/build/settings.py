@@ -9,7 +9,7 @@ from data_preprocess.build.detector_labels import Labeller
 from data_preprocess.dataset.splits import SplitBy
 from data_preprocess.drawing.style import StyleRange
 from data_preprocess.recipes import Recipe
-from eyesmol.answer.text import AnswerForm
+from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 
@@ -25,6 +25,7 @@ class Settings:
     Attributes:
         task: ``cot`` (one row a drawing) or ``instruction`` (what the recipe asks).
         form: of chain-of-thought answers.
+        prompt_version: of the words that ask for them: for a model that knows an older one.
         frame: the size at which the model sees the images.
         valid, test: fractions of the molecules.
         seed: of drawing styles and of the choice of questions; splits do not depend on it.
@@ -44,6 +45,7 @@ class Settings:
 
     task: Task
     form: AnswerForm = "compact"
+    prompt_version: int = PROMPT_VERSION
     frame: PixelFrame = field(default_factory=PixelFrame)
     valid: float = 0.1
     test: float = 0.1

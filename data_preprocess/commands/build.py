@@ -17,6 +17,7 @@ from data_preprocess.recipes import RECIPES, Recipe
 from data_preprocess.sources.files import PairedFolders, SmilesList, Source
 from data_preprocess.sources.images_and_smiles import ImagesWithSmiles
 from data_preprocess.tally import print_drops
+from eyesmol.answer.text import OLDEST_PROMPT_VERSION, PROMPT_VERSION
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.embedded import DETECTOR
@@ -169,6 +170,14 @@ def _add_rows(rows: argparse._ArgumentGroup) -> None:
         "--form", choices=["compact", "json"], default="compact", help="of cot answers (compact)"
     )
     rows.add_argument(
+        "--prompt-version",
+        type=int,
+        default=PROMPT_VERSION,
+        choices=range(OLDEST_PROMPT_VERSION, PROMPT_VERSION + 1),
+        help=f"of cot questions: an older one for a model that was trained with it "
+        f"({PROMPT_VERSION})",
+    )
+    rows.add_argument(
         "--recipe",
         metavar="NAME|FILE",
         help=f"which questions instruction rows ask: {', '.join(RECIPES)}, or a YAML file (short)",
@@ -226,6 +235,7 @@ def _build(options: argparse.Namespace) -> int:
     settings = Settings(
         task=options.task,
         form=options.form,
+        prompt_version=options.prompt_version,
         frame=_frame(options),
         valid=options.valid,
         test=options.test,

@@ -146,6 +146,8 @@ def _options(info: DatasetInfo) -> str:
         words += ["--recipe", str(recipe.get("name"))]
     elif settings.get("form"):
         words += ["--form", str(settings["form"])]
+        if version := settings.get("prompt_version"):
+            words += ["--prompt-version", str(version)]
     for name in ("valid", "test", "seed", "split_by"):
         if name in settings:
             words += [f"--{name.replace('_', '-')}", str(settings[name])]

@@ -261,8 +261,12 @@ def data_uri(image: Image.Image, side: int = _TILE) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
+_COLOURED_AS_OTHERS = frozenset({
+    BondOrder.DASHED_WEDGE, BondOrder.CROSSED_DOUBLE, BondOrder.HOLLOW_WEDGE, BondOrder.BOLD,
+    BondOrder.ATTACHMENT,
+})  # fmt: skip
 _LEGEND = {
     order.name.lower().replace("_", " "): BOND_COLOURS[order]
     for order in BondOrder
-    if order not in (BondOrder.DASHED_WEDGE, BondOrder.CROSSED_DOUBLE)  # coloured as others are
+    if order not in _COLOURED_AS_OTHERS
 }

@@ -116,8 +116,10 @@ class BondStrokes:
             self._hashes(bond)
         elif order == BondOrder.WAVY:
             self._wave(bond)
-        else:
+        elif order == BondOrder.CROSSED_DOUBLE:
             self._crossed(bond)
+        else:
+            raise ValueError(f"the pen draws no bond of the kind {order.name}")
 
     # Geometry
 

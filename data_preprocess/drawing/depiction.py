@@ -277,10 +277,29 @@ def _finished(
         graph = mol_to_graph(prepared).transformed(1, 0, 0, flip=True)
     except UnheldError as error:
         raise RenderError(error.reason, smiles) from None
+    if reason := _undrawn(graph):
+        raise RenderError(f"the molecule has {reason}", smiles)
     if rings:
         graph = _with_circles(graph, rings)
         _make_single(prepared, rings)
     return Depiction(prepared, graph, rings, carbons, smiles)
+
+
+_UNDRAWN_BONDS = {
+    BondOrder.DATIVE: "a dative bond",
+    BondOrder.HYDROGEN: "a hydrogen bond",
+    BondOrder.ANY: "a query bond (any)",
+    BondOrder.ATTACHMENT: "an attachment point",
+}
+
+
+def _undrawn(graph: MolGraph) -> str:
+    """What a graph holds and no style draws, so that an answer would name what is not there."""
+    if graph.brackets:
+        return "brackets"
+    if any(group.kind != "ABS" for group in graph.stereo_groups):
+        return "relative or racemic stereo (AND, OR)"
+    return next((_UNDRAWN_BONDS[b.order] for b in graph.bonds if b.order in _UNDRAWN_BONDS), "")
 
 
 _WEDGE_CODE = {Chem.BondDir.BEGINWEDGE: 1, Chem.BondDir.BEGINDASH: 6, Chem.BondDir.UNKNOWN: 4}

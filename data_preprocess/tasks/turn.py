@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eyesmol.answer.text import AnswerForm, prompt, write_answer
+from eyesmol.answer.text import PROMPT_VERSION, AnswerForm, prompt, write_answer
 from eyesmol.chem.graph import MolGraph
 
 __all__ = ["Turn", "cot_turn"]
@@ -19,12 +19,13 @@ class Turn:
     answer: str
 
 
-def cot_turn(graph: MolGraph, smiles: str, form: AnswerForm) -> Turn:
+def cot_turn(graph: MolGraph, smiles: str, form: AnswerForm, version: int = PROMPT_VERSION) -> Turn:
     """The chain of thought: atom by atom, bond by bond, the SMILES last.
 
     Args:
         graph: positions in the pixels of the image that the model sees.
         smiles: of the same molecule.
         form: ``json`` or ``compact``.
+        version: of the prompt.
     """
-    return Turn("cot", prompt(form), write_answer(graph, smiles, form))
+    return Turn("cot", prompt(form, version), write_answer(graph, smiles, form))

@@ -2,8 +2,9 @@
 
 What `eyesmol.answer.text.write_answer` writes is in the language, and what is in the language
 `read_answer` reads without a problem: atoms numbered in a row, places inside the picture, bonds
-from the newest atom to older ones and none twice, labels that are elements or stand in brackets, a
-SMILES of SMILES' own words, and the end. Ring closures and valences of the SMILES are not checked.
+from the newest atom to older ones and none twice, labels that are elements or stand in brackets,
+groups of atoms in ascending order, a SMILES of SMILES' own words, and the end. Ring closures and
+valences of the SMILES are not checked.
 
 An answer is a chain of *fields* (a number, a label, a SMILES) with *literals* between them
 (``,"xy":[``). A form is a table that says which literal and which field may follow a field; the
@@ -20,10 +21,19 @@ import re
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from eyesmol.answer.text import AnswerForm, write_answer
-from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph, is_element
+from eyesmol.answer.text import PROMPT_VERSION, AnswerForm, bond_orders, write_answer
+from eyesmol.chem.graph import Atom, Bond, MolGraph, is_element
 
-__all__ = ["NUMBERS", "AnswerGrammar", "Bonded", "Outline", "State", "answer_pattern"]
+__all__ = [
+    "ATOM_NUMBERS",
+    "NUMBERS",
+    "AnswerGrammar",
+    "Bonded",
+    "Gates",
+    "Outline",
+    "State",
+    "answer_pattern",
+]
 
 _SYMBOLS = tuple(filter(is_element, (a + b for a in "ABCDEFGHIKLMNOPRSTUVWXYZ"
                                      for b in ("", *"abcdefghiklmnoprstuvy"))))  # fmt: skip
@@ -156,6 +166,28 @@ class Label:
             return self._element.finish(sub) if sub else b"C"
         depth, filled, begun = sub
         return (_printable()[begun] if begun else b"" if filled else b"C") + b"]" * depth
+
+
+class Mark:
+    """What stands at the corner of brackets: anything printable that begins with no blank.
+
+    `sub` is (anything in it yet, bytes of a character that has begun).
+    """
+
+    first = (False, b"")
+
+    def step(self, sub: Any, byte: int) -> Any | None:
+        filled, begun = sub
+        if begun or byte >= 0x80:
+            rest = _printable().get(begun + bytes([byte]))
+            return None if rest is None else (True, begun + bytes([byte]) if rest else b"")
+        return (True, b"") if 0x20 + (not filled) <= byte < 0x7F else None
+
+    def done(self, sub: Any) -> bool:
+        return sub[0] and not sub[1]
+
+    def finish(self, sub: Any) -> bytes:
+        return _printable()[sub[1]] if sub[1] else b"" if sub[0] else b"n"
 
 
 class Smiles:
@@ -294,39 +326,69 @@ class Quoted:
 
 _Table = dict[str, tuple[tuple[bytes, str], ...]]
 
-_COMPACT: _Table = {
-    "start": ((b"", "x"),),
-    "x": ((b" ", "y"),),
-    "y": ((b" ", "label"),),
-    "label": ((b" ", "sign"), (b"\n", "x"), (b"\nsmiles ", "smiles")),
-    "sign": ((b"", "partner"),),
-    "partner": ((b" ", "sign"), (b"\n", "x"), (b"\nsmiles ", "smiles")),
-    "smiles": ((b"", "end"),),
-}
-_JSON: _Table = {
-    "start": ((b'[{"a":"', "label"),),
-    "label": ((b'","id":', "id"),),
-    "id": ((b',"xy":[', "x"),),
-    "x": ((b",", "y"),),
-    "y": (
-        (b']},{"a":"', "label"),
-        (b']},{"b":', "order"),
-        (b']},{"smiles":"', "smiles"),
-    ),
-    "order": ((b',"a1":', "a1"),),
-    "a1": ((b',"a2":', "a2"),),
-    "a2": ((b'},{"a":"', "label"), (b'},{"b":', "order"), (b'},{"smiles":"', "smiles")),
-    "smiles": ((b'"}]', "end"),),
-}
+# The field behind each kind of group: brackets with any mark, with a number, and stereocentres.
+_FIRST_OF_GROUP = {"SRU": "in", "GEN": "in", "MUL": "in_copies", "ABS": "centre", "AND": "centre",
+                   "OR": "centre"}  # fmt: skip
+
+
+def _compact_table(version: int) -> _Table:
+    kinds = _FIRST_OF_GROUP if version > 2 else {}
+    groups = tuple((f"\n{kind} ".encode(), field) for kind, field in kinds.items())
+    last = (b"\nsmiles ", "smiles")
+    after_atom = ((b" ", "sign"), (b"\n", "x"), *groups, last)
+    table: _Table = {
+        "start": ((b"", "x"),),
+        "x": ((b" ", "y"),),
+        "y": ((b" ", "label"),),
+        "label": after_atom,
+        "sign": ((b"", "partner"),),
+        "partner": after_atom,
+        "smiles": ((b"", "end"),),
+    }
+    for field in kinds.values():
+        marked = {"in": ((b" ", "mark"),), "in_copies": ((b" ", "copies"),)}.get(field, ())
+        rest = (*marked, *groups, last) if field != "in_copies" else marked
+        table[field] = table[f"{field}+"] = ((b",", f"{field}+"), *rest)
+        table["mark"] = table["copies"] = (*groups, last)
+    return table
+
+
+def _json_table(version: int) -> _Table:
+    kinds = _FIRST_OF_GROUP if version > 2 else {}
+    smiles = b',{"smiles":"'
+    groups = tuple((f',{{"k":"{kind}","in":['.encode(), field) for kind, field in kinds.items())
+
+    def behind(close: bytes, *more: tuple[bytes, str]) -> tuple[tuple[bytes, str], ...]:
+        return tuple((close + literal, name) for literal, name in (*more, (smiles, "smiles")))
+
+    items = ((b',{"a":"', "label"), (b',{"b":', "order"), *groups)
+    table: _Table = {
+        "start": ((b'[{"a":"', "label"),),
+        "label": ((b'","id":', "id"),),
+        "id": ((b',"xy":[', "x"),),
+        "x": ((b",", "y"),),
+        "y": behind(b"]}", *items),
+        "order": ((b',"a1":', "a1"),),
+        "a1": ((b',"a2":', "a2"),),
+        "a2": behind(b"}", *items),
+        "smiles": ((b'"}]', "end"),),
+    }
+    for field in kinds.values():
+        name = "mark" if field == "in" else "copies"
+        marked = ((b'],"mark":"', name),) if field != "centre" else ()
+        rest = marked if field == "in_copies" else (*marked, *behind(b"]}", *groups))
+        table[field] = table[f"{field}+"] = ((b",", f"{field}+"), *rest)
+        table["mark"] = table["copies"] = behind(b'"}', *groups)
+    return table
 
 
 @cache
-def _signs() -> tuple[str, ...]:
+def _signs(version: int) -> tuple[str, ...]:
     """The bond signs of compact answers, as `write_answer` writes them."""
     atoms = (Atom("C", 0, 0), Atom("C", 0, 9))
     texts = (
         write_answer(MolGraph(atoms, (Bond(*ends, order),)), "", "compact")
-        for order in BondOrder
+        for order in bond_orders(version)
         for ends in ((0, 1), (1, 0))
     )
     return tuple(
@@ -335,11 +397,26 @@ def _signs() -> tuple[str, ...]:
 
 
 class Bonded(NamedTuple):
-    """What the numbers of atoms may be: it changes with every atom and bond."""
+    """What the numbers of atoms may be: it changes with every atom, bond and group."""
 
     atoms: int = 0  # listed so far
     partners: frozenset[int] = frozenset()  # of the newest atom
     a1: int = -1  # of the bond that is being written, in JSON
+    member: int = -1  # the last atom of the group that is being written
+    centres: frozenset[int] = frozenset()  # atoms that have their stereo group
+
+
+class Gates(NamedTuple):
+    """Which fields can come once the field of a state is done, as far as the atoms decide it."""
+
+    bond: bool  # there is an older atom that is not bonded yet
+    member: bool  # there is an atom behind the group's last one
+    centre: bool  # there is an atom that has no stereo group
+    next_centre: bool  # there is one behind the group's last one
+
+
+_GATE_OF = {"sign": "bond", "order": "bond", "in+": "member", "in_copies+": "member",
+            "centre": "centre", "centre+": "next_centre"}  # fmt: skip
 
 
 class State(NamedTuple):
@@ -364,21 +441,27 @@ class AnswerGrammar:
     Args:
         form: of the answer.
         width, height: of the picture in the model's frame, in pixels; places lie from 0 to these.
+        version: of the prompt that the answer is to; one to version 2 knows eight kinds of bond and
+            no groups.
     """
 
-    def __init__(self, form: AnswerForm, width: int, height: int) -> None:
+    def __init__(
+        self, form: AnswerForm, width: int, height: int, version: int = PROMPT_VERSION
+    ) -> None:
         self.size = (width, height)
-        self._table = _JSON if form == "json" else _COMPACT
-        texts: tuple[Field, Field] = (Label(), Smiles())
+        self._table = _json_table(version) if form == "json" else _compact_table(version)
+        texts: tuple[Field, ...] = (Label(), Mark(), Smiles())
         if form == "json":
-            texts = (Quoted(texts[0]), Quoted(texts[1]))
+            texts = tuple(map(Quoted, texts))
         self._fields: dict[str, Field] = {
             "label": texts[0],
-            "smiles": texts[1],
+            "mark": texts[1],
+            "smiles": texts[2],
             "x": Number(0, width),
             "y": Number(0, height),
-            "sign": Words(_signs()),
-            "order": Words(tuple(str(int(order)) for order in BondOrder)),
+            "sign": Words(_signs(version)),
+            "order": Words(tuple(str(int(order)) for order in bond_orders(version))),
+            "copies": Number(1, 999),
         }
         self.start = State("start", None, b"", Bonded())
 
@@ -434,20 +517,26 @@ class AnswerGrammar:
         """First bytes of the literals that may follow a field."""
         return bytes({literal[0] for literal, _ in self._table[name] if literal})
 
-    def can_bond(self, state: State) -> bool:
-        """True where a bond can come once the field of this state is done: it needs an older atom
-        that is not bonded yet."""
-        return self._has_partner(state.bonded if state.sub is None else self._noted(state))
+    def gates(self, state: State) -> Gates:
+        """What can come once the field of this state is done."""
+        return self._gates(state.bonded if state.sub is None else self._noted(state))
 
     def _field(self, name: str, bonded: Bonded) -> Field:
         return self._fields[name] if name in self._fields else _atom_number(name, bonded)
 
     def _possible(self, name: str, bonded: Bonded) -> bool:
         """True where a field can come."""
-        return name not in ("sign", "order") or self._has_partner(bonded)
+        gate = _GATE_OF.get(name)
+        return gate is None or getattr(self._gates(bonded), gate)
 
-    def _has_partner(self, bonded: Bonded) -> bool:
-        return len(bonded.partners) < bonded.atoms - 1
+    def _gates(self, bonded: Bonded) -> Gates:
+        atoms, member = bonded.atoms, bonded.member
+        return Gates(
+            bond=len(bonded.partners) < atoms - 1,
+            member=member < atoms - 1,
+            centre=len(bonded.centres) < atoms,
+            next_centre=any(n not in bonded.centres for n in range(member + 1, atoms)),
+        )
 
     def _step_between(self, state: State, byte: int) -> State | None:
         choices = [
@@ -477,32 +566,40 @@ class AnswerGrammar:
             number = int(state.sub)
             partner = number if name == "partner" else min(number, bonded.a1)
             return Bonded(bonded.atoms, bonded.partners | {partner})
+        if name in _MEMBERS:
+            member = int(state.sub)
+            is_centre = name.startswith("centre")
+            centres = bonded.centres | {member} if is_centre else bonded.centres
+            return bonded._replace(member=member, centres=centres)
         return bonded
 
 
 class Outline(AnswerGrammar):
     """The automaton up to its next number.
 
-    What it allows depends neither on the picture nor on the list of atoms, but for whether a bond
-    can come, so what is worked out from it holds for every answer of its form.
+    What it allows depends neither on the picture nor on the list of atoms, but for the gates, so
+    what is worked out from it holds for every answer of its form.
 
     Args:
         form: of the answer.
-        can_bond: see `AnswerGrammar.can_bond`.
+        gates: see `AnswerGrammar.gates`.
+        version: of the prompt.
     """
 
-    def __init__(self, form: AnswerForm, can_bond: bool) -> None:
-        super().__init__(form, 0, 0)
-        self._partner_left = can_bond
+    def __init__(self, form: AnswerForm, gates: Gates, version: int = PROMPT_VERSION) -> None:
+        super().__init__(form, 0, 0, version)
+        self._fixed = gates
 
     def _field(self, name: str, bonded: Bonded) -> Field:
         return _ANY_NUMBER if name in NUMBERS else self._fields[name]
 
-    def _has_partner(self, bonded: Bonded) -> bool:
-        return self._partner_left
+    def _gates(self, bonded: Bonded) -> Gates:
+        return self._fixed
 
 
-NUMBERS = frozenset({"x", "y", "id", "a1", "a2", "partner"})  # fields that hold one
+_MEMBERS = frozenset(name + more for name in _FIRST_OF_GROUP.values() for more in ("", "+"))
+ATOM_NUMBERS = frozenset({"id", "a1", "a2", "partner"}) | _MEMBERS  # fields that name an atom
+NUMBERS = ATOM_NUMBERS | {"x", "y"}  # fields that hold a number that the picture or atoms bound
 _ANY_NUMBER = Number(0, 10**9)
 
 
@@ -516,6 +613,10 @@ def _atom_number(name: str, bonded: Bonded) -> Number:
         return Number(0, newest, bonded.partners)
     if name == "a2" and bonded.a1 != newest:
         return Number(newest, newest)
+    if name in _MEMBERS:
+        low = bonded.member + 1 if name.endswith("+") else 0
+        taken = bonded.centres if name.startswith("centre") else frozenset()
+        return Number(low, newest, taken)
     return Number(0, newest - 1, bonded.partners)
 
 
@@ -523,7 +624,7 @@ def _atom_number(name: str, bonded: Bonded) -> Number:
 
 
 @cache
-def answer_pattern(form: AnswerForm) -> str:
+def answer_pattern(form: AnswerForm, version: int = PROMPT_VERSION) -> str:
     """A regular expression that all answers of the grammar match, and little else.
 
     What a regular expression cannot say is left open: that atoms are numbered in a row, that bonds
@@ -532,12 +633,17 @@ def answer_pattern(form: AnswerForm) -> str:
     """
     letters = r"[^\x00-\x1f\x7f]"
     number, smiles = "[0-9]{1,5}", r"[A-Za-z0-9@+\[\]()=#$:/%*.~<>\-"
+    numbers = rf"{number}(,{number})*"
     if form == "compact":
-        signs = re.sub(r"([-^])", r"\\\1", "".join(_signs()))
+        signs = re.sub(r"([-^\\])", r"\\\1", "".join(_signs(version)))
         label = rf"([A-Z][a-z]?|\[{letters}+\])"
-        return rf"({number} {number} {label}( [{signs}]{number})*\n)+smiles {smiles}\\]+"
+        groups = rf"((SRU|GEN|MUL|ABS|AND|OR) {numbers}( {letters}+)?\n)*" if version > 2 else ""
+        return rf"({number} {number} {label}( [{signs}]{number})*\n)+{groups}smiles {smiles}\\]+"
     letters = r'([^\x00-\x1f\x7f"\\]|\\["\\])'
     label = rf"([A-Z][a-z]?|\[{letters}+\])"
     atom = rf'\{{"a":"{label}","id":{number},"xy":\[{number},{number}\]\}}'
-    bond = rf'\{{"b":[1-{len(BondOrder)}],"a1":{number},"a2":{number}\}}'
-    return rf'\[{atom}(,{atom}|,{bond})*,\{{"smiles":"({smiles}]|\\\\)+"\}}\]'
+    orders = "|".join(str(int(order)) for order in bond_orders(version))
+    bond = rf'\{{"b":({orders}),"a1":{number},"a2":{number}\}}'
+    group = rf'\{{"k":"(SRU|GEN|MUL|ABS|AND|OR)","in":\[{numbers}\](,"mark":"{letters}+")?\}}'
+    groups = rf"(,{group})*" if version > 2 else ""
+    return rf'\[{atom}(,{atom}|,{bond})*{groups},\{{"smiles":"({smiles}]|\\\\)+"\}}\]'

@@ -15,6 +15,13 @@ what it is next, how it is bound last; atoms are numbered by their lines from 0 
     549 133 C -0
     smiles COC
 
+Brackets and relative stereo stand between the atoms and the SMILES, with the numbers of their
+atoms: ``{"k":"SRU","in":[1,2],"mark":"n"}`` and ``{"k":"AND","in":[3]}``, or ``SRU 1,2 n`` and
+``AND 3``.
+
+Models carry the version of the prompt that they were trained with, and are asked in its words.
+Answers to all versions are read.
+
 Writing and reading back gives the same graph; reading never raises, whatever a model wrote.
 """
 
@@ -25,18 +32,30 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Any, Literal, TypeGuard, cast, get_args
 
-from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.graph import (
+    Atom,
+    Bond,
+    BondOrder,
+    Bracket,
+    BracketKind,
+    MolGraph,
+    StereoGroup,
+    StereoKind,
+)
 
 __all__ = [
     "BOND_SIGNS",
+    "OLDEST_PROMPT_VERSION",
     "PROMPT_VERSION",
     "Answer",
     "AnswerForm",
     "Span",
     "Spans",
     "answer_blocks",
+    "bond_orders",
+    "can_say",
     "prompt",
     "read_answer",
     "write_answer",
@@ -44,30 +63,76 @@ __all__ = [
 
 AnswerForm = Literal["json", "compact"]
 
-PROMPT_VERSION = 2  # raise it with every change of the words below: data and models carry it
-_TASK = (
-    "Read the molecule in this picture. Walk along it depth first, shallow branches first. "
-    "Give each atom its place in pixels and its label as drawn, then its bonds to the atoms "
-    "already listed. "
-)
-_FORM: dict[AnswerForm, str] = {
-    "json": (
+PROMPT_VERSION = 3  # raise it with every change of the words below: data and models carry it
+OLDEST_PROMPT_VERSION = 2
+_ORDERS_OF_VERSION_2 = tuple(BondOrder)[:8]
+
+
+def bond_orders(version: int = PROMPT_VERSION) -> tuple[BondOrder, ...]:
+    """The kinds of bond that a version of the prompt names."""
+    return _ORDERS_OF_VERSION_2 if version == 2 else tuple(BondOrder)
+
+
+def can_say(graph: MolGraph, version: int = PROMPT_VERSION) -> bool:
+    """False where an answer to that version of the prompt has no words for what is drawn."""
+    if version > 2:
+        return True
+    held = set(bond_orders(version))
+    return not (graph.brackets or graph.stereo_groups) and all(
+        bond.order in held for bond in graph.bonds
+    )
+
+
+_PROMPTS: dict[tuple[int, AnswerForm], str] = {
+    (2, "json"): (
+        "Read the molecule in this picture. Walk along it depth first, shallow branches first. "
+        "Give each atom its place in pixels and its label as drawn, then its bonds to the atoms "
+        "already listed. "
         'Answer with a JSON list: {"a":label,"id":number,"xy":[x,y]} for an atom, '
         '{"b":order,"a1":number,"a2":number} for a bond (1 single, 2 double, 3 triple, 4 aromatic, '
         "5 solid wedge, 6 dashed wedge, 7 wavy, 8 crossed double; a wedge's narrow end is a1), "
         "and last "
         '{"smiles":SMILES}.'
     ),
-    "compact": (
+    (2, "compact"): (
+        "Read the molecule in this picture. Walk along it depth first, shallow branches first. "
+        "Give each atom its place in pixels and its label as drawn, then its bonds to the atoms "
+        "already listed. "
         "Answer with one line for each atom: x y label, then for each bond its sign and the number "
         "of the other atom (- single, = double, # triple, : aromatic, x crossed double; wedges "
         "> solid, ) dashed, ~ wavy with the narrow end at the other atom, < ( ^ with the narrow "
         "end here). "
         "Last a line with smiles and the SMILES."
     ),
+    (3, "json"): (
+        "Read the molecule in this image. Walk along it depth first, shallow branches first. "
+        "Give each atom its position in pixels and its label as drawn, then its bonds to the atoms "
+        "already listed. "
+        'Answer with a JSON list: {"a":label,"id":number,"xy":[x,y]} for an atom, '
+        '{"b":order,"a1":number,"a2":number} for a bond (1 single, 2 double, 3 triple, 4 aromatic, '
+        "5 solid wedge, 6 dashed wedge, 7 wavy, 8 crossed double, 9 dative, 10 hydrogen, 11 hollow "
+        "wedge, 12 bold, 13 any, 14 attachment point; a1 is a wedge's narrow end, a dative bond's "
+        'donor), then {"k":kind,"in":[numbers],"mark":text} for brackets (SRU a repeat unit, MUL '
+        'so many copies, GEN neither) and {"k":kind,"in":[numbers]} for relative stereo (ABS, AND, '
+        'OR), and last {"smiles":SMILES}.'
+    ),
+    (3, "compact"): (
+        "Read the molecule in this image. Walk along it depth first, shallow branches first. "
+        "Give each atom its position in pixels and its label as drawn, then its bonds to the atoms "
+        "already listed. "
+        "Answer with one line for each atom: x y label, then for each bond its sign and the number "
+        "of the other atom (- single, = double, # triple, : aromatic, x crossed double, "
+        ". hydrogen, ! bold, ? any, * attachment point; wedges > solid, ) dashed, ~ wavy, } hollow "
+        "with the narrow end at the other atom, < ( ^ { with the narrow end here; dative / from "
+        "the other atom, \\ from here). "
+        "Then a line for each pair of brackets: SRU (a repeat unit), MUL (so many copies) or GEN "
+        "(neither), the numbers of its atoms, its mark; and one for each group of relative stereo: "
+        "ABS, AND or OR and the numbers. "
+        "Last a line with smiles and the SMILES."
+    ),
 }
 
-# The sign of a bond whose first atom is the older one, and, for wedges, whose first is the newer.
+# The sign of a bond whose first atom is the older one, and, where that matters, the newer one.
 _FROM_OLDER = dict(zip(BondOrder, "-=#:>)~x/.}!?*", strict=True))
 _FROM_NEWER = {
     BondOrder.SOLID_WEDGE: "<",
@@ -82,9 +147,21 @@ _BOND_OF_SIGN = {sign: (order, False) for order, sign in _FROM_OLDER.items()} | 
 BOND_SIGNS = "".join(_BOND_OF_SIGN)  # all signs of the compact form
 
 
-def prompt(form: AnswerForm) -> str:
-    """The words that ask for an answer, the same in training and in reading."""
-    return _TASK + _FORM[form]
+def prompt(form: AnswerForm, version: int = PROMPT_VERSION) -> str:
+    """The words that ask for an answer, the same in training and in reading.
+
+    Args:
+        form: of the answer.
+        version: that the model was trained with.
+
+    Raises:
+        ValueError: a version that this EyesMol does not know.
+    """
+    if (version, form) not in _PROMPTS:
+        raise ValueError(
+            f"prompt version {version!r}; expected {OLDEST_PROMPT_VERSION} to {PROMPT_VERSION}"
+        )
+    return _PROMPTS[version, form]
 
 
 Span = tuple[int, int]  # begin and end, in letters of the answer's text
@@ -132,7 +209,8 @@ def write_answer(graph: MolGraph, smiles: str, form: AnswerForm) -> str:
     """
     if form not in get_args(AnswerForm):
         raise ValueError(f"answer form {form!r}: expected one of {', '.join(get_args(AnswerForm))}")
-    blocks = answer_blocks(graph.walked().rounded(), form)
+    walked = graph.walked().rounded()
+    blocks = [*answer_blocks(walked, form), *_group_blocks(walked, form)]
     if form == "compact":
         return "\n".join([*blocks, f"smiles {smiles}"])
     return f"[{','.join([*blocks, _dumped({'smiles': smiles})])}]"
@@ -159,6 +237,21 @@ def answer_blocks(walked: MolGraph, form: AnswerForm) -> list[str]:
         ]
         blocks.append(",".join(map(_dumped, items)))
     return blocks
+
+
+def _group_blocks(walked: MolGraph, form: AnswerForm) -> list[str]:
+    """What an answer says of brackets and of relative stereo."""
+    groups = [(b.kind, b.atoms, b.mark) for b in walked.brackets]
+    rows: list[tuple[str, tuple[int, ...], str]] = [
+        *groups,
+        *((g.kind, g.atoms, "") for g in walked.stereo_groups),
+    ]
+    if form == "compact":
+        return [f"{kind} {','.join(map(str, atoms))} {mark}".rstrip() for kind, atoms, mark in rows]
+    return [
+        _dumped({"k": kind, "in": list(atoms)} | ({"mark": mark} if mark else {}))
+        for kind, atoms, mark in rows
+    ]
 
 
 def _dumped(item: dict[str, Any]) -> str:
@@ -200,7 +293,8 @@ def read_answer(text: str) -> Answer:
         tuple(span for _, _, span in draft.bonds.values()),
         draft.smiles_span,
     )
-    return Answer(MolGraph(tuple(draft.atoms), bonds), draft.smiles, tuple(draft.problems), spans)
+    graph = MolGraph(tuple(draft.atoms), bonds, tuple(draft.brackets), tuple(draft.stereo_groups))
+    return Answer(graph, draft.smiles, tuple(draft.problems), spans)
 
 
 class _Draft:
@@ -211,6 +305,8 @@ class _Draft:
         self.atom_spans: list[Span] = []
         self.index_of: dict[int, int] = {}
         self.bonds: dict[tuple[int, int], tuple[tuple[int, int], BondOrder, Span]] = {}
+        self.brackets: list[Bracket] = []
+        self.stereo_groups: list[StereoGroup] = []
         self.smiles: str | None = None
         self.smiles_span: Span | None = None
         self.problems: list[str] = []
@@ -238,6 +334,23 @@ class _Draft:
         else:
             self.bonds[pair] = ((a, b), order, span)
 
+    def add_group(self, kind: str, numbers: list[int], mark: str, where: str) -> None:
+        """Brackets, or a group of relative stereo."""
+        missing = [number for number in numbers if number not in self.index_of]
+        if missing:
+            self.problems.append(f"{where}: {kind} of atom {missing[0]}, which is not listed")
+            return
+        atoms = tuple(self.index_of[number] for number in numbers)
+        if kind in get_args(BracketKind):
+            try:
+                self.brackets.append(Bracket(atoms, mark, cast(BracketKind, kind)))
+            except ValueError as error:
+                self.problems.append(f"{where}: {error}")
+        elif not atoms or any(set(atoms) & set(group.atoms) for group in self.stereo_groups):
+            self.problems.append(f"{where}: {kind} of no atom, or of one that has a group")
+        else:
+            self.stereo_groups.append(StereoGroup(atoms, cast(StereoKind, kind)))
+
     def set_smiles(self, smiles: str, span: Span, where: str) -> None:
         if self.smiles is not None:
             self.problems.append(f"{where}: a second SMILES")
@@ -249,6 +362,8 @@ class _Draft:
 _SIGN = f"[{re.escape(BOND_SIGNS)}]"
 _COMPACT_ATOM = re.compile(rf"(-?\d{{1,6}}) (-?\d{{1,6}}) (\S.*?)((?: {_SIGN}\d{{1,6}})*)")
 _COMPACT_BOND = re.compile(rf" ({_SIGN})(\d+)")
+_KINDS = (*get_args(BracketKind), *get_args(StereoKind))
+_COMPACT_GROUP = re.compile(rf"({'|'.join(_KINDS)}) (\d{{1,6}}(?:,\d{{1,6}})*)(?: (.*))?")
 
 
 def _read_compact(text: str, begin: int, draft: _Draft) -> None:
@@ -263,6 +378,10 @@ def _read_compact(text: str, begin: int, draft: _Draft) -> None:
             smiles = line.removeprefix("smiles").strip()
             last = begin + len(line)
             draft.set_smiles(smiles, (last - len(smiles), last), where)
+            continue
+        if match := _COMPACT_GROUP.fullmatch(line):
+            kind, numbers, mark = match.groups(default="")
+            draft.add_group(kind, [int(n) for n in numbers.split(",")], mark, where)
             continue
         match = _COMPACT_ATOM.fullmatch(line)
         if match is None:
@@ -287,6 +406,8 @@ def _read_json(text: str, begin: int, draft: _Draft) -> None:
             _read_json_atom(item, draft, span, where)
         elif "b" in item:
             _read_json_bond(item, draft, span, where)
+        elif "k" in item:
+            _read_json_group(item, draft, where)
         elif isinstance(item.get("smiles"), str):
             draft.set_smiles(item["smiles"], span, where)
         else:
@@ -312,6 +433,16 @@ def _read_json_bond(item: dict[str, Any], draft: _Draft, span: Span, where: str)
         draft.problems.append(f"{where}: bond order {order}; expected 1 to {max(BondOrder)}")
     else:
         draft.add_bond(begin, end, BondOrder(order), span, where)
+
+
+def _read_json_group(item: dict[str, Any], draft: _Draft, where: str) -> None:
+    kind, numbers, mark = item["k"], item.get("in"), item.get("mark", "")
+    if not (isinstance(kind, str) and kind in _KINDS) or not isinstance(mark, str):
+        draft.problems.append(f"{where}: a group needs a kind of {', '.join(_KINDS)}")
+    elif not isinstance(numbers, list) or not all(map(_is_int, numbers)):
+        draft.problems.append(f"{where}: {kind} without a list of atom numbers")
+    else:
+        draft.add_group(kind, numbers, mark, where)
 
 
 def _is_int(value: Any) -> TypeGuard[int]:

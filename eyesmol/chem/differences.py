@@ -21,6 +21,12 @@ _BONDS: dict[BondOrder, str] = {
     BondOrder.DASHED_WEDGE: "dashed wedge",
     BondOrder.WAVY: "wavy",
     BondOrder.CROSSED_DOUBLE: "crossed double",
+    BondOrder.DATIVE: "dative",
+    BondOrder.HYDROGEN: "hydrogen",
+    BondOrder.HOLLOW_WEDGE: "hollow wedge",
+    BondOrder.BOLD: "bold",
+    BondOrder.ANY: "any",
+    BondOrder.ATTACHMENT: "attachment point",
 }
 
 

@@ -71,7 +71,7 @@ def _charged(graph: MolGraph, index: int) -> MolGraph | None:
         return None
     atoms = list(graph.atoms)
     atoms[index] = replace(atom, charge=_CHARGE[atom.label])
-    mended = MolGraph(tuple(atoms), graph.bonds)
+    mended = replace(graph, atoms=tuple(atoms))
     return None if index in valence_problems(mended) else mended
 
 
@@ -87,4 +87,4 @@ def _lowered(graph: MolGraph, index: int, confidence: Sequence[float]) -> MolGra
     place = min(bonds, key=lambda n: confidence[n] if n < len(confidence) else 1.0)
     bond = graph.bonds[place]
     lower = Bond(bond.begin, bond.end, _LOWER[bond.order])
-    return MolGraph(graph.atoms, (*graph.bonds[:place], lower, *graph.bonds[place + 1 :]))
+    return replace(graph, bonds=(*graph.bonds[:place], lower, *graph.bonds[place + 1 :]))

@@ -25,6 +25,12 @@ BOND_COLOURS: dict[BondOrder, str] = {
     BondOrder.DASHED_WEDGE: "#009e73",
     BondOrder.WAVY: "#56b4e9",
     BondOrder.CROSSED_DOUBLE: "#d55e00",
+    BondOrder.DATIVE: "#000000",
+    BondOrder.HYDROGEN: "#999999",
+    BondOrder.HOLLOW_WEDGE: "#009e73",
+    BondOrder.BOLD: "#0072b2",
+    BondOrder.ANY: "#f0e442",
+    BondOrder.ATTACHMENT: "#56b4e9",
 }
 _ALPHA = 150  # of 255: strong enough to see on black ink, weak enough to see the ink
 _ATOM_COLOUR = "#b3003c"
@@ -81,7 +87,7 @@ def _draw_bond(pen: ImageDraw.ImageDraw, graph: MolGraph, bond: Bond, stroke: fl
             start[1] + along[1] * share + across[1] * aside,
         )
 
-    if bond.order == BondOrder.SOLID_WEDGE:
+    if bond.order in (BondOrder.SOLID_WEDGE, BondOrder.HOLLOW_WEDGE):
         pen.polygon([start, at(1, 2 * stroke), at(1, -2 * stroke)], fill=colour)
     elif bond.order == BondOrder.DASHED_WEDGE:
         for share in (step / 6 for step in range(1, 7)):

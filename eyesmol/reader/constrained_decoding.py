@@ -22,8 +22,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from eyesmol.answer.grammar import NUMBERS, AnswerGrammar, Outline, State
-from eyesmol.answer.text import AnswerForm
+from eyesmol.answer.grammar import (
+    ATOM_NUMBERS,
+    NUMBERS,
+    AnswerGrammar,
+    Gates,
+    Outline,
+    State,
+)
+from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
 
 __all__ = ["AnswerTokens", "GrammarGuide", "looping_rows", "token_bytes"]
 
@@ -31,7 +38,6 @@ _CACHE_BYTES = 1 << 27  # of allowed-token masks; a byte a token of the vocabula
 _MARGIN = 64  # bytes that one more token may add to what closes an answer, and some to spare
 _MOST_NUMBERS = 1 << 14  # lists of tokens that may go on in a number
 _DIGITS = b"0123456789"
-_BOND_FIELDS = frozenset({"id", "a1", "a2", "partner"})
 _NEAR = 512  # tokens before the limit at which it is begun to look at the distance to the end
 
 
@@ -157,6 +163,7 @@ class AnswerTokens:
         form: of the answers.
         size: length of the model's logits, at least that of the vocabulary.
         device: where the masks are kept.
+        version: of the prompt that the model answers.
     """
 
     def __init__(
@@ -166,6 +173,7 @@ class AnswerTokens:
         form: AnswerForm,
         size: int,
         device: torch.device | str = "cpu",
+        version: int = PROMPT_VERSION,
     ) -> None:
         self._texts, self._size, self._device = texts, size, device
         ids: dict[bytes, list[int]] = {}
@@ -175,12 +183,14 @@ class AnswerTokens:
         self._vocabulary = _Vocabulary(ids)
         self.ends = self._mask_of(end_ids)
         self._inside: dict[tuple[str, Any], tuple[torch.Tensor, _Vocabulary]] = {}
-        self._outlines = {can_bond: Outline(form, can_bond) for can_bond in (False, True)}
-        self._known: dict[tuple[str, Any, bytes, bool], _Outlined] = {}
+        self._outline: Callable[[Gates], Outline] = lru_cache(maxsize=16)(
+            lambda gates: Outline(form, gates, version)
+        )
+        self._known: dict[tuple[str, Any, bytes, Gates], _Outlined] = {}
         self._numbers_known: dict[tuple[Any, ...], list[int]] = {}
         self._most_known = max(256, _CACHE_BYTES // size)
         self.grammar: Callable[[int, int], AnswerGrammar] = lru_cache(maxsize=256)(
-            lambda width, height: AnswerGrammar(form, width, height)
+            lambda width, height: AnswerGrammar(form, width, height, version)
         )
 
     def advance(self, grammar: AnswerGrammar, state: State, token: int) -> State | None:
@@ -220,20 +230,20 @@ class AnswerTokens:
     ) -> list[int]:
         """Ids of the tokens that may go on in a number; each place and each set of bonds once.
 
-        A place depends on the image's size alone, unless a token reaches as far as a bond.
+        A place depends on the image's size alone, unless a token reaches the number of an atom.
         """
-        reaches_a_bond = False
+        reaches_an_atom = False
 
         def step(state: State, beginning: bytes) -> State | None:
-            nonlocal reaches_a_bond
+            nonlocal reaches_an_atom
             after = grammar.step(state, beginning[-1])
-            reaches_a_bond |= after is not None and after.field in _BOND_FIELDS
+            reaches_an_atom |= after is not None and after.field in ATOM_NUMBERS
             return after
 
         exact: tuple[Any, ...] = (state, grammar.size, id(vocabulary))
         place = exact
         if state.field in ("x", "y"):
-            rest = (state.field, state.sub, grammar.can_bond(state))
+            rest = (state.field, state.sub, grammar.gates(state))
             place = (rest, grammar.size, id(vocabulary))
         for key in (place, exact):
             if (known := self._numbers_known.get(key)) is not None:
@@ -241,7 +251,7 @@ class AnswerTokens:
         found = list(vocabulary.walk(step, state, first))
         if len(self._numbers_known) >= _MOST_NUMBERS:
             self._numbers_known.clear()
-        self._numbers_known[exact if reaches_a_bond else place] = found
+        self._numbers_known[exact if reaches_an_atom else place] = found
         return found
 
     def prefixes(self, text: bytes) -> torch.Tensor:
@@ -263,11 +273,11 @@ class AnswerTokens:
 
     def _outlined(self, grammar: AnswerGrammar, state: State) -> _Outlined:
         """What may come next in any answer that stands so; worked out once."""
-        key = (state.field, state.sub, state.typed, grammar.can_bond(state))
+        key = (state.field, state.sub, state.typed, grammar.gates(state))
         if (known := self._known.get(key)) is not None:
             return known
         ids: list[int] = []
-        outline = self._outlines[key[-1]]
+        outline = self._outline(key[-1])
         numbers: dict[str, dict[bytes, list[int]]] = {}
 
         def walk(vocabulary: _Vocabulary, start: State) -> None:
@@ -282,7 +292,7 @@ class AnswerTokens:
 
             ids.extend(vocabulary.walk(step, start))
 
-        if state.field in ("label", "smiles") and state.sub is not None:
+        if state.field in ("label", "mark", "smiles") and state.sub is not None:
             inside, leaving = self._inside_of(outline, state)
             walk(leaving, outline.leave(state))
         else:

@@ -35,7 +35,7 @@ from transformers.utils.logging import (
 )
 
 from eyesmol.answer.confidence import Calibration, TokenTrace
-from eyesmol.answer.text import AnswerForm, prompt
+from eyesmol.answer.text import PROMPT_VERSION, AnswerForm, prompt
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.reader.base import RecognizerError
@@ -72,7 +72,7 @@ class LocalRecognizer(VlmRecognizer):
     """A vision-language model in this process; `Recognizer.from_pretrained` is the usual way to it.
 
     Attributes:
-        form, frame, calibration, options: see `VlmRecognizer`.
+        form, frame, calibration, options, prompt_version: see `VlmRecognizer`.
         draft_counts: what drafts saved so far.
     """
 
@@ -88,6 +88,7 @@ class LocalRecognizer(VlmRecognizer):
         frame: PixelFrame,
         calibration: Calibration | None = None,
         options: ReadOptions | None = None,
+        prompt_version: int = PROMPT_VERSION,
     ) -> None:
         """From parts already loaded; `from_folder` is the usual way.
 
@@ -99,8 +100,9 @@ class LocalRecognizer(VlmRecognizer):
             frame: the pixel frame that it was trained in.
             calibration: learnt from this model's own answers.
             options: how images are read.
+            prompt_version: that it was trained with.
         """
-        super().__init__(form, frame, calibration, options)
+        super().__init__(form, frame, calibration, options, prompt_version)
         self._model, self._tokenizer, self._image_processor = (
             model.eval(),
             tokenizer,
@@ -117,7 +119,7 @@ class LocalRecognizer(VlmRecognizer):
             eos_token_id=self._end_ids,
             pad_token_id=self._end_ids[0] if pad is None else pad,
         )
-        content = [{"type": "image"}, {"type": "text", "text": prompt(form)}]
+        content = [{"type": "image"}, {"type": "text", "text": prompt(form, prompt_version)}]
         self._prompt: str = tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
@@ -187,6 +189,7 @@ class LocalRecognizer(VlmRecognizer):
             frame=known.frame,
             calibration=known.calibration,
             options=options.changed(views=known.looks),
+            prompt_version=known.prompt_version,
         )
 
     def _read(
@@ -334,6 +337,7 @@ class LocalRecognizer(VlmRecognizer):
                 self.form,
                 self._model.get_output_embeddings().out_features,
                 self._model.device,
+                self.prompt_version,
             )
         return self._answer_tokens
 

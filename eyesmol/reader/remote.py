@@ -161,7 +161,13 @@ class RemoteRecognizer(VlmRecognizer):
     ) -> None:
         """Of a server that has been asked; `connect` is the usual way."""
         options = (options or ReadOptions()).changed(views=training.looks)
-        super().__init__(training.form, training.frame, training.calibration, options)
+        super().__init__(
+            training.form,
+            training.frame,
+            training.calibration,
+            options,
+            training.prompt_version,
+        )
         self.model = served.name
         self._cell = training.cell
         self._url, self._served = url, served
@@ -301,7 +307,7 @@ class RemoteRecognizer(VlmRecognizer):
     def _body(self, session: _Session, size: tuple[int, int], url: str) -> dict[str, Any]:
         content = [
             {"type": "image_url", "image_url": {"url": url}},
-            {"type": "text", "text": prompt(self.form)},
+            {"type": "text", "text": prompt(self.form, self.prompt_version)},
         ]
         body: dict[str, Any] = {
             "model": self.model,
@@ -316,15 +322,19 @@ class RemoteRecognizer(VlmRecognizer):
         if self._served.maker in _GUIDED:
             body["repetition_penalty"] = 1.0
             if session.grammar and "grammar" not in self._unwanted:
-                body |= _GUIDED[self._served.maker](answer_pattern(self.form))
+                body |= _GUIDED[self._served.maker](self._pattern())
         return body
+
+    def _pattern(self) -> str:
+        return answer_pattern(self.form, self.prompt_version)
 
     def _limit(self, limit: int, size: tuple[int, int]) -> int:
         """Tokens for the answer: a server refuses a request that might not fit into its context."""
         if not self._served.longest:
             return limit
         width, height = size
-        asked = width * height // self._cell**2 + len(prompt(self.form)) // 2 + 32
+        words = len(prompt(self.form, self.prompt_version))
+        asked = width * height // self._cell**2 + words // 2 + 32
         return max(1, min(limit, self._served.longest - asked))
 
     async def _asked(self, client: httpx2.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
@@ -415,7 +425,7 @@ class RemoteRecognizer(VlmRecognizer):
             problems = (f"stopped: no end of the answer within {body['max_tokens']} tokens",)
         elif reason not in ("stop", None):
             problems = (f"stopped: the server ended the answer: {reason}",)
-        elif _is_guided(body) and not re.fullmatch(answer_pattern(self.form), text):
+        elif _is_guided(body) and not re.fullmatch(self._pattern(), text):
             self._say("the server does not heed the grammar: it may be too old (vLLM: 0.12)")
         return Decoded(text, trace, problems)
 

@@ -17,7 +17,7 @@ from typing import Any, cast, get_args
 from PIL import Image
 
 from eyesmol.answer.confidence import Calibration, TokenTrace
-from eyesmol.answer.text import PROMPT_VERSION, AnswerForm
+from eyesmol.answer.text import OLDEST_PROMPT_VERSION, PROMPT_VERSION, AnswerForm
 from eyesmol.image.loading import Source
 from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.image.screening import no_molecule
@@ -74,6 +74,7 @@ class VlmRecognizer(Recognizer):
         calibration: see `Recognizer`; it holds for as many views as it was learnt with.
         options: see `Recognizer`; of several views, with other margins each time, the majority is
             taken (`eyesmol.reader.test_time_augmentation`).
+        prompt_version: the words that the model was trained with, which it is asked in.
     """
 
     most_views = MOST_LOOKS
@@ -85,9 +86,10 @@ class VlmRecognizer(Recognizer):
         frame: PixelFrame,
         calibration: Calibration | None = None,
         options: ReadOptions | None = None,
+        prompt_version: int = PROMPT_VERSION,
     ) -> None:
         super().__init__(calibration, options)
-        self.form, self.frame = form, frame
+        self.form, self.frame, self.prompt_version = form, frame, prompt_version
         self._detector: Recognizer | None = None  # loaded when it is first asked
 
     def _refusal(self, image: Image.Image) -> str | None:
@@ -153,6 +155,7 @@ class Training:
     calibration: Calibration | None
     cell: int
     looks: int = 1
+    prompt_version: int = PROMPT_VERSION
 
     @classmethod
     def of(
@@ -184,7 +187,12 @@ class Training:
         cell = int(processor["patch_size"]) * int(processor["merge_size"])
         looks = _looks(name, info) if looks is None else looks
         return cls(
-            form or _form(name, info), frame, read_calibration(calibration, name), cell, looks
+            form or _form(name, info),
+            frame,
+            read_calibration(calibration, name),
+            cell,
+            looks,
+            _prompt_version(name, info),
         )
 
     @classmethod
@@ -228,14 +236,22 @@ def _dataset_info(name: str) -> dict[str, Any]:
         raise RecognizerError(f"{path}: not JSON ({error}); copy it from the dataset") from None
     if not isinstance(info, dict):
         raise RecognizerError(f"{path}: found {type(info).__name__}, expected an object")
-    version = info.get("prompt_version") or PROMPT_VERSION  # null for instruction sets
-    if version != PROMPT_VERSION:
-        warnings.warn(
-            f"{name} was trained with prompt version {version}, and this EyesMol asks with version "
-            f"{PROMPT_VERSION}: it may read worse. Use the EyesMol it was trained with",
-            stacklevel=4,  # who called for the model
-        )
     return info
+
+
+def _prompt_version(name: str, info: dict[str, Any]) -> int:
+    """The version that a model was trained with; the newest where it does not say, or where it is
+    none that this EyesMol knows."""
+    version = info.get("prompt_version") or PROMPT_VERSION  # null for instruction sets
+    if version in range(OLDEST_PROMPT_VERSION, PROMPT_VERSION + 1):
+        return int(version)
+    warnings.warn(
+        f"{name} was trained with prompt version {version}, and this EyesMol knows versions "
+        f"{OLDEST_PROMPT_VERSION} to {PROMPT_VERSION}: it may read worse. Use the EyesMol it was "
+        "trained with",
+        stacklevel=4,  # who called for the model
+    )
+    return PROMPT_VERSION
 
 
 def _form(name: str, info: dict[str, Any]) -> AnswerForm:

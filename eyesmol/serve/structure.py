@@ -15,6 +15,7 @@ from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from eyesmol.chem.molfile import block_to_mol
+from eyesmol.chem.smiles import cxsmiles
 
 __all__ = ["MOST_ATOMS", "Structure", "StructureError", "drawing_uri", "inchi_of", "structure_of"]
 
@@ -56,7 +57,7 @@ def structure_of(text: str) -> Structure:
     inchi = inchi_of(mol)
     return Structure(
         smiles=Chem.MolToSmiles(mol),
-        cxsmiles=_cxsmiles(mol),
+        cxsmiles=cxsmiles(mol),
         inchi=inchi,
         inchikey=Chem.InchiToInchiKey(inchi) if inchi else None,
         molfile=text if is_molfile else str(Chem.MolToMolBlock(mol)),
@@ -100,12 +101,6 @@ def _why_unreadable(smiles: str) -> str:
     if odd := sorted({ring for ring in rings if rings.count(ring) % 2}):
         return f"not a SMILES: ring {odd[0].lstrip('%')} is opened and not closed"
     return "not a SMILES: a letter, a bond or a bracket stands where none can"
-
-
-def _cxsmiles(mol: Chem.Mol) -> str:
-    """With the labels of atoms, and neither coordinates nor the words of the molfile."""
-    labels = Chem.CXSmilesFields.CX_ATOM_LABELS | Chem.CXSmilesFields.CX_ENHANCEDSTEREO
-    return str(Chem.MolToCXSmiles(Chem.Mol(mol), Chem.SmilesWriteParams(), labels))
 
 
 def inchi_of(mol: Chem.Mol) -> str | None:

@@ -16,7 +16,9 @@ from safetensors import safe_open
 
 from data_preprocess.build.online import Drawings
 from data_preprocess.dataset.splits import connectivity_key, split_of
-from eyesmol.answer.text import read_answer
+from eyesmol.answer.grammar import State
+from eyesmol.answer.text import prompt, read_answer, write_answer
+from eyesmol.chem.smiles import graph_from_smiles
 from eyesmol.evaluation.metrics import same_smiles
 from eyesmol.reader.embedded import NANO, model_folder
 from eyesmol.reader.local import LocalRecognizer
@@ -66,6 +68,24 @@ def test_it_reads_drawings_of_molecules_that_it_has_never_seen() -> None:
     read = reader.recognize(pictures, batch_size=30)
     right = sum(same_smiles(a.smiles, b) for a, b in zip(read, truth, strict=True))
     assert right >= 0.15 * len(truth)
+
+
+def test_it_is_asked_in_the_words_that_it_was_trained_with() -> None:
+    """Its tokenizer holds them as one token, so that newer ones would be seen at once."""
+    known = json.loads((SHIPPED / "dataset_info.json").read_text("utf-8"))["prompt_version"]
+    reader = LocalRecognizer.from_folder(NANO)
+    assert reader.prompt_version == known == 2
+    words = reader._tokenizer(prompt("compact", known), add_special_tokens=False).input_ids
+    assert len(words) == 1
+    assert prompt("compact", known) in reader._prompt
+    # It may write no sign and no line that its version does not have.
+    grammar = reader._tokens_of_answers().grammar(100, 100)
+    text = write_answer(graph_from_smiles("CC").transformed(9, 40, 40), "CC", "compact")
+    for new in ("*0", "/0", "-0\nSRU 0 n"):
+        state: State | None = grammar.start
+        for byte in text.replace("-0", new).encode():
+            state = grammar.step(state, byte) if state else None
+        assert state is None
 
 
 def test_a_picture_is_read_without_naming_a_model(tmp_path: Path) -> None:

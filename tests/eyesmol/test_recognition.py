@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 from rdkit import Chem
 from rdkit.Chem import Draw
 
-from eyesmol import ReadOptions, Recognition, Recognizer
+from eyesmol import Bracket, ReadOptions, Recognition, Recognizer
+from eyesmol.chem.molfile import parse_molblock
 
 ESTER = "CCOC(=O)c1ccccc1"
 
@@ -94,3 +96,29 @@ def test_several_structures_in_one_image_are_hinted_at(reader: Recognizer) -> No
     assert found.smiles
     assert "." in found.smiles
     assert any("2 structures, of" in problem for problem in found.problems)
+
+
+REPEAT = """20 20 O
+40 30 C -0
+60 20 C -1
+80 30 N -2
+SRU 1,2 n
+AND 1
+smiles NCCO"""
+
+
+def test_brackets_are_read_told_and_kept() -> None:
+    found = Recognition.from_answer("a.png", REPEAT, size=(100, 50), frame_size=(100, 50))
+    assert found.graph
+    assert found.graph.brackets == (Bracket((1, 2), "n"),)
+    assert found.smiles == "NCCO"
+    assert found.molecule.cxsmiles == "NCCO |Sg:n:1,2:n:ht:::|"
+    assert any("the repeat unit marked 'n' once" in problem for problem in found.problems)
+    row = json.loads(json.dumps(found.to_dict()))
+    assert Recognition.from_dict(row).graph == found.graph
+    assert parse_molblock(found.molecule.molblock or "").brackets == found.graph.brackets
+    assert parse_molblock(found.as_v3000().molecule.molblock or "").brackets
+
+
+def test_a_reading_without_brackets_has_no_columns_for_them(result: Recognition) -> None:
+    assert not {"brackets", "stereo_groups"} & result.to_dict().keys()

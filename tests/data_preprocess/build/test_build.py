@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +14,10 @@ from rdkit import Chem
 import data_preprocess.build.rows as builder
 from data_preprocess.__main__ import main
 from data_preprocess.build.build import Settings, build
-from data_preprocess.drawing.render import Drawing, Style, render
+from data_preprocess.drawing.render import Drawing, RenderError, Style, render
 from data_preprocess.sources.files import PairedFolders, SmilesList
-from eyesmol.answer.text import read_answer
+from eyesmol.answer.text import PROMPT_VERSION, prompt, read_answer
+from eyesmol.chem.graph import Bracket
 from eyesmol.chem.molfile import graph_to_molblock
 from eyesmol.chem.smiles import graph_to_smiles
 from eyesmol.exceptions import InputError
@@ -89,17 +91,17 @@ def test_no_molecule_stands_on_two_sides(tmp_path: Path) -> None:
 
 
 def test_places_follow_both_scales_of_the_resize(tmp_path: Path) -> None:
-    """300 x 131 becomes 672 x 308: the two sides are not stretched alike."""
-    drawing = render(SMILES[0], (300, 131), style=Style(bond_length=30, bond_width=2))
+    """300 x 101 becomes 784 x 280: the two sides are not stretched alike."""
+    drawing = render("C1CC2CCC1CC2CCCCCC", (300, 101), style=Style(bond_length=30, bond_width=2))
     write_pair(tmp_path, "wide", drawing)
     build(folders(tmp_path), tmp_path / "out", Settings("cot", form="json"))
     (row,) = (row for rows in rows_of(tmp_path / "out").values() for row in rows)
     with Image.open(tmp_path / "out" / row["image"]) as image:
         width, height = image.size
-    assert width / 300 != pytest.approx(height / 131, rel=0.001)
+    assert width / 300 != pytest.approx(height / 101, rel=0.05)
     found = sorted((a.x, a.y) for a in read_answer(row["conversations"][1]["value"]).graph.atoms)
-    true = sorted((a.x * width / 300, a.y * height / 131) for a in drawing.graph.atoms)
-    assert found == [pytest.approx(point, abs=4) for point in true]
+    true = sorted((a.x * width / 300, a.y * height / 101) for a in drawing.graph.atoms)
+    assert found == [pytest.approx(point, abs=3) for point in true]
 
 
 def test_every_input_is_a_row_or_a_counted_drop(tmp_path: Path) -> None:
@@ -150,6 +152,42 @@ def test_a_label_that_stands_for_nothing_is_open_in_the_smiles(tmp_path: Path) -
     answer = read_answer(row["conversations"][1]["value"])
     assert answer.smiles == "*C(=O)Nc1ccc(C)cc1"
     assert "X" in [atom.label for atom in answer.graph.atoms]
+
+
+def test_brackets_are_in_the_answer_and_no_older_prompt_has_words_for_them(tmp_path: Path) -> None:
+    """A repeat unit has a chain of thought; its SMILES alone would be another molecule's."""
+    drawing = render("OCCCCN", (200, 120), seed=1)
+    carbons = tuple(n for n, atom in enumerate(drawing.graph.atoms) if atom.label == "C")
+    _, molfile = write_pair(tmp_path, "a", drawing)
+    molfile.write_text(graph_to_molblock(replace(drawing.graph, brackets=(Bracket(carbons, "n"),))))
+    info = build(folders(tmp_path), tmp_path / "cot", Settings("cot"))
+    assert info.prompt_version == PROMPT_VERSION
+    (row,) = (row for rows in rows_of(tmp_path / "cot").values() for row in rows)
+    question, answer = (turn["value"] for turn in row["conversations"])
+    assert question.endswith(prompt("compact"))
+    read = read_answer(answer)
+    assert [(b.mark, b.kind, len(b.atoms)) for b in read.graph.brackets] == [("n", "SRU", 4)]
+    assert read.smiles == "NCCCCO"
+    with pytest.raises(InputError, match="no words for what is drawn: 1"):
+        build(folders(tmp_path), tmp_path / "old", Settings("cot", prompt_version=2))
+    with pytest.raises(InputError, match="a repeat unit in brackets"):
+        build(folders(tmp_path), tmp_path / "ask", Settings("instruction"))
+
+
+def test_an_older_prompt_is_asked_where_it_is_wanted(tmp_path: Path) -> None:
+    settings = replace(drawn("cot"), prompt_version=2)
+    info = build(SmilesList("small", max_atoms=2), tmp_path, settings)
+    assert info.prompt_version == 2
+    for row in (row for rows in rows_of(tmp_path).values() for row in rows):
+        assert row["conversations"][0]["value"] == f"<image>\n{prompt('compact', 2)}"
+
+
+@pytest.mark.parametrize(
+    "smiles", ["N->[Pt]", "CO~O |H:1.1|", "CC* |$;;_AP1$|", "CCCO |Sg:n:1:n:ht|"]
+)
+def test_what_no_style_draws_is_dropped(smiles: str) -> None:
+    with pytest.raises(RenderError, match=r"has (a|brackets)"):
+        render(smiles, (200, 200))
 
 
 @pytest.mark.parametrize("task", ["cot", "instruction"])

@@ -28,6 +28,7 @@ from data_preprocess.drawing.style import Style
 from data_preprocess.drawing.subject import Drawing, Subject
 from data_preprocess.drawing.wear import Wear
 from data_preprocess.sources.random_molecules import Sizes, random_molecule
+from eyesmol.answer.text import bond_orders
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 
 PACKAGED = font_shelf(packaged=True)
@@ -166,7 +167,7 @@ def test_each_kind_of_bond_looks_different() -> None:
     mol = Chem.MolFromSmiles("CC")
     style = PenStyle(font=PACKAGED.of("sans")[0], margin=(0.5, 0.5))
     images = {}
-    for order in BondOrder:
+    for order in bond_orders(2):  # those that it draws
         graph = MolGraph((Atom("C", 0, 0), Atom("C", 1, 0)), (Bond(0, 1, order),))
         drawing = _drawn(Subject(graph, mol), style, "kinds")
         x, y = drawing.graph.atoms[0].x, drawing.graph.atoms[0].y

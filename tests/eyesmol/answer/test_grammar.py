@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -11,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eyesmol.answer.grammar import AnswerGrammar, State
+from eyesmol.answer.grammar import AnswerGrammar, State, answer_pattern
 from eyesmol.answer.text import AnswerForm, read_answer, write_answer
-from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.graph import Atom, Bond, BondOrder, Bracket, MolGraph, StereoGroup
 from eyesmol.chem.molfile import parse_molblock, read_molblock
 from eyesmol.chem.smiles import graph_from_smiles, molblock_to_smiles
 from eyesmol.image.pixel_frame import PixelFrame
@@ -27,7 +28,8 @@ forms = pytest.mark.parametrize("form", FORMS)
 # Tokens of one byte each, and some of many that cross from one field into the next.
 PIECES = ('{"a":"', '"},{"a":"C', '","id":', '1,"xy":[', "]},{", '"b":1,"a1":0', '"}]', " -1",
           "12 ", "\nsmiles ", "]\n1", "] -0", "Cl", "OMe]", "((", "C(C)", "\\\\", "[N+]", "é", "δβ",
-          "10", "00", "  ", "\n\n", "\u2028")  # fmt: skip
+          "10", "00", "\nSRU 0", ",1 n", "\nMUL 0,1 2", '"k":"', 'SRU","in":[', "0,1]}",
+          '],"mark":"n', "  ", "\n\n", "\u2028")  # fmt: skip
 TEXTS = dict(enumerate([*(bytes([b]) for b in range(256)), *(p.encode() for p in PIECES)]))
 END = len(TEXTS)
 TOKENS = {form: AnswerTokens(TEXTS, [END], form, END + 1) for form in FORMS}
@@ -87,6 +89,64 @@ def test_every_bond_and_odd_labels_are_in_the_language(form: AnswerForm) -> None
         states(AnswerGrammar(form, 99, 99), text)
 
 
+def with_groups(graph: MolGraph) -> MolGraph:
+    """The graph with brackets of each kind round its first atoms, and two stereo groups."""
+    last = len(graph.atoms) - 1
+    brackets = (
+        Bracket((0, last), 'n = "δ"\\'),
+        Bracket((0,), "12", "MUL"),
+        Bracket((0,), "", "GEN"),
+    )
+    groups = (StereoGroup((0, last), "AND"), StereoGroup((1,), "OR"))
+    return MolGraph(graph.atoms, graph.bonds, brackets, groups)
+
+
+@forms
+def test_groups_are_in_the_language(form: AnswerForm) -> None:
+    for smiles in DRAWN[:-1]:
+        graph = placed(graph_from_smiles(smiles))
+        if len(graph.atoms) < 3:
+            continue
+        text = write_answer(with_groups(graph), smiles, form)
+        assert read_answer(text).problems == ()
+        assert accepts(AnswerGrammar(form, *frame_of(graph)), text)
+        assert re.fullmatch(answer_pattern(form), text)
+
+
+@forms
+def test_an_answer_to_the_old_prompt_has_its_words_alone(form: AnswerForm) -> None:
+    """A model that was trained with it never saw the others."""
+    graph = MolGraph((Atom("C", 1, 1), Atom("C", 5, 5), Atom("C", 9, 9)), (Bond(0, 1),))
+    old = AnswerGrammar(form, 9, 9, 2)
+    for order in BondOrder:
+        text = write_answer(MolGraph(graph.atoms, (Bond(0, 1, order),)), "C", form)
+        assert accepts(old, text) == (order <= BondOrder.CROSSED_DOUBLE)
+        assert bool(re.fullmatch(answer_pattern(form, 2), text)) == accepts(old, text)
+    text = write_answer(with_groups(graph), "C", form)
+    assert not accepts(old, text)
+    assert not re.fullmatch(answer_pattern(form, 2), text)
+
+
+@forms
+def test_groups_that_are_wrong_are_kept_out(form: AnswerForm) -> None:
+    graph = MolGraph((Atom("C", 1, 1), Atom("C", 9, 9)), (Bond(0, 1),),
+                     (Bracket((0, 1), "2", "MUL"),), (StereoGroup((0, 1), "AND"),))  # fmt: skip
+    grammar, good = AnswerGrammar(form, 9, 9), write_answer(graph, "CC", form)
+    assert accepts(grammar, good)
+    spoilt = {
+        "compact": [("MUL 0,1", "MUL 1,0"), ("MUL 0,1", "MUL 0,2"), ("MUL 0,1", "MUL 0,0"),
+                    ("MUL 0,1 2", "MUL 0,1"), ("0,1 2", "0,1 0"), ("0,1 2", "0,1 n"),
+                    ("AND 0,1", "AND 0\nOR 0"), ("AND 0,1", "AND"), ("AND 0,1", "AND 0,1 n"),
+                    ("MUL", "SRX"), ("AND 0,1", "AND 0,1\n9 9 C")],
+        "json": [("[0,1],", "[1,0],"), ("[0,1],", "[0,2],"), ("[0,1],", "[0,0],"),
+                 (',"mark":"2"', ""), ('"2"', '"0"'), ('"2"', '"n"'), ("[0,1]}", "[]}"),
+                 ("[0,1]}", '[0]},{"k":"OR","in":[0]}'), ("MUL", "SRX")],
+    }  # fmt: skip
+    for old, new in spoilt[form]:
+        assert old in good
+        assert not accepts(grammar, good.replace(old, new)), new
+
+
 @forms
 def test_what_is_wrong_is_kept_out(form: AnswerForm) -> None:
     graph = MolGraph((Atom("C", 1, 1), Atom("C", 9, 9)), (Bond(0, 1),))
@@ -110,7 +170,7 @@ def test_what_is_wrong_is_kept_out(form: AnswerForm) -> None:
 def test_closing_is_short_and_whole_from_anywhere(form: AnswerForm) -> None:
     for smiles in DRAWN[:-1]:
         graph = placed(graph_from_smiles(smiles))
-        graph = MolGraph((*graph.atoms, Atom('"[δ]\\', 1, 1)), graph.bonds)
+        graph = with_groups(MolGraph((*graph.atoms, Atom('"[δ]\\', 1, 1)), graph.bonds))
         grammar = AnswerGrammar(form, *frame_of(graph))
         text = write_answer(graph, smiles, form)
         for place, state in enumerate(states(grammar, text)):
@@ -132,7 +192,7 @@ def test_masks_are_what_the_bytes_say(form: AnswerForm) -> None:
     grammar, tokens = AnswerGrammar(form, 120, 120), TOKENS[form]
     for smiles in ("C[C@H](N)C(=O)O", "C12C3C4C1C5C4C3C25"):
         graph = placed(graph_from_smiles(smiles))
-        graph = MolGraph((*graph.atoms, Atom('[δ]"b', 1, 1)), graph.bonds)
+        graph = with_groups(MolGraph((*graph.atoms, Atom('[δ]"b', 1, 1)), graph.bonds))
         for state in states(grammar, write_answer(graph, smiles, form)):
             allowed = {n for n in TEXTS if tokens.advance(grammar, state, n) is not None}
             mask = tokens.allowed(grammar, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from typing import get_args
@@ -11,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eyesmol.answer.text import BOND_SIGNS, Answer, AnswerForm, prompt, read_answer, write_answer
-from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
+from eyesmol.chem.graph import (
+    Atom,
+    Bond,
+    BondOrder,
+    Bracket,
+    MolGraph,
+    StereoGroup,
+    StereoKind,
+)
 
 FORMS = get_args(AnswerForm)
 LABELS = ["C", "N", "Cl", "[N+]", "[O-]", "[13C]", "[OMe]", "[MeO]", "[R1]", "[CO2-]", "[Fe+2]"]
@@ -24,7 +33,7 @@ atoms = st.builds(
 
 @st.composite
 def graphs(draw: st.DrawFn) -> MolGraph:
-    """Any graph: several fragments, rings, every kind of bond, any label."""
+    """Any graph: several fragments, rings, every kind of bond, any label, brackets, any stereo."""
     nodes = draw(st.lists(atoms, min_size=1, max_size=14))
     pairs = list(itertools.combinations(range(len(nodes)), 2))
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=20)) if pairs else []
@@ -33,7 +42,21 @@ def graphs(draw: st.DrawFn) -> MolGraph:
         order = draw(st.sampled_from(BondOrder))
         turned = draw(st.booleans())
         bonds.append(Bond(end, begin, order) if turned else Bond(begin, end, order))
-    return MolGraph(tuple(nodes), tuple(bonds))
+    members = st.lists(st.integers(0, len(nodes) - 1), min_size=1, max_size=5)
+    counts, marks = st.integers(1, 999).map(str), st.text(max_size=6)
+    brackets = st.one_of(
+        st.builds(Bracket, members.map(tuple), marks, st.sampled_from(["SRU", "GEN"])),
+        st.builds(Bracket, members.map(tuple), counts, st.just("MUL")),
+    )
+    centres = draw(st.lists(st.integers(0, len(nodes) - 1), max_size=4, unique=True))
+    kinds: list[StereoKind] = ["ABS", "AND", "OR"]
+    groups = (StereoGroup((centre,), draw(st.sampled_from(kinds))) for centre in centres)
+    return MolGraph(
+        tuple(nodes),
+        tuple(bonds),
+        tuple(draw(st.lists(brackets, max_size=2))),
+        tuple(groups),
+    )
 
 
 @given(st.text())
@@ -58,11 +81,13 @@ def test_the_walk_does_not_depend_on_the_order_of_the_file(graph: MolGraph, rand
     shuffled = MolGraph(
         tuple(apart.atoms[old] for old in order),
         tuple(Bond(place_of[b.begin], place_of[b.end], b.order) for b in reversed(apart.bonds)),
-    )
+    ).with_groups_of(apart, [place_of[old] for old in range(len(order))])
     one, other = apart.walked(), shuffled.walked()
     assert one.atoms == other.atoms
     # A plain bond has no direction; the walk gives it one.
     assert one.bonds == other.bonds
+    assert one.brackets == other.brackets
+    assert one.stereo_groups == other.stereo_groups
 
 
 @given(graphs())
@@ -133,7 +158,13 @@ def test_reading_never_raises_and_gives_a_graph_that_can_be_written(text: str) -
         ("10 10 C", "ends before its SMILES"),
         ('[{"a":"C","id":0,"xy":[1,1]},{"a":"C","id":0,"xy":[2,2]}]', "atom 0 is listed twice"),
         ('[{"a":"C","id":0,"xy":[1e999,1]}]', "no place"),
-        ('[{"a":"C","id":0,"xy":[1,1]},{"b":9,"a1":0,"a2":0}]', "bond order 9"),
+        ('[{"a":"C","id":0,"xy":[1,1]},{"b":15,"a1":0,"a2":0}]', "bond order 15"),
+        ('[{"a":"C","id":0,"xy":[1,1]},{"k":"SRU","in":[4]}]', "SRU of atom 4, which is not"),
+        ('[{"a":"C","id":0,"xy":[1,1]},{"k":"SRO","in":[0]}]', "a kind of SRU"),
+        ('[{"a":"C","id":0,"xy":[1,1]},{"k":"SRU","in":"0"}]', "without a list of atom numbers"),
+        ("1 1 C\nMUL 0 n\nsmiles C", "expected 1 to 999"),
+        ("1 1 C\nAND 0\nOR 0\nsmiles C", "of one that has a group"),
+        ("1 1 C\nSRU 1 n\nsmiles C", "SRU of atom 1, which is not listed"),
         ('[{"a":"C","id":0,"xy":[1,1', "not a whole JSON object"),
         ('{"a":' * 100_000, "not a whole JSON object"),
         ("", "lists no atom"),
@@ -146,4 +177,33 @@ def test_what_is_wrong_is_said(text: str, problem: str) -> None:
 def test_the_prompt_names_every_bond_sign() -> None:
     for sign in BOND_SIGNS:
         assert f"{sign} " in prompt("compact")
-    assert "7 wavy" in prompt("json")
+    for order in BondOrder:
+        assert f"{int(order)} {order.name.lower().replace('_', ' ')}" in prompt("json")
+
+
+def test_an_old_prompt_stays_as_it_was() -> None:
+    """Models that were trained with it are asked in its words."""
+    for form, digest in (("json", "9950682c8c3e"), ("compact", "453f1404edad")):
+        words = prompt(form, 2)  # type: ignore[arg-type]
+        assert hashlib.sha256(words.encode()).hexdigest()[:12] == digest
+    with pytest.raises(ValueError, match="prompt version 1; expected 2 to 3"):
+        prompt("json", 1)
+
+
+def test_groups_are_written_behind_the_atoms() -> None:
+    nodes = (Atom("O", 0, 0), Atom("C", 0, 9), Atom("C", 0, 18), Atom("N", 0, 27))
+    bonds = tuple(Bond(n, n + 1) for n in range(3))
+    groups = (StereoGroup((1,), "AND"),)
+    graph = MolGraph(nodes, bonds, (Bracket((2, 1), "n"), Bracket((0,), "", "GEN")), groups)
+    assert write_answer(graph, "CCO", "compact").splitlines()[4:] == [
+        "GEN 0",
+        "SRU 1,2 n",
+        "AND 1",
+        "smiles CCO",
+    ]
+    assert json.loads(write_answer(graph, "CCO", "json"))[7:] == [
+        {"k": "GEN", "in": [0]},
+        {"k": "SRU", "in": [1, 2], "mark": "n"},
+        {"k": "AND", "in": [1]},
+        {"smiles": "CCO"},
+    ]

@@ -155,6 +155,8 @@ def test_the_folder_says_how_it_was_trained(reader: LocalRecognizer, copy: Path)
     with pytest.warns(UserWarning, match="prompt version 99"):
         trained = LocalRecognizer.from_folder(copy)
     assert (trained.form, trained.frame) == ("compact", PixelFrame(3136, 3136))
+    (copy / "dataset_info.json").write_text(json.dumps({**info, "prompt_version": 2}))
+    assert LocalRecognizer.from_folder(copy).prompt_version == 2
     for wrong in ({"answer_form": "poem"}, {"pixel_frame": {"min_pixels": 9, "max_pixels": 1}}):
         (copy / "dataset_info.json").write_text(json.dumps(wrong))
         with pytest.raises(RecognizerError, match=r"poem|min_pixels"):
