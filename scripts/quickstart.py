@@ -72,6 +72,9 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="your own drawings")
     parser.add_argument("--molfiles", type=Path, metavar="DIR", help="a molfile for each drawing")
+    parser.add_argument("--smiles", type=Path, metavar="TABLE",
+                        help="instead of molfiles, a table of images and their SMILES: the "
+                        "detector finds where the atoms are")  # fmt: skip
     parser.add_argument("--model", metavar="PATH_OR_NAME",
                         help="start from a checkpoint, such as Qwen/Qwen2.5-VL-3B-Instruct, "
                         "instead of nano")  # fmt: skip
@@ -89,12 +92,16 @@ def parse_options() -> argparse.Namespace:
     check_data_options(parser, options)
     if options.max_new_tokens is not None and options.max_new_tokens < 1:
         parser.error("--max-new-tokens: expected at least 1")
-    if (options.images is None) != (options.molfiles is None):
-        parser.error("--images and --molfiles go together: a drawing and its molfile share a name")
+    molecules = [given for given in (options.molfiles, options.smiles) if given is not None]
+    if len(molecules) != (options.images is not None):
+        parser.error("--images goes with --molfiles, a molfile for each drawing by its name, or "
+                     "with --smiles, a table")  # fmt: skip
     for folder in (options.images, options.molfiles):
         if folder is not None and not folder.is_dir():
             parser.error(f"{folder} is no folder")
-    for name in ("images", "molfiles", "out"):
+    if options.smiles is not None and not options.smiles.is_file():
+        parser.error(f"{options.smiles} is no file")
+    for name in ("images", "molfiles", "smiles", "out"):
         if (folder := getattr(options, name)) is not None:
             setattr(options, name, folder.resolve())
     return options
@@ -183,7 +190,10 @@ def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
     words: list[str | Path | int] = ["-m", "data_preprocess", "build", task, "--out", out]
     pixels = nano_side() ** 2
     if options.images:
-        words += ["--images", options.images, "--molfiles", options.molfiles]
+        words += ["--images", options.images]
+        words += (
+            ["--molfiles", options.molfiles] if options.molfiles else ["--smiles", options.smiles]
+        )
         if not options.model:  # patent drawings need more room than small molecules
             words += ["--min-pixels", pixels, "--max-pixels", 6 * pixels]
     else:

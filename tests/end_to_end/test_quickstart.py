@@ -99,7 +99,7 @@ def test_every_stage_leaves_what_the_next_one_needs(small_run: Path) -> None:
     assert len(rows) == READ
     page = (small_run / "report.html").read_text()
     assert all(name in page for name in stages)
-    assert page.count("data:image/png") >= READ
+    assert page.count("data:image/webp") >= READ
     assert page.count("before, by nano") == READ
 
 
@@ -209,7 +209,12 @@ def test_nano_sees_the_users_drawings_six_times_as_large_as_its_own(
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["--images", "."], "--images and --molfiles go together"),
+        (["--images", "."], "--images goes with --molfiles"),
+        (
+            ["--images", ".", "--molfiles", ".", "--smiles", "a.csv"],
+            "--images goes with --molfiles",
+        ),
+        (["--images", ".", "--smiles", "no.csv"], "no.csv is no file"),
         (["--images", "no", "--molfiles", "no"], "no is no folder"),
         (["--max-new-tokens", "0"], "--max-new-tokens: expected at least 1"),
     ],
