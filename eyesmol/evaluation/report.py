@@ -35,9 +35,9 @@ from eyesmol.evaluation.error_analysis import ERROR_KINDS
 from eyesmol.evaluation.metrics import METRICS, Evaluation, RowScore, Share, same_smiles
 from eyesmol.evaluation.opinions import opinions
 from eyesmol.evaluation.subsets import SUBSETS, subset_comparisons, subsets_of
+from eyesmol.image.levels import on_white
 from eyesmol.image.loading import IMAGE_ENDINGS
 from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
-from eyesmol.image.pixel_frame import on_white
 from eyesmol.outputs import replacing
 
 __all__ = [
