@@ -54,7 +54,7 @@ MAY_IMPORT_INSIDE: dict[str, dict[str, set[str]]] = {
         "tasks": set(),
         "recipes": {"tasks"},
         "catalogue": {"sources"},
-        "dataset": {"engine", "tally", "closing", "sources"},
+        "dataset": {"engine", "tally", "closing", "sources", "tasks"},
         "collect": {"engine", "tally", "closing", "web", "catalogue", "dataset"},
         "describe": {"tally", "closing", "web", "catalogue"},
         "build": {*_MAKING, "drawing", "recipes"},
