@@ -207,11 +207,11 @@ def stop_and_go_on(blocks: list[str], rows: int, scratch: Path) -> None:
         start_new_session=True,
     )
     half = rows // 200
-    while process.poll() is None and len(list((out / "parts").glob("*.jsonl"))) < half:
+    while process.poll() is None and len(list((out / "parts").glob("*.part"))) < half:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    done = len(list((out / "parts").glob("*.jsonl")))
+    done = len(list((out / "parts").glob("*.part")))
     rest = built(command(scratch / "catalogue", out, 2))
     same = digests(out) == digests(scratch / "whole")
     print(f"killed after {done} of {-(-rows // 100)} parts; whole {whole['seconds']:.1f} s, the "

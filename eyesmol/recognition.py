@@ -493,8 +493,11 @@ class Recognition:
     def _groups(self) -> dict[str, Any]:
         """Brackets and stereo groups of the graph; no columns where there are none."""
         graph = self.graph or MolGraph()
-        groups = {"brackets": graph.brackets, "stereo_groups": graph.stereo_groups}
-        return {name: list(map(asdict, found)) for name, found in groups.items() if found}
+        groups = {
+            "brackets": [asdict(bracket) for bracket in graph.brackets],
+            "stereo_groups": [asdict(group) for group in graph.stereo_groups],
+        }
+        return {name: found for name, found in groups.items() if found}
 
     def _second(self) -> dict[str, Any]:
         """Of a second reader; no columns where none was asked."""

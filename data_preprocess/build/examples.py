@@ -43,8 +43,9 @@ from eyesmol.chem.smiles import (
     molblock_to_smiles,
 )
 from eyesmol.exceptions import InputError
+from eyesmol.image.levels import on_white
 from eyesmol.image.loading import load_picture
-from eyesmol.image.pixel_frame import PixelFrame, on_white
+from eyesmol.image.pixel_frame import PixelFrame
 
 __all__ = [
     "Drop",

@@ -119,7 +119,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str | None]]:
 def _key_in(molfile: Path) -> str | None:
     """As the builder reads molfiles, so that a row of the same file has the same key."""
     try:
-        return connectivity_key(molecule_in(molfile, molfile.name).smiles)
+        return connectivity_key(molecule_in(molfile, molfile.name, repeat_once=True).smiles)
     except Drop:
         return None
 

@@ -144,7 +144,7 @@ class Parts:
 
     def path(self, number: int) -> Path:
         """Where the records of a part lie once it is whole."""
-        return self._parts / f"{number:06d}.jsonl"
+        return self._parts / f"{number:06d}.part"
 
     def records(self, numbers: Iterable[int], shard: Shard = WHOLE) -> Iterator[Record]:
         """The records of a shard in these parts, one at a time."""

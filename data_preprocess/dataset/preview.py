@@ -30,8 +30,8 @@ from eyesmol import BondOrder, MolGraph, __version__
 from eyesmol.answer.text import read_answer
 from eyesmol.atomic import atomic_path, write_text
 from eyesmol.exceptions import InputError
+from eyesmol.image.levels import on_white
 from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
-from eyesmol.image.pixel_frame import on_white
 
 __all__ = ["Chosen", "choose", "data_uri", "preview"]
 

@@ -13,7 +13,7 @@ from data_preprocess.catalogue.compounds import COMPOUNDS, read_file
 from data_preprocess.describe.gemini import SentImage
 from data_preprocess.describe.journal import Journal
 from data_preprocess.tally import Tally
-from eyesmol.image.pixel_frame import on_white
+from eyesmol.image.levels import on_white
 
 __all__ = ["open_images"]
 

@@ -150,6 +150,7 @@ def as_delivered(graph: MolGraph, smiles: str, *, legible: bool) -> Depiction:
     Raises:
         RenderError: they do, or there are too many.
     """
+    graph = _without_listed_hydrogens(graph)
     if max(len(graph.atoms), len(graph.bonds)) > _MOST_ATOMS:
         raise RenderError("too many atoms to draw", smiles)
     length = graph.median_bond_length()
@@ -166,6 +167,43 @@ def as_delivered(graph: MolGraph, smiles: str, *, legible: bool) -> Depiction:
     return _apart(depiction) if legible else depiction
 
 
+def _without_listed_hydrogens(graph: MolGraph) -> MolGraph:
+    """Without the plain hydrogens of carbons, where every one of them is listed.
+
+    PubChem's molfiles list all, and its own drawings show none of those.
+    """
+    neighbours = graph.neighbours()
+    valence = [sum(_VALENCE.get(bond.order, 1.0) for _, bond in row) for row in neighbours]
+    carbons = {index for index, atom in enumerate(graph.atoms) if atom.text == "C"}
+    if any(valence[index] < _FULL for index in carbons):
+        return graph
+    listed = {
+        index
+        for index, (atom, row) in enumerate(zip(graph.atoms, neighbours, strict=True))
+        if atom.text == "H"
+        and len(row) == 1
+        and row[0][0] in carbons
+        and row[0][1].order == BondOrder.SINGLE
+    }
+    kept = [index for index in range(len(graph.atoms)) if index not in listed]
+    number = {old: new for new, old in enumerate(kept)}
+    return MolGraph(
+        tuple(graph.atoms[index] for index in kept),
+        tuple(
+            replace(bond, begin=number[bond.begin], end=number[bond.end])
+            for bond in graph.bonds
+            if bond.begin in number and bond.end in number
+        ),
+    )
+
+
+_VALENCE = {
+    BondOrder.DOUBLE: 2.0,
+    BondOrder.CROSSED_DOUBLE: 2.0,
+    BondOrder.TRIPLE: 3.0,
+    BondOrder.AROMATIC: 1.5,
+}
+_FULL = 4.0  # of a carbon
 _OPEN = "_openStereo"
 
 

@@ -254,7 +254,8 @@ class MolGraph:
             seen.add(pair)
 
     def _check_groups(self) -> None:
-        for group in (*self.brackets, *self.stereo_groups):
+        groups: list[Bracket | StereoGroup] = [*self.brackets, *self.stereo_groups]
+        for group in groups:
             if not 0 <= group.atoms[0] <= group.atoms[-1] < len(self.atoms):
                 raise ValueError(f"{group}: expected atoms among 0 to {len(self.atoms) - 1}")
         centres = [atom for group in self.stereo_groups for atom in group.atoms]

@@ -35,9 +35,9 @@ from eyesmol.evaluation.error_analysis import ERROR_KINDS
 from eyesmol.evaluation.metrics import METRICS, Evaluation, RowScore, Share, same_smiles
 from eyesmol.evaluation.opinions import opinions
 from eyesmol.evaluation.subsets import SUBSETS, subset_comparisons, subsets_of
+from eyesmol.image.levels import on_white
 from eyesmol.image.loading import IMAGE_ENDINGS
 from eyesmol.image.overlay import BOND_COLOURS, draw_overlay
-from eyesmol.image.pixel_frame import on_white
 from eyesmol.outputs import replacing
 
 __all__ = [
@@ -54,6 +54,7 @@ LossHistory = Sequence[Mapping[str, float]]
 Verdict = Literal["right", "wrong"]
 
 _PICTURE_SIDE = 320  # pixels: about twice what a card shows, so it is sharp on any screen
+_COLOURS = 16  # of an embedded image
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ def write_report(
     html = environment.get_template("report.html").render(
         title=title,
         subtitle=subtitle,
+        difficulty=_difficulty(evaluations[-1]) if evaluations else "",
         headline=_headline(evaluations[-1]) if evaluations else None,
         score_tables=_score_tables(evaluations),
         notes=_count_notes(evaluations),
@@ -287,7 +289,7 @@ def write_evaluation_report(
     return write_report(
         path,
         title=f"{' and '.join(names) if len(names) < 3 else names[-1]}: what was read",
-        subtitle=f"{len(evaluations[-1].rows)} pictures with a known molecule"
+        subtitle=f"Set: {'/'.join(Path(gold_source).parts[-2:])}"
         + (f", read by {len(names)} systems." if len(names) > 1 else "."),
         evaluations=evaluations,
         pictures=pictures_of(evaluations[-1], folder=folders),
@@ -314,6 +316,21 @@ def _headline(evaluation: Evaluation) -> _Headline:
              for k in keys if k in shares]  # fmt: skip
     right = sum(row.is_right for row in evaluation.rows)
     return _Headline(right, len(evaluation.rows), evaluation.name, tiles)
+
+
+def _difficulty(evaluation: Evaluation) -> str:
+    """What the images show, in words: a figure means nothing without it."""
+    molecules = {row.gold.smiles for row in evaluation.rows}
+    parsed = [mol for smiles in molecules if (mol := Chem.MolFromSmiles(smiles)) is not None]
+    if not parsed:
+        return ""
+    atoms = sorted(mol.GetNumHeavyAtoms() for mol in parsed)
+    stereo = sum("@" in smiles for smiles in molecules)
+    return (
+        f"{len(evaluation.rows):,} images of {len(molecules):,} different molecules with "
+        f"{atoms[0]} to {atoms[-1]} heavy atoms, half of them with {atoms[len(atoms) // 2]} or "
+        f"more; {stereo:,} have stereocentres."
+    )
 
 
 def _value(key: str, share: Share) -> str:
@@ -422,7 +439,7 @@ def _charts(evaluations: Sequence[Evaluation]) -> list[_Chart]:
         _Chart(
             "Kinds of error",
             Markup(charts.error_kinds_chart(evaluations)),
-            ("One picture may have several.",),
+            ("One image may have several.",),
         ),
         *_reliability(evaluations),
         *_seconds(evaluations),
@@ -581,9 +598,9 @@ def _card(picture: ReportPicture) -> _Card:
         if image is not None:
             scale = _PICTURE_SIDE / max(image.size)
             side = tuple(max(1, round(s * min(scale, 1.0))) for s in image.size)
-            drawing = _png(image if scale >= 1 else image.resize((side[0], side[1])))
+            drawing = _embedded(image if scale >= 1 else image.resize((side[0], side[1])))
             if picture.graph is not None and picture.graph.atoms:
-                overlay = _png(draw_overlay(image, picture.graph, scale=scale))
+                overlay = _embedded(draw_overlay(image, picture.graph, scale=scale))
     # Whatever a picture holds, the report must come out; the reader has named the error already.
     except Exception as error:
         trouble = f"the drawing cannot be shown: {error}"
@@ -592,7 +609,8 @@ def _card(picture: ReportPicture) -> _Card:
         drawing,
         overlay,
         _depiction(picture.truth, picture.truth_block),
-        _depiction(picture.read, picture.read_block),
+        # Of a right one the page shows the molecule once.
+        "" if picture.verdict == "right" else _depiction(picture.read, picture.read_block),
         trouble,
     )
 
@@ -604,15 +622,18 @@ def _opened(source: Path | str | Image.Image | None) -> Image.Image | None:
         return on_white(image)
 
 
-def _png(image: Image.Image) -> str:
-    """A picture in 64 colours, which line drawings do not miss."""
+def _embedded(image: Image.Image) -> str:
+    """An image in a few colours, which line drawings do not miss, without loss after that."""
     buffer = io.BytesIO()
-    image.quantize(64).save(buffer, format="PNG", optimize=True)
-    return _data_uri(buffer.getvalue(), "image/png")
+    image.quantize(_COLOURS).convert("RGB").save(buffer, format="WEBP", lossless=True)
+    return _data_uri(buffer.getvalue(), "image/webp")
 
 
 def _depiction(smiles: str | None, block: str | None) -> str:
-    """The molecule as RDKit draws it, at the drawn places where a molblock has them."""
+    """The molecule as RDKit draws it, at the drawn places where a molblock has them.
+
+    As pixels: an SVG is seven times as large, since every letter in it is a path of its own.
+    """
     if not smiles:
         return ""
     with rdBase.BlockLogs():
@@ -622,15 +643,16 @@ def _depiction(smiles: str | None, block: str | None) -> str:
             if mol is None:
                 return ""
             rdDepictor.Compute2DCoords(mol)
-    drawer = rdMolDraw2D.MolDraw2DSVG(260, 200)
+    drawer = rdMolDraw2D.MolDraw2DCairo(390, 300)
     options: Any = drawer.drawOptions()
-    options.clearBackground = False
     options.padding = 0.05
-    options.fixedBondLength = 46
-    options.bondLineWidth = 2
+    options.fixedBondLength = 69
+    options.bondLineWidth = 3
+    options.scaleBondWidth = False
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol)
     drawer.FinishDrawing()
-    return _data_uri(drawer.GetDrawingText().encode(), "image/svg+xml")
+    with Image.open(io.BytesIO(drawer.GetDrawingText())) as image:
+        return _embedded(image.convert("RGB"))
 
 
 def _data_uri(data: bytes, kind: str) -> str:

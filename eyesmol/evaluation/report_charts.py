@@ -173,8 +173,8 @@ def seconds_chart(systems: Mapping[str, Sequence[float]]) -> str:
         ticks = [t for t in _round_seconds() if low / 1.2 <= t <= high * 1.2]
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks], minor=False)
         axes.set_xticks([], minor=True)
-        axes.set_xlabel("seconds a picture")
-        axes.set_ylabel("pictures")
+        axes.set_xlabel("seconds an image")
+        axes.set_ylabel("images")
         if len(systems) > 1:
             _legend_above(axes)
 
@@ -210,7 +210,7 @@ def error_kinds_chart(evaluations: Sequence[Evaluation]) -> str:
         axes.grid(visible=False, axis="y")
         axes.grid(axis="x", color=_LINE, lw=0.8)
         axes.margins(x=0.12)
-        axes.set_xlabel("per cent of the pictures")
+        axes.set_xlabel("per cent of the images")
         if len(counts) > 1:
             _legend_above(axes)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from eyesmol.image.pixel_frame import on_white
+from eyesmol.image.levels import readable
 
 __all__ = ["Mask", "Pieces", "depth_of", "ink_in", "ink_of", "rules_of"]
 
@@ -40,9 +40,7 @@ def depth_of(image: Image.Image) -> npt.NDArray[np.float32]:
 
     The paper's brightness is a local one, so the shadow of a photographed page is no ink.
     """
-    grey = np.asarray(on_white(image).convert("L"), dtype=np.float32)
-    if np.median(grey) < 100:
-        grey = 255 - grey
+    grey = np.asarray(readable(image).convert("L"), dtype=np.float32)
     return _paper(grey) - grey
 
 

@@ -42,7 +42,9 @@ __all__ = [
     "whole_of",
 ]
 
-IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+IMAGE_ENDINGS = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".avif"}
+)
 _MANY_PAGES = {".tif", ".tiff"}
 _PDF_DPI = 300  # what structures in patents are scanned at
 _MOST_BYTES = 256 << 20  # of one member of an archive, unpacked
@@ -89,8 +91,8 @@ def page_of(name: str) -> int | None:
 
 
 def is_pdf(name: str) -> bool:
-    """True for a PDF and its pages."""
-    return _Place.of(name).file.suffix.lower() == ".pdf"
+    """True for a PDF and its pages, in an archive too."""
+    return _Place.of(name).ending == ".pdf"
 
 
 def size_of(name: str) -> tuple[int, int]:
@@ -100,11 +102,7 @@ def size_of(name: str) -> tuple[int, int]:
         Exception: whatever Pillow or the archive raises; the sort depends on what is broken.
     """
     place = _Place.of(name)
-    if place.member:
-        file: Any = io.BytesIO(_unpacked(place.file, place.member))
-    else:
-        file = place.file
-    with _checked(file, place.page) as image:
+    with _checked(place.opened(), place.page) as image:
         return image.size
 
 
@@ -116,6 +114,15 @@ class _Place:
     member: str = ""
     page: int = 0
     box: Box | None = None
+
+    @property
+    def ending(self) -> str:
+        """Of the file that holds the image, in small letters."""
+        return PurePosixPath(self.member or self.file.name).suffix.lower()
+
+    def opened(self) -> Path | io.BytesIO:
+        """What the libraries open: the file, or the bytes of the member."""
+        return io.BytesIO(_unpacked(self.file, self.member)) if self.member else self.file
 
     @classmethod
     def of(cls, name: str) -> _Place:
@@ -195,13 +202,10 @@ def _expected() -> str:
 
 
 def _in_file(path: Path) -> Iterator[str]:
-    ending = path.suffix.lower()
-    if ending == ".zip" and path.is_file():
+    if path.suffix.lower() == ".zip" and path.is_file():
         yield from _members(path)
-    elif ending in _MANY_PAGES or ending == ".pdf":
-        yield from _pages(path)
     else:
-        yield str(path)
+        yield from _pages(_Place(path), str(path))
 
 
 def _members(path: Path) -> Iterator[str]:
@@ -211,40 +215,43 @@ def _members(path: Path) -> Iterator[str]:
     except (OSError, zipfile.BadZipFile):
         yield str(path)
         return
-    pictures = [
+    endings = IMAGE_ENDINGS | {".pdf"}
+    found = [
         name for name in names
-        if PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS and "__MACOSX" not in name
+        if PurePosixPath(name).suffix.lower() in endings and "__MACOSX" not in name
     ]  # fmt: skip
-    if not pictures:
-        raise PictureError(f"{path}: no image in this archive; expected {_expected()}")
-    for member in pictures:
-        yield f"{path}/{member}"
+    if not found:
+        raise PictureError(f"{path}: no image in this archive; expected {_expected()}, .pdf")
+    for member in found:
+        yield from _pages(_Place(path, member), f"{path}/{member}")
 
 
-def _pages(path: Path) -> Iterator[str]:
+def _pages(place: _Place, name: str) -> Iterator[str]:
     """A name for each page; of a file with one page, or that cannot be opened, its own."""
-    pages = _numbered(path)
+    pages = _numbered(place)
     next(pages)
     second = next(pages, None)
     if second is None:
-        yield str(path)
+        yield name
         return
-    yield f"{path}#1"
-    yield f"{path}#{second}"
-    yield from (f"{path}#{page}" for page in pages)
+    yield f"{name}#1"
+    yield f"{name}#{second}"
+    yield from (f"{name}#{page}" for page in pages)
 
 
-def _numbered(path: Path) -> Iterator[int]:
+def _numbered(place: _Place) -> Iterator[int]:
     """Numbers of a document's pages, from 1, counted only as far as they are asked for."""
     yield 1
+    if place.ending not in {".pdf", *_MANY_PAGES}:
+        return
     # A broken file makes the libraries raise many kinds; loading will say which.
     with suppress(Exception):
-        if path.suffix.lower() == ".pdf":
-            with _pdf(path) as document:
+        if place.ending == ".pdf":
+            with _pdf(place.opened()) as document:
                 count = len(document)
             yield from range(2, count + 1)
             return
-        with Image.open(path) as image:
+        with Image.open(place.opened()) as image:
             for page in itertools.count(2):
                 image.seek(page - 1)  # until there is none
                 yield page
@@ -331,11 +338,9 @@ def _from_array(array: npt.NDArray[Any]) -> Image.Image:
 
 
 def _from_place(place: _Place) -> Image.Image:
-    if place.member:
-        return _opened(io.BytesIO(_unpacked(place.file, place.member)), place.page)
-    if place.file.suffix.lower() == ".pdf":
-        return _pdf_page(place.file, max(place.page, 1))
-    return _opened(place.file, place.page)
+    if place.ending == ".pdf":
+        return _pdf_page(place.opened(), max(place.page, 1))
+    return _opened(place.opened(), place.page)
 
 
 def _unpacked(archive: Path, member: str) -> bytes:
@@ -351,22 +356,22 @@ def _unpacked(archive: Path, member: str) -> bytes:
 
 
 @contextmanager
-def _pdf(path: Path) -> Iterator[Any]:
+def _pdf(file: Path | io.BytesIO) -> Iterator[Any]:
     try:
         pypdfium2 = import_module("pypdfium2")  # optional, so asked for where it is used
     except ImportError:
         raise ImportError("PDF needs pypdfium2: pip install 'eyesmol[pdf]'") from None
-    document = pypdfium2.PdfDocument(path)
+    document = pypdfium2.PdfDocument(file)
     try:
         yield document
     finally:
         document.close()
 
 
-def _pdf_page(path: Path, number: int) -> Image.Image:
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    with _pdf(path) as document:
+def _pdf_page(file: Path | io.BytesIO, number: int) -> Image.Image:
+    if isinstance(file, Path) and not file.is_file():
+        raise FileNotFoundError(file)
+    with _pdf(file) as document:
         page = document[number - 1]
         width, height = page.get_size()  # in points
         # A poster is rendered with fewer dots an inch.

@@ -11,7 +11,7 @@ import math
 from PIL import Image, ImageDraw, ImageFont
 
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
-from eyesmol.image.pixel_frame import on_white
+from eyesmol.image.levels import on_white
 
 __all__ = ["BOND_COLOURS", "draw_overlay"]
 

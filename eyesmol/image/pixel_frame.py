@@ -11,8 +11,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from PIL import Image
+
+from eyesmol.image.levels import on_white
 
 __all__ = ["PixelFrame"]
 
@@ -102,15 +103,3 @@ class PixelFrame:
         rgb = on_white(image)
         size = self.size(*rgb.size)
         return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.BICUBIC)
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """RGB copy of any image; transparent parts become white, 16-bit greys are scaled, not cut."""
-    if image.mode.startswith("I"):
-        scale = 255 / max(int(np.asarray(image).max()), 255)
-        image = image.point(lambda value: value * scale).convert("L")
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")

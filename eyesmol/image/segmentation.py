@@ -46,6 +46,10 @@ def structures_on(page: Image.Image, finder: Finder) -> Iterator[Image.Image]:
 # All lengths are in heights of the page's letters (x-height to cap height).
 _DRAWN = 2.6  # a piece this long is no letter
 _RULE = 9.0  # a straight upright or level line this long is no bond
+_STRAIGHT = 0.7  # of a piece's ink is level or upright in a frame or a table
+_LARGEST = 0.95  # of the page: what is larger holds rules and frames
+_ALONG = 0.75  # of a piece's length: so long is the line of a frame or an axis
+_BESIDE = 1.6  # between the lines of a double or triple bond, at most
 _GAP = 1.15  # between a bond and its label, at most
 _WORD_GAP = 1.1  # between the letters and words of a line of text
 _LINE = 7.0  # length from which small pieces in a row are a line of text
@@ -68,7 +72,7 @@ def find_structures(page: Image.Image) -> list[Box]:
     ink = _shrunk(ink_of(page), shrink)
     letter = _letter_height(Pieces.of(ink), ink.shape[1])
     across, down = rules_of(ink, max(12, round(_RULE * letter)))
-    rules = across | down
+    rules = (across | down) & ~_bonds(ink, across | down, letter)
     pieces = Pieces.of(ink & ~rules)
     if not len(pieces.area):
         return []
@@ -86,6 +90,44 @@ def find_structures(page: Image.Image) -> list[Box]:
     boxes = _without_nested(boxes)
     found = (_widened(box, shrink, page, letter) for box in boxes)
     return sorted(found, key=lambda box: (box[1], box[0]))
+
+
+def _bonds(ink: Mask, straight: Mask, letter: float) -> Mask:
+    """Level and upright lines that belong to a drawing: long bonds are no rules.
+
+    A drawing has strokes at a slant on the piece of ink on which they lie, and is no frame; beside
+    it lie the other lines of double and triple bonds, which are shorter than it is.
+    """
+    pieces = Pieces.of(ink)
+    if not len(pieces.area):
+        return np.zeros_like(ink)
+    numbers = np.arange(1, len(pieces.area) + 1)
+    lying = ndimage.sum(straight, pieces.labels, numbers) / pieces.area
+    longer = np.maximum(pieces.width, pieces.height)
+    tall = np.minimum(pieces.width, pieces.height) > _DRAWN * letter
+    is_slanted = (lying < _STRAIGHT) & tall & (longer < _LARGEST * max(ink.shape))
+    is_slanted &= ~_frames(pieces, straight)
+    drawing = pieces.mask(is_slanted)
+    if not drawing.any():
+        return np.zeros_like(ink)
+    distance, nearest = ndimage.distance_transform_edt(~drawing, return_indices=True)
+    near = ndimage.minimum(distance, pieces.labels, numbers) <= _BESIDE * letter
+    at = ndimage.minimum_position(distance, pieces.labels, numbers)
+    neighbour = np.array([pieces.labels[nearest[0][yx], nearest[1][yx]] for yx in at], dtype=int)
+    beside = near & (longer < 0.8 * longer[neighbour - 1])
+    found: Mask = pieces.mask(is_slanted | beside)
+    return found
+
+
+def _frames(pieces: Pieces, straight: Mask) -> npt.NDArray[np.bool_]:
+    """Pieces whose level or upright lines go along most of them: frames, axes, rules. [N]"""
+    found = np.zeros(len(pieces.area), dtype=bool)
+    for number, (left, top, right, bottom) in enumerate(pieces.boxes):
+        if max(right - left, bottom - top) > 8:
+            box = slice(top, bottom), slice(left, right)
+            part = straight[box] & (pieces.labels[box] == number + 1)
+            found[number] = max(part.mean(axis=0).max(), part.mean(axis=1).max()) > _ALONG
+    return found
 
 
 def _shrunk(ink: Mask, factor: int) -> Mask:

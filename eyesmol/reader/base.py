@@ -15,6 +15,7 @@ from PIL import Image
 from rdkit import Chem
 
 from eyesmol.answer.confidence import Calibration, CalibrationError
+from eyesmol.image.levels import readable
 from eyesmol.image.loading import Box, Source, box_of, load_picture, page_of
 from eyesmol.reader.embedded import DETECTOR, is_detector, model_folder
 from eyesmol.reader.options import ReadOptions
@@ -211,7 +212,7 @@ class Recognizer(ABC):
             return source
         name = name_of(source, number)
         try:
-            image = load_picture(source)
+            image = readable(load_picture(source))
             box = box_of(name)
             page = page_of(name) or (1 if box else None)
             # What was found on a page is a drawing.

@@ -17,8 +17,8 @@ from eyesmol.detector.network_shape import BOND, FINE
 from eyesmol.detector.reading import Reading, read
 from eyesmol.detector.reading import ReadOptions as Scales
 from eyesmol.exceptions import ModelError
+from eyesmol.image.levels import on_white
 from eyesmol.image.loading import Source
-from eyesmol.image.pixel_frame import on_white
 from eyesmol.reader.base import Opened, Recognizer, RecognizerError, read_calibration
 from eyesmol.reader.options import ReadOptions
 from eyesmol.recognition import Recognition

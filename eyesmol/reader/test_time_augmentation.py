@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from eyesmol.image.ink import ink_of
+from eyesmol.image.levels import on_white
 from eyesmol.image.loading import Box
-from eyesmol.image.pixel_frame import PixelFrame, on_white
+from eyesmol.image.pixel_frame import PixelFrame
 from eyesmol.recognition import Recognition
 
 __all__ = ["MOST_LOOKS", "Look", "looks_at", "vote"]

@@ -12,8 +12,8 @@ from typing import Any
 from PIL import Image
 from rdkit import Chem, rdBase
 
+from eyesmol.image.levels import on_white
 from eyesmol.image.overlay import draw_overlay
-from eyesmol.image.pixel_frame import on_white
 from eyesmol.recognition import Recognition
 from eyesmol.serve.structure import MOST_ATOMS, drawing_uri, inchi_of
 

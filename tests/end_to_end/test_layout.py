@@ -31,6 +31,7 @@ MAY_IMPORT_INSIDE: dict[str, dict[str, set[str]]] = {
     "eyesmol": {
         "exceptions": set(),
         "atomic": set(),
+        "memory": set(),
         "chem": set(),
         "answer": {"chem"},
         "image": {"chem"},
@@ -63,7 +64,7 @@ MAY_IMPORT_INSIDE: dict[str, dict[str, set[str]]] = {
         "__main__": {"commands"},
     },
 }
-_FOR_ALL = {"exceptions", "atomic"}
+_FOR_ALL = {"exceptions", "atomic", "memory"}
 
 
 def modules(source: str) -> set[str]:

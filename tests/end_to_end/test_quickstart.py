@@ -99,7 +99,7 @@ def test_every_stage_leaves_what_the_next_one_needs(small_run: Path) -> None:
     assert len(rows) == READ
     page = (small_run / "report.html").read_text()
     assert all(name in page for name in stages)
-    assert page.count("data:image/png") >= READ
+    assert page.count("data:image/webp") >= READ
     assert page.count("before, by nano") == READ
 
 

@@ -19,7 +19,7 @@ from qwen_vl_finetune.model_folder import PixelFrame
 from qwen_vl_finetune.processing import IGNORED, Processor, load_processor, mrope_positions
 from qwen_vl_finetune.rows import to_messages
 
-from eyesmol.image.pixel_frame import on_white
+from eyesmol.image.levels import on_white
 
 from .conftest import LORA, Train, make_rows, write_rows
 

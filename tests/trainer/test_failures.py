@@ -6,6 +6,7 @@ import json
 import math
 import re
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -194,15 +195,45 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+@pytest.fixture(scope="module")
+def saved(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with two checkpoints."""
+    return train(tmp_path_factory.mktemp("saved") / "run", *LORA, *SAVING)
+
+
 @pytest.mark.parametrize("name", [ADAPTER, "optimizer.pt", "rng_state.pth", "trainer_state.json"])
 def test_a_checkpoint_with_a_torn_file_is_passed_over(
-    name: str, train: Train, tmp_path: Path
+    name: str, saved: Path, tmp_path: Path
 ) -> None:
-    run = train(tmp_path / "run", *LORA, *SAVING)
+    run = shutil.copytree(saved, tmp_path / "run")
     assert run_record.last_whole_checkpoint(run) == run / "checkpoint-4"
     torn = run / "checkpoint-4" / name
     torn.write_bytes(torn.read_bytes()[:-8])
     assert run_record.last_whole_checkpoint(run) == run / "checkpoint-2"
+
+
+@pytest.mark.parametrize("name", [ADAPTER, "optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_checkpoint_that_was_damaged_inside_is_passed_over(
+    name: str, saved: Path, tmp_path: Path
+) -> None:
+    """As long as before, with other bytes in the middle of its largest tensor."""
+    run = shutil.copytree(saved, tmp_path / "run")
+    assert run_record.last_whole_checkpoint(run) == run / "checkpoint-4"
+    file = run / "checkpoint-4" / name
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 16] = bytes(byte ^ 0xFF for byte in data[middle : middle + 16])
+    file.write_bytes(data)
+    assert run_record.last_whole_checkpoint(run) == run / "checkpoint-2"
+
+
+def test_a_checkpoint_without_checksums_is_taken_as_before(saved: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(saved, tmp_path / "run")
+    record = run_record.read_record(run / "checkpoint-4")
+    assert record
+    assert record.pop("checksums").keys() == {ADAPTER, run_record.FULL_MODULES}
+    run_record.write_record(run / "checkpoint-4", record)
+    assert run_record.last_whole_checkpoint(run) == run / "checkpoint-4"
 
 
 def test_nodes_that_see_different_run_folders_stop(

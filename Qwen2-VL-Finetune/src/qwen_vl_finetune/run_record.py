@@ -6,6 +6,7 @@ fingerprint, the parent adapters in order, every setting, and the library versio
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -77,22 +78,32 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     write_json(folder / RECORD, record)
 
 
+def weight_checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each safetensors file of a folder, by its name."""
+    return {file.name: _sha256(file) for file in sorted(folder.glob("*.safetensors"))}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def last_whole_checkpoint(run: Path) -> Path | None:
-    """The newest checkpoint of a run that was written to its end.
+    """The newest checkpoint of a run that was written to its end and is as it was written.
 
     The trainer writes `trainer_state.json` last, so a checkpoint whose state does not parse, or
-    that lacks the weights or the random state of a process, was cut off and is passed over.
+    that lacks the weights or the random state of a process, was cut off and is passed over, and so
+    is one that was damaged since.
     """
-    found = []
-    for folder in run.glob("checkpoint-*"):
-        number = folder.name.removeprefix("checkpoint-")
-        if number.isdigit() and is_whole(folder):
-            found.append((int(number), folder))
-    return max(found)[1] if found else None
+    numbers = {
+        folder.name.removeprefix("checkpoint-"): folder for folder in run.glob("checkpoint-*")
+    }
+    newest_first = sorted((number for number in numbers if number.isdigit()), key=int, reverse=True)
+    return next((numbers[number] for number in newest_first if is_whole(numbers[number])), None)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a checkpoint folder holds everything that a resume needs, each file to its end."""
+    """Whether a checkpoint folder holds everything that a resume needs, each file undamaged."""
     try:
         state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
         record = read_record(folder)
@@ -103,10 +114,22 @@ def is_whole(folder: Path) -> bool:
     if "global_step" not in state or record is None or not (weights and progress):
         return False
     archives = [file for end in ("*.pt", "*.pth") for file in folder.rglob(end)]
-    if not (all(map(_ends_well, weights)) and all(map(zipfile.is_zipfile, archives))):
+    if not (all(map(_ends_well, weights)) and all(map(_is_sound, archives))):
+        return False
+    # Checkpoints of earlier versions have none.
+    if record.get("checksums", {}) not in ({}, weight_checksums(folder)):
         return False
     processes = int(record["settings"].get("processes", 1))
     return len(list(folder.glob("rng_state*.pth"))) >= processes
+
+
+def _is_sound(file: Path) -> bool:
+    """Whether what `torch.save` wrote, a ZIP, agrees with the checksums in it."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None
+    except Exception:  # zipfile raises half a dozen kinds, by what is damaged
+        return False
 
 
 def _ends_well(file: Path) -> bool:

@@ -30,7 +30,7 @@ from .model_folder import (
     weight_shards,
 )
 from .optimizers import MuonAdamW, current_rates, parameter_groups, part_rates
-from .run_record import ADAPTER, write_record, writing
+from .run_record import ADAPTER, weight_checksums, write_record, writing
 from .time_limit import TimeLimit
 
 _OWN_GROUPS = {"params", "model", "optimizer_dict"}
@@ -126,7 +126,7 @@ class RunTrainer(Trainer if TYPE_CHECKING else object):  # type: ignore[misc]
             model.save_pretrained(str(folder), state_dict=state_dict)
         copy_processor_files(self.base, folder, self.frame)
         copy_dataset_info(Path(str(self.arguments.data.data_path)).parent, folder)
-        write_record(folder, self.record)
+        write_record(folder, {**self.record, "checksums": weight_checksums(folder)})
 
     # ---- resuming ----
 

@@ -356,7 +356,7 @@ def test_a_full_disk_loses_nothing(limit: int, tmp_path: Path) -> None:
     assert re.search(r"error: .*no room to write .* and the same command resumes", ran.stderr)
     assert "Traceback" not in ran.stderr
     assert not (out / "dataset_info.json").exists()
-    for part in (out / "parts").glob("*.jsonl"):
+    for part in (out / "parts").glob("*.part"):
         assert [json.loads(line) for line in part.read_text().splitlines()], "no half file"
     assert main([*words, str(out)]) == 0
     assert main([*words, str(tmp_path / "clean")]) == 0

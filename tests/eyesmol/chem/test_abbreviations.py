@@ -5,25 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rdkit import Chem
 
-from eyesmol.chem.condensed import Fragment
 from eyesmol.chem.expansion import expand_abbreviations, read_label
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
 
-
-def written(fragment: Fragment | None, orders: tuple[int, ...] = (1,)) -> str | None:
-    """A fragment's canonical SMILES with R1, R2 ... at the ends of its outward bonds."""
-    if fragment is None:
-        return None
-    mol = Chem.RWMol(fragment.mol)
-    for number, (site, order) in enumerate(zip(fragment.sites, orders, strict=True), start=1):
-        end = Chem.Atom(0)
-        end.SetIsotope(number)
-        mol.AddBond(site, mol.AddAtom(end), Chem.BondType.values[order])
-    return canonical_smiles(Chem.MolToSmiles(mol))
-
+from .conftest import written
 
 # Labels of real patents that are hard in one way each.
 ONE_BOND = {

@@ -5,29 +5,18 @@ from __future__ import annotations
 import pytest
 from rdkit import Chem
 
-from eyesmol.chem.condensed import Fragment
 from eyesmol.chem.expansion import expand_abbreviations, read_label
 from eyesmol.chem.graph import Atom, Bond, MolGraph
 from eyesmol.chem.group_table import COMMON_GROUPS, GROUPS, LINKS, SPECIES
 from eyesmol.chem.smiles import canonical_smiles, graph_to_smiles
+
+from .conftest import written
 
 
 def rows(table: str) -> list[tuple[str, str]]:
     """Label and SMILES of each line; ``_`` in a label is a blank."""
     pairs = (line.split("  ") for line in table.splitlines() if line)
     return [(label.replace("_", " "), smiles) for label, smiles in pairs]
-
-
-def written(fragment: Fragment | None, orders: tuple[int, ...] = (1,)) -> str | None:
-    """A fragment's canonical SMILES with [1*], [2*] ... at the ends of its outward bonds."""
-    if fragment is None:
-        return None
-    mol = Chem.RWMol(fragment.mol)
-    for number, (site, order) in enumerate(zip(fragment.sites, orders, strict=True), start=1):
-        end = Chem.Atom(0)
-        end.SetIsotope(number)
-        mol.AddBond(site, mol.AddAtom(end), Chem.BondType.values[order])
-    return canonical_smiles(Chem.MolToSmiles(mol))
 
 
 # One bond, the neighbour on the left.

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from pathlib import Path
 
 from PIL import Image
+from rdkit import Chem
+from rdkit.Chem import Draw
 
 from eyesmol.answer.text import write_answer
 from eyesmol.chem.smiles import graph_from_smiles
 from eyesmol.evaluation.gold import Gold, GoldSet
 from eyesmol.evaluation.metrics import Evaluation, evaluate
 from eyesmol.evaluation.opinions import opinions
-from eyesmol.evaluation.report import pictures_of, write_evaluation_report, write_report
+from eyesmol.evaluation.report import (
+    ReportPicture,
+    pictures_of,
+    write_evaluation_report,
+    write_report,
+)
 from eyesmol.recognition import Molecule, Recognition
 
 
@@ -69,13 +77,30 @@ def test_report_is_whole_and_self_contained(tmp_path: Path) -> None:
     references += re.findall(r"url\(([^)]+)\)", html) + re.findall(r"@import\s+(\S+)", html)
     assert references
     assert all(reference.startswith(("data:", "#")) for reference in references)
-    # Drawing and overlay, truth and reading, for each of the two that were read; truth for all.
-    kinds = re.findall(r"data:image/(png|svg\+xml);base64,([A-Za-z0-9+/=]+)", html)
-    assert sum(kind == "png" for kind, _ in kinds) == 4
-    assert sum(kind == "svg+xml" for kind, _ in kinds) == 4 + 2
-    for kind, data in kinds:
-        if kind == "svg+xml":
-            assert b'href="http' not in base64.b64decode(data)
+    # Drawing and overlay of each of the two that were read; the truth of all four, and what was
+    # read instead of one.
+    images = re.findall(r"data:image/webp;base64,([A-Za-z0-9+/=]+)", html)
+    assert len(images) == 4 + 4 + 1
+    for data in images:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            assert image.format == "WEBP"
+            assert max(image.size) <= 390
+    assert "4 images of 4 different molecules with 2 to 4 heavy atoms" in html
+
+
+def test_a_gallery_of_three_hundred_can_be_mailed(tmp_path: Path) -> None:
+    """Under 3 MB, even where all that is shown was read wrong."""
+    smiles = "COC(=O)c1ccc(NC(=O)C2CCN(C)CC2)c(Cl)c1"
+    other = smiles.replace("Cl", "Br")
+    Draw.MolToImage(Chem.MolFromSmiles(other), (900, 700)).save(tmp_path / "a.png")
+    graph = graph_from_smiles(other)
+    placed = graph.transformed(30, 450, 350, flip=True)
+    picture = ReportPicture("a.png", tmp_path / "a.png", "wrong", placed, smiles, other)
+    few, many = (
+        write_report(tmp_path / "r.html", title="x", pictures=[picture] * count).stat().st_size
+        for count in (1, 6)
+    )
+    assert few + 199 * (many - few) / 5 < 3_000_000
 
 
 def test_every_part_is_optional_and_large_galleries_are_cut(tmp_path: Path) -> None:
@@ -87,7 +112,7 @@ def test_every_part_is_optional_and_large_galleries_are_cut(tmp_path: Path) -> N
     html = cut.read_text()
     assert html.count("<article") == 8
     assert html.count('<tr class="row"') == 32, "the others are listed"
-    assert "Showing the pictures of 8 of 40 rows" in html
+    assert "Showing the images of 8 of 40 rows" in html
     assert html.count('class="badge">right') == 2, "a quarter is kept for right ones"
     more = write_report(tmp_path / "more.html", title="x", pictures=pictures, max_pictures=36)
     assert more.read_text().count('class="badge">wrong') == 27
@@ -125,7 +150,9 @@ def test_systems_side_by_side(tmp_path: Path) -> None:
     ).read_text()
     assert "a &amp; b" in html
     assert "a & b" not in html
-    cells = re.findall(r'<td data-value="([^"]+)"( class="best")?><b>([^<]+)</b>', html)
+    cells = re.findall(
+        r'<td data-title="[^"]+" data-value="([^"]+)"( class="best")?><b>([^<]+)</b>', html
+    )
     assert ("0.75", ' class="best"', "75.0 %") in cells
     assert ("0.5", ' class="best"', "0.50 s") in cells, "of times the least is best"
     assert ("2.0", "", "2.00 s") in cells

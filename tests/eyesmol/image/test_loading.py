@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from eyesmol.image.loading import PictureError, Source, list_pictures, load_picture
+from eyesmol.image.loading import PictureError, Source, is_pdf, list_pictures, load_picture
 from eyesmol.reader.local import LocalRecognizer
 from nano.model import create_nano
 
@@ -51,6 +51,23 @@ def test_pages_and_members_have_names_that_load(tmp_path: Path) -> None:
     assert [load_picture(name).width for name in names] == [40, 50, 60, 21, 22, 23]
     assert list(list_pictures(pages(tmp_path / "single.tif", 1))) == [str(tmp_path / "single.tif")]
     assert load_picture(f"{tiff}#2").width == 22
+
+
+def test_an_archive_gives_every_page_of_its_members(tmp_path: Path) -> None:
+    """A PDF and a TIFF of several pages inside a zip are read to their ends."""
+    pdf = io.BytesIO()
+    sheets = [Image.new("RGB", (72 * n, 72), "white") for n in (1, 2)]
+    sheets[0].save(pdf, "PDF", resolution=72, save_all=True, append_images=sheets[1:])
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("doc.pdf", pdf.getvalue())
+        archive.writestr("scan.tif", pages(tmp_path / "scan.tif", 3).read_bytes())
+        archive.writestr("single.jp2", b"opened when it is read")
+    names = list(list_pictures(tmp_path / "all.zip"))
+    assert [name.removeprefix(f"{tmp_path}/all.zip/") for name in names] == [
+        "doc.pdf#1", "doc.pdf#2", "scan.tif#1", "scan.tif#2", "scan.tif#3", "single.jp2"
+    ]  # fmt: skip
+    assert [load_picture(name).width for name in names[:5]] == [300, 600, 21, 22, 23]
+    assert [is_pdf(name) for name in names] == [True, True, False, False, False, False]
 
 
 def test_a_member_that_leads_outside_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from eyesmol.image.pixel_frame import PixelFrame, on_white
+from eyesmol.image.levels import on_white
+from eyesmol.image.pixel_frame import PixelFrame
 
 sides = st.integers(28, 3000)
 budgets = st.sampled_from([(112 * 112, 112 * 112), (256 * 784, 512 * 784), (784, 7 * 784)])

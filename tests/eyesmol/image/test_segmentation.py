@@ -219,6 +219,46 @@ def test_pictures_that_show_no_molecule_are_refused(tmp_path: Path) -> None:
     assert asked.answer
 
 
+def drawn(smiles: str, **options: object) -> Image.Image:
+    """RDKit's own drawing, 400 x 300, in colour."""
+    drawing = rdMolDraw2D.MolDraw2DCairo(400, 300)
+    rdMolDraw2D.PrepareAndDrawMolecule(drawing, Chem.MolFromSmiles(smiles), **options)
+    drawing.FinishDrawing()
+    return Image.open(io.BytesIO(drawing.GetDrawingText())).convert("RGB")
+
+
+def test_drawings_with_something_round_or_behind_them_are_not_refused() -> None:
+    plain = drawn(MOLECULES[0])
+    bar = plain.copy()
+    ImageDraw.Draw(bar).rectangle([0, 0, 30, 300], fill="black")
+    framed = Image.new("RGB", (460, 400), "white")
+    framed.paste(plain, (30, 30))
+    pen = ImageDraw.Draw(framed)
+    pen.rectangle([10, 10, 450, 350], outline="black", width=2)
+    pen.text((100, 360), "Figure 1: Aspirin (2)", fill="black")
+    highlighted = drawn(MOLECULES[0], highlightAtoms=list(range(8)))
+    for name, image in {"bar": bar, "frame": framed, "highlight": highlighted}.items():
+        assert no_molecule(image) is None, name
+
+
+@pytest.mark.parametrize(
+    "smiles", ["c1ccc(C#Cc2ccccc2)cc1", "c1ccc(C#CC#Cc2ccc(OC)cc2)cc1", "CC#Cc1ccccc1"]
+)
+def test_long_level_bonds_are_no_rules(smiles: str) -> None:
+    """Without text there is nothing to tell a page's rules by but the drawing itself."""
+    drawing = rdMolDraw2D.MolDraw2DCairo(800, 300)
+    rdMolDraw2D.PrepareAndDrawMolecule(drawing, Chem.MolFromSmiles(smiles))
+    drawing.FinishDrawing()
+    image = Image.open(io.BytesIO(drawing.GetDrawingText()))
+    [(left, top, right, bottom)] = find_structures(image)
+    ink = image.convert("L").point([255 * (v < 160) for v in range(256)]).getbbox()
+    assert ink is not None
+    assert left <= ink[0] + 3
+    assert top <= ink[1] + 3
+    assert right >= ink[2] - 3
+    assert bottom >= ink[3] - 3
+
+
 def test_real_drawings_are_not_refused(shared_data: Path) -> None:
     for path in sorted((shared_data / "clef300" / "images").iterdir())[::15]:
         assert no_molecule(Image.open(path)) is None, path.name
