@@ -56,7 +56,7 @@ MAY_IMPORT_INSIDE: dict[str, dict[str, set[str]]] = {
         "recipes": {"tasks"},
         "gemini_models": set(),
         "catalogue": {"sources"},
-        "dataset": {"engine", "tally", "closing", "sources"},
+        "dataset": {"engine", "tally", "closing", "sources", "tasks"},
         "collect": {"engine", "tally", "closing", "web", "catalogue", "dataset"},
         "describe": {"tally", "closing", "web", "gemini_models", "catalogue"},
         "build": {*_MAKING, "drawing", "recipes"},
