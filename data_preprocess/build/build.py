@@ -34,6 +34,7 @@ from data_preprocess.build.exclude import Excluded
 from data_preprocess.build.rows import Job, build_part
 from data_preprocess.build.settings import Settings
 from data_preprocess.build.shards import ShardJob, count_rows, write_shard
+from data_preprocess.build.survey import balanced
 from data_preprocess.dataset.folder import Parts, Shard, total
 from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.splits import Ledger
@@ -95,6 +96,7 @@ def build(
     excluded = excluded or Excluded()
     if shards is not None and shards < 1:
         raise InputError(f"--shards {shards}: expected at least 1")
+    settings = balanced(settings, sources)
     made_with = _made_with(sources, settings, charts, excluded, shards)
     out = out.absolute()  # a worker of a cluster may stand in another folder
     parts = Parts(out, made_with)

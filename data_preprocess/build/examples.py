@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 import zipfile
 import zlib
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image, ImageChops
-from rdkit import Chem
 
 from data_preprocess.build.align_to_ink import AlignmentError, align, settle_labels
 from data_preprocess.build.detector_labels import Labeller, label
@@ -25,11 +25,14 @@ from data_preprocess.dataset.splits import connectivity_key, number_of
 from data_preprocess.drawing.render import RenderError, StyleRange, render, render_layout
 from data_preprocess.sources.files import Filed, Item
 from eyesmol import MolGraph
+from eyesmol.chem.expansion import expand_abbreviations
+from eyesmol.chem.graph import is_element
 from eyesmol.chem.molfile import (
     MolfileError,
     UnheldError,
     block_to_mol,
     check_held_by_smiles,
+    has_open_labels,
     mol_to_graph,
     read_molblock,
 )
@@ -160,9 +163,12 @@ def molecule_in(molfile: Path | str, name: str, *, repeat_once: bool = False) ->
         raise Drop(error.reason) from None
     if not all(math.isfinite(atom.x) and math.isfinite(atom.y) for atom in graph.atoms):
         raise Drop("no usable coordinates in the molfile")
+    open_labels = has_open_labels(mol)
+    if open_labels and any(_is_formula(a.label) for a in expand_abbreviations(graph)[0].atoms):
+        raise Drop("a formula in the drawing that cannot be read")
     try:
         check_held_by_smiles(mol, repeat_once=repeat_once)
-        smiles = _open_smiles(mol, graph) or molblock_to_smiles(
+        smiles = (open_labels and _open_smiles(graph)) or molblock_to_smiles(
             block, source=name, mol=mol, repeat_once=repeat_once
         )
     except UnheldError as error:
@@ -172,16 +178,31 @@ def molecule_in(molfile: Path | str, name: str, *, repeat_once: bool = False) ->
     return Molecule(smiles, graph)
 
 
-def _open_smiles(mol: Chem.Mol, graph: MolGraph) -> str | None:
+def _is_formula(label: str) -> bool:
+    """True for atoms that are counted, such as C8H13, where a variable says nothing of the sort.
+
+    An answer with ``*`` in its place would call a position open that is none.
+    """
+    parts = _FORMULA.findall(label)
+    symbols = [symbol for symbol, _ in parts if symbol]
+    return (
+        "".join(map("".join, parts)) == label
+        and len(symbols) > 1
+        and bool({"C", "H"} & set(symbols))
+        and all(map(is_element, symbols))
+    )
+
+
+_FORMULA = re.compile(r"([A-Z][a-z]?|(?=[()]))([()\d]*)")
+
+
+def _open_smiles(graph: MolGraph) -> str | None:
     """The SMILES with ``*`` for labels such as X, Q or NHR7; None where there are none.
 
     A molfile holds such a label as an alias of a carbon atom, so RDKit's own SMILES would say
     methyl where the image says X: one in twelve of the CLEF molfiles. (The hidden atoms of an
     abbreviation S-group are right; only an alias has nothing behind it.)
     """
-    atoms = map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))
-    if not any(atom.HasProp("molFileAlias") for atom in atoms):
-        return None
     smiles, problems = graph_to_smiles(graph.transformed(1, 0, 0, flip=True))
     return smiles if problems else None
 

@@ -27,7 +27,7 @@ from data_preprocess.build.examples import (
     save,
 )
 from data_preprocess.build.exclude import excluded_in
-from data_preprocess.build.settings import Settings
+from data_preprocess.build.settings import Settings, Task
 from data_preprocess.dataset.folder import Record, write_part
 from data_preprocess.dataset.splits import connectivity_key, number_of, split_of
 from data_preprocess.recipes import Subject
@@ -148,14 +148,23 @@ def _drawing(item: Item, molecule: Molecule, settings: Settings) -> str:
 
 
 def _example(item: Item, molecule: Molecule, settings: Settings) -> Example:
+    if _replays(item, settings):
+        try:
+            return _example_for("cot", item, molecule, settings)
+        except Drop:  # its questions need no positions
+            pass
+    return _example_for(settings.task, item, molecule, settings)
+
+
+def _example_for(task: Task, item: Item, molecule: Molecule, settings: Settings) -> Example:
     if not settings.images:
-        if settings.task == "instruction":
+        if task == "instruction":
             return Example(None, None, molecule.smiles)
         return layout_only(molecule, settings.frame)
     example = render_or_load(
         item,
         molecule,
-        task=settings.task,
+        task=task,
         draw=settings.draw,
         size=settings.size,
         style=settings.style,
@@ -188,7 +197,21 @@ def _turns(item: Item, example: Example, settings: Settings) -> list[Turn]:
     )
     if not (turns := settings.recipe.turns(subject, rng)):
         raise Drop("no question of the recipe fits")
+    if example.graph is not None and _replays(item, settings):
+        turns[-1] = cot_turn(example.graph, example.smiles, settings.form)
     return turns
+
+
+def _replays(item: Item, settings: Settings) -> bool:
+    """Whether an item of an instruction set is also read atom by atom, in place of a question.
+
+    It has to have positions: a molfile, or no image yet.
+    """
+    recipe = settings.recipe
+    if recipe is None or not (item.molfile or is_drawn(item, draw=settings.draw)):
+        return False
+    fraction = recipe.replay * recipe.questions
+    return number_of(f"{settings.seed} replay {item.name}") < fraction * 2**64
 
 
 def _row_ids(name: str, turns: list[Turn], settings: Settings) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from data_preprocess.recipes import RECIPES, Recipe
 from data_preprocess.sources.files import PairedFolders, SmilesList, Source
 from data_preprocess.sources.images_and_smiles import ImagesWithSmiles
 from data_preprocess.tally import print_drops
+from data_preprocess.tasks.task import LANGUAGES
 from eyesmol.answer.text import OLDEST_PROMPT_VERSION, PROMPT_VERSION
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
@@ -186,6 +188,20 @@ def _add_rows(rows: argparse._ArgumentGroup) -> None:
         "--questions", type=int, metavar="N", help="instruction rows an image (the recipe's)"
     )
     rows.add_argument(
+        "--language",
+        choices=LANGUAGES,
+        default="en",
+        help="of questions and answers; names of compounds and ring systems, and what a source "
+        "says, stay in English (en)",
+    )
+    rows.add_argument(
+        "--replay",
+        type=float,
+        metavar="FRACTION",
+        help="chain-of-thought rows among the instruction rows of molecules, so that a model does "
+        "not forget to read atom by atom (the recipe's)",
+    )
+    rows.add_argument(
         "--charts",
         type=Path,
         metavar="DIR",
@@ -243,7 +259,7 @@ def _build(options: argparse.Namespace) -> int:
         size=options.size,
         style=options.style,
         questions=options.questions,
-        recipe=Recipe.load(options.recipe) if options.recipe else None,
+        recipe=_recipe(options),
         split_by=options.split_by,
         draw=options.draw,
         images=not options.no_images,
@@ -262,6 +278,15 @@ def _build(options: argparse.Namespace) -> int:
     )
     _report(info, options.out)
     return 0
+
+
+def _recipe(options: argparse.Namespace) -> Recipe | None:
+    if options.task != "instruction":
+        return None
+    recipe = Recipe.load(options.recipe or "short")
+    replay = recipe.replay if options.replay is None else options.replay
+    questions = options.questions or recipe.questions
+    return replace(recipe, questions=questions, replay=replay, language=options.language)
 
 
 def _sources(options: argparse.Namespace) -> list[Source]:

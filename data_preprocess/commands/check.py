@@ -28,7 +28,8 @@ def add(commands: Any) -> None:
         help="check a dataset: rows, images, answers, duplicates, leaks, counts, lengths",
         description="Check every row of a dataset folder, of any folder of LLaVA JSON, or of one "
         "such file: turns, images, answers that read back, duplicates, molecules and images in "
-        "two splits, counts, and how long the rows are.",
+        "two splits, counts, tasks that are answered without their images, and how long the rows "
+        "are.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -59,6 +60,7 @@ def _check(options: argparse.Namespace) -> int:
     for note in report.skipped:
         print(f"not checked: {note}")
     _print_lengths(report, options.model)
+    _print_solved(report)
     _print_findings(report)
     return 1 if report.errors else 0
 
@@ -70,6 +72,21 @@ def _print_lengths(report: Report, model: str | None) -> None:
         histogram = getattr(report.lengths, name)
         values = [quantile(histogram, fraction) for fraction in (0.5, 0.95, 1)]
         print(f"  {name:10}" + "".join(f"{value:>9,}" for value in values))
+
+
+def _print_solved(report: Report) -> None:
+    if not report.solved:
+        return
+    print(
+        f"\nanswered without the image\n  {'':22}{'rows':>9}{'right':>9}{'by chance':>11}"
+        f"{'spelling':>10}  guess"
+    )
+    for task in report.solved:
+        spelling = "" if task.spelling is None else f"{task.spelling:.1%}"
+        print(
+            f"  {task.task:22}{task.rows:>9,}{task.right:>9.1%}{task.chance:>11.1%}{spelling:>10}  "
+            f"{task.guess}"
+        )
 
 
 def _print_findings(report: Report) -> None:

@@ -16,8 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from data_preprocess.dataset.info import DatasetInfo
 from data_preprocess.dataset.preview import choose, task_of
+from data_preprocess.dataset.reading import find_lists
 from data_preprocess.dataset.schema import images_of
 from data_preprocess.dataset.splits import SPLITS
+from data_preprocess.dataset.text_only import solved_in
 from eyesmol.atomic import write_text
 from eyesmol.exceptions import InputError
 
@@ -89,7 +91,8 @@ def write_card(
         settings=info.settings,
         splits={split: info.splits.get(split, 0) for split in SPLITS},
         tasks=dict(sorted(chosen.tasks.items(), key=lambda item: (-item[1], item[0]))),
-        settings_json=json.dumps(info.settings, indent=2, ensure_ascii=False),
+        solved=solved_in(find_lists(dataset).values()),
+        settings_json=json.dumps(_settings(info), indent=2, ensure_ascii=False),
         command=info.made_by or f"build {_options(info)}",
         models=models,
         may_be_gemini=not models or any("gemini" in model.lower() for model in models),
@@ -118,7 +121,8 @@ def _front_matter(dataset: Path, info: DatasetInfo, rows: int) -> str:
     """The YAML that Hugging Face reads: licence, size, splits and what it is for."""
     stated = [str(licence) for licence in info.licences]
     known = sorted({_LICENCES.get(licence.lower(), "other") for licence in stated}) or ["unknown"]
-    values: dict[str, Any] = {"pretty_name": _title(dataset), "language": ["en"]}
+    language = (info.settings.get("recipe") or {}).get("language", "en")
+    values: dict[str, Any] = {"pretty_name": _title(dataset), "language": [language]}
     values["license"] = known[0] if len(known) == 1 else known
     if known == ["other"]:
         values["license_name"] = "as-the-sources"
@@ -137,6 +141,14 @@ def _front_matter(dataset: Path, info: DatasetInfo, rows: int) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).strip()
 
 
+def _settings(info: DatasetInfo) -> dict[str, Any]:
+    """The settings, without the hundreds of numbers of the recipe's balance."""
+    settings = dict(info.settings)
+    if recipe := settings.get("recipe"):
+        settings["recipe"] = {key: value for key, value in recipe.items() if key != "balance"}
+    return settings
+
+
 def _options(info: DatasetInfo) -> str:
     """The options of `build` that the settings stand for; those of the inputs are not in there."""
     settings = info.settings
@@ -144,6 +156,9 @@ def _options(info: DatasetInfo) -> str:
     recipe = settings.get("recipe")
     if recipe:
         words += ["--recipe", str(recipe.get("name"))]
+        for name, usual in (("language", "en"), ("replay", 0)):
+            if recipe.get(name, usual) != usual:
+                words += [f"--{name}", str(recipe[name])]
     elif settings.get("form"):
         words += ["--form", str(settings["form"])]
         if version := settings.get("prompt_version"):

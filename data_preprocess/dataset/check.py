@@ -5,6 +5,8 @@ digests into a scratch database on disk, so memory stays flat however long the l
 memory would take about 100 bytes for each row, image and molecule: 200 MB for the 660,000 rows of
 the original, and no bound.) Two digests of 128 bits are alike by chance once in 10^26 for a million
 rows.
+
+Whether a task can be answered without its image is judged by some rows of each (`text_only`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from data_preprocess.dataset.json_stream import read_list
 from data_preprocess.dataset.lengths import Lengths, TokenCounter
 from data_preprocess.dataset.reading import find_lists
 from data_preprocess.dataset.schema import WARNINGS, Row, check_row
+from data_preprocess.dataset.text_only import Asked, Sample, Solved, asked_in
 from data_preprocess.engine import run
 from eyesmol.exceptions import InputError
 from eyesmol.image.pixel_frame import PixelFrame
@@ -37,6 +40,7 @@ __all__ = ["Finding", "Report", "check"]
 
 _PART = 200  # rows: a second of work
 _EXAMPLES = 5
+_GUESSABLE = "task is answered without its image"
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,14 @@ class Report:
         rows: of each list.
         findings: errors first, the most frequent ones first.
         lengths: of the rows, in tokens.
+        solved: how often each task is answered without its image, the most guessable first.
         skipped: what could not be checked, and why.
     """
 
     rows: dict[str, int]
     findings: tuple[Finding, ...]
     lengths: Lengths
+    solved: tuple[Solved, ...]
     skipped: tuple[str, ...]
 
     @property
@@ -120,12 +126,16 @@ def check(
                 bar.update(part.rows)
         for kind, where, detail in marks.findings():
             tally.found(kind, where, detail)
+    solved = tuple(tally.sample.solved())
+    for task in solved:
+        if task.is_guessable:
+            tally.found(_GUESSABLE, (-1, task.task, 0), task.in_words())
     skipped = []
     if info is None:
         skipped = ["no dataset_info.json: counts, splits and the pixel frame are not checked"]
     elif dataset.is_dir():
         _compare(info, tally)
-    return Report(dict(tally.rows), tally.findings(), tally.lengths, tuple(skipped))
+    return Report(dict(tally.rows), tally.findings(), tally.lengths, solved, tuple(skipped))
 
 
 # ---- parts ----
@@ -161,6 +171,7 @@ class _Part:
     marks: list[_Mark] = field(default_factory=list)
     tasks: Counter[str] = field(default_factory=Counter)
     lengths: Lengths = field(default_factory=Lengths)
+    asked: list[Asked] = field(default_factory=list)
 
 
 def _jobs(lists: dict[str, Path], tally: _Tally, settings: _Settings) -> Iterator[_Job]:
@@ -190,6 +201,8 @@ def _check_part(job: _Job) -> _Part:
         part.marks += _marks_of(found, where)
         if isinstance(row, dict):
             part.tasks[str(row.get("task"))] += 1
+            if (asked := asked_in(row)) is not None:
+                part.asked.append(asked)
             _measure(row, found, where, job.settings, part)
     return part
 
@@ -290,6 +303,7 @@ class _Tally:
         self.rows: Counter[str] = Counter()
         self.tasks: Counter[str] = Counter()
         self.lengths = Lengths()
+        self.sample = Sample()
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[tuple[_Where, str]]] = {}
 
@@ -297,6 +311,8 @@ class _Tally:
         self.rows[part.name] += part.rows
         self.tasks += part.tasks
         self.lengths.merge(part.lengths)
+        for asked in part.asked:
+            self.sample.add(asked)
         for problem in part.problems:
             self.found(*problem)
 

@@ -46,7 +46,7 @@ JSON = "Python text made an answer"
 
 _LABEL = "label"
 _BRACKETS = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]")  # brackets may stand inside: [[B1]p]
-_AS_WRITTEN = Chem.SmilesParserParams()
+_AS_WRITTEN: Any = Chem.SmilesParserParams()
 _AS_WRITTEN.removeHs = False
 _LONGEST = 1_000_000  # characters of an answer
 _FREE_WEDGES = 8  # wedges with two possible narrow ends; 256 combinations are tried

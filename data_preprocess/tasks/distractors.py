@@ -1,19 +1,30 @@
-"""Wrong answers that are nearly right: molecules and formulas one step away from the true one.
+"""Wrong answers that are nearly right: molecules and formulas a step or two away from the true one.
 
 A step is what a careless reader gets wrong: a CH2 or H2 too many or too few, an element taken for
 another, a substituent at the next atom, a stereo centre or double bond the other way round.
+
+Were every wrong answer one step from the true one, the true one would be the one that is most like
+the others, and nobody would need the image. So one of the answers, any of them, is the centre, and
+the others are one step from it: where the centre is wrong, two wrong answers are two steps from the
+true one.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rdkit import Chem, rdBase
 
 from eyesmol.chem.smiles import canonical_smiles
 
-__all__ = ["near_formulas", "near_molecules", "stereoisomers"]
+__all__ = [
+    "near_formulas",
+    "near_molecules",
+    "wrong_formulas",
+    "wrong_molecules",
+    "wrong_stereoisomers",
+]
 
 Edit = Callable[[Chem.RWMol, random.Random], bool]
 
@@ -22,8 +33,66 @@ _SINGLE = Chem.BondType.SINGLE
 _AROMATIC = "aromatic in the molecule"  # a mark on bonds that survives the Kekule form
 
 
-def near_molecules(
+def wrong_molecules(
     mol: Chem.Mol, count: int, rng: random.Random, steps: Sequence[str] = ()
+) -> list[str]:
+    """Up to `count` molecules around a centre, see above; the rest as `near_molecules`."""
+
+    def near(smiles: str, wanted: int, apart_from: Sequence[str]) -> list[str]:
+        return near_molecules(Chem.MolFromSmiles(smiles), wanted, rng, steps, apart_from)
+
+    return _around_a_centre(str(Chem.MolToSmiles(mol)), count, near, rng)
+
+
+def wrong_stereoisomers(mol: Chem.Mol, count: int, rng: random.Random) -> list[str]:
+    """Like `wrong_molecules`: one or two centres or double bonds turned round."""
+    return wrong_molecules(mol, count, rng, ["stereo", "stereo twice"])
+
+
+def wrong_formulas(mol: Chem.Mol, count: int, rng: random.Random) -> list[str]:
+    """Up to `count` formulas around a centre, see above; the rest as `near_formulas`."""
+    charge = Chem.GetFormalCharge(mol)
+    atoms = _composition(mol)
+    composition = {_hill(atoms, charge): atoms}
+
+    def near(formula: str, wanted: int, apart_from: Sequence[str]) -> list[str]:
+        found = {
+            _hill(atoms, charge): (atoms, weight)
+            for atoms, weight in _changed(composition[formula])
+        }
+        composition.update({other: atoms for other, (atoms, _) in found.items()})
+        weights = {other: found[other][1] for other in sorted(found) if other not in apart_from}
+        return _drawn(weights, rng)[:wanted]
+
+    return _around_a_centre(next(iter(composition)), count, near, rng)
+
+
+def _around_a_centre(
+    true: str,
+    count: int,
+    near: Callable[[str, int, Sequence[str]], list[str]],
+    rng: random.Random,
+) -> list[str]:
+    """Wrong answers, of which the true one is the centre no more often than any of them is.
+
+    Args:
+        true: the right answer.
+        count: how many wrong ones, at most.
+        near: so many answers one step from the first argument, none of those in the last.
+        rng: chooses the centre.
+    """
+    if rng.randrange(count + 1) == 0:
+        return near(true, count, [])
+    centre = near(true, 1, [])
+    return centre + near(centre[0], count - 1, [true]) if centre else []
+
+
+def near_molecules(
+    mol: Chem.Mol,
+    count: int,
+    rng: random.Random,
+    steps: Sequence[str] = (),
+    apart_from: Sequence[str] = (),
 ) -> list[str]:
     """Canonical SMILES of up to `count` different molecules one step away, none of them the same.
 
@@ -35,15 +104,17 @@ def near_molecules(
         count: how many.
         rng: chooses the steps and their positions.
         steps: keys of `STEPS` to choose from; all by default.
+        apart_from: SMILES of molecules that are none of them either.
     """
     taken = {canonical_smiles(Chem.MolToSmiles(mol)), _inchi(mol)}
+    for other in apart_from:
+        taken |= {canonical_smiles(other), _inchi(Chem.MolFromSmiles(other))}
     found: list[str] = []
-    kinds = list(steps or STEPS)
-    rng.shuffle(kinds)  # in turn, so that the wrong answers differ in kind
-    for kind in kinds * _TRIES:
+    # In turn, so that the wrong answers differ in kind.
+    for kind in _drawn({kind: STEPS[kind][1] for kind in steps or STEPS}, rng) * _TRIES:
         if len(found) == count:
             break
-        smiles = _stepped(mol, STEPS[kind], rng)
+        smiles = _stepped(mol, STEPS[kind][0], rng)
         if smiles is None or smiles in taken:
             continue
         inchi = _inchi(Chem.MolFromSmiles(smiles))
@@ -53,35 +124,41 @@ def near_molecules(
     return found
 
 
-def stereoisomers(mol: Chem.Mol, count: int, rng: random.Random) -> list[str]:
-    """Like `near_molecules`: one or two centres or double bonds turned round."""
-    return near_molecules(mol, count, rng, ["stereo", "stereo twice"])
-
-
 def near_formulas(mol: Chem.Mol, count: int, rng: random.Random) -> list[str]:
     """Up to `count` different formulas in Hill order, none of them the molecule's.
 
     CH2 or H2 more or less, an oxygen or nitrogen taken for carbon with its hydrogens, one halogen
     for another; never more hydrogen than a molecule can carry.
     """
-    atoms = _composition(mol)
-    charge = Chem.GetFormalCharge(mol)
-    true = _hill(atoms, charge)
-    found = []
-    for change in _CHANGES:
+    atoms, charge = _composition(mol), Chem.GetFormalCharge(mol)
+    weights = {_hill(other, charge): weight for other, weight in _changed(atoms)}
+    return _drawn(weights, rng)[:count]
+
+
+def _drawn(weights: Mapping[str, float], rng: random.Random) -> list[str]:
+    """All names in a random order, the heavy ones first more often."""
+    order = {name: rng.random() ** (1 / weight) for name, weight in weights.items()}
+    return sorted(order, key=order.__getitem__, reverse=True)
+
+
+def _changed(atoms: dict[str, int]) -> Iterator[tuple[dict[str, int], float]]:
+    """The compositions one step from another, and how often such a step should be taken."""
+    for change, weight in _CHANGES:
         other = {symbol: atoms.get(symbol, 0) + change.get(symbol, 0) for symbol in atoms | change}
         if min(other.values()) >= 0 and _unsaturation(other) >= 0:
-            found.append(_hill(other, charge))
-    found = sorted(set(found) - {true})
-    return rng.sample(found, min(count, len(found)))
+            yield other, weight
 
 
+# What changes, and its weight. Rare elements come and go seldom: a formula with one more sulfur
+# than molecules usually have would give itself away.
 _CHANGES = (
-    {"C": 1, "H": 2}, {"C": -1, "H": -2}, {"H": 2}, {"H": -2},
-    {"O": -1, "C": 1, "H": 2}, {"O": 1, "C": -1, "H": -2}, {"N": -1, "C": 1, "H": 1},
-    {"N": 1, "C": -1, "H": -1}, {"O": 1, "N": -1, "H": -1}, {"O": -1, "N": 1, "H": 1},
-    {"F": -1, "Cl": 1}, {"Cl": -1, "F": 1}, {"Cl": -1, "Br": 1}, {"Br": -1, "Cl": 1},
-    {"Br": -1, "I": 1}, {"I": -1, "Br": 1}, {"S": -1, "O": 1}, {"S": 1, "O": -1},
+    ({"C": 1, "H": 2}, 3.0), ({"C": -1, "H": -2}, 3.0), ({"H": 2}, 3.0), ({"H": -2}, 3.0),
+    ({"O": -1, "C": 1, "H": 2}, 1.5), ({"O": 1, "C": -1, "H": -2}, 1.5),
+    ({"N": -1, "C": 1, "H": 1}, 1.5), ({"N": 1, "C": -1, "H": -1}, 1.5),
+    ({"O": 1, "N": -1, "H": -1}, 1.0), ({"O": -1, "N": 1, "H": 1}, 1.0),
+    ({"F": -1, "Cl": 1}, 1.0), ({"Cl": -1, "F": 1}, 1.0), ({"Cl": -1, "Br": 1}, 0.4),
+    ({"Br": -1, "Cl": 1}, 1.0), ({"Br": -1, "I": 1}, 0.1), ({"I": -1, "Br": 1}, 1.0),
+    ({"S": -1, "O": 1}, 0.5), ({"S": 1, "O": -1}, 0.1),
 )  # fmt: skip
 
 
@@ -141,6 +218,53 @@ def _stepped(mol: Chem.Mol, edit: Edit, rng: random.Random) -> str | None:
     return canonical_smiles(Chem.MolToSmiles(changed))
 
 
+def _swap_end(mol: Chem.RWMol, rng: random.Random) -> bool:
+    """A halogen or methyl on an aromatic ring for another of them."""
+    ends = [
+        atom
+        for atom in _free_atoms(mol)
+        if atom.GetSymbol() in _ENDS_OF_RINGS
+        and atom.GetDegree() == 1
+        and atom.GetBonds()[0].GetBondType() == _SINGLE
+        and any(bond.GetBoolProp(_AROMATIC) for bond in atom.GetNeighbors()[0].GetBonds())
+        and atom.GetNeighbors()[0].GetSymbol() == "C"
+    ]
+    if not ends:
+        return False
+    atom = rng.choice(ends)
+    others = {name: w for name, w in _ENDS_OF_RINGS.items() if name != atom.GetSymbol()}
+    atom.SetAtomicNum(Chem.GetPeriodicTable().GetAtomicNumber(_drawn(others, rng)[0]))
+    return True
+
+
+_ENDS_OF_RINGS = {"F": 3.0, "Cl": 3.0, "Br": 1.0, "C": 4.0}  # about as frequent as there
+
+
+def _move_nitrogen(mol: Chem.RWMol, rng: random.Random) -> bool:
+    """The nitrogen of an aromatic ring to another place of the ring, as 3-pyridyl for 4-pyridyl."""
+    places = [
+        (one, other)
+        for ring in mol.GetRingInfo().AtomRings()
+        for one in map(mol.GetAtomWithIdx, ring)
+        for other in map(mol.GetAtomWithIdx, ring)
+        if one.GetSymbol() == "N"
+        and not one.GetFormalCharge()
+        and other.GetSymbol() == "C"
+        and other.GetTotalNumHs() == 1
+        and all(
+            atom.GetDegree() == 2 and all(bond.GetBoolProp(_AROMATIC) for bond in atom.GetBonds())
+            for atom in (one, other)
+        )
+        and not one.GetTotalNumHs()
+    ]
+    if not places:
+        return False
+    nitrogen, carbon = rng.choice(places)
+    nitrogen.SetAtomicNum(6)
+    carbon.SetAtomicNum(7)
+    return True
+
+
 def _swap_element(mol: Chem.RWMol, rng: random.Random) -> bool:
     """One element for a similar one with the same or a fitting valence."""
     atoms = [atom for atom in _free_atoms(mol) if _has_lookalike(atom)]
@@ -168,7 +292,10 @@ def _insert_carbon(mol: Chem.RWMol, rng: random.Random) -> bool:
     bonds = [
         bond
         for bond in mol.GetBonds()
-        if bond.GetBondType() == _SINGLE and not bond.IsInRing() and _is_flat(bond)
+        if bond.GetBondType() == _SINGLE
+        and not bond.IsInRing()
+        and _is_flat(bond)
+        and not any(end.GetSymbol() in ("F", "Cl", "Br", "I") for end in _ends(bond))
     ]
     if not bonds:
         return False
@@ -230,9 +357,8 @@ def _desaturates(bond: Chem.Bond) -> bool:
         bond.GetBondType() == _SINGLE
         and _is_flat(bond)
         and all(
-            end.GetSymbol() in ("C", "N", "O")
+            end.GetSymbol() == "C"  # no enols and enamines, which nobody would draw
             and end.GetTotalNumHs() > 0
-            and not end.GetFormalCharge()
             and all(other.GetBondType() == _SINGLE for other in end.GetBonds())
             for end in _ends(bond)
         )
@@ -323,12 +449,16 @@ def _is_flat(bond: Chem.Bond) -> bool:
     )
 
 
-STEPS: dict[str, Edit] = {
-    "element": _swap_element,
-    "CH2 more": _insert_carbon,
-    "CH2 less": _remove_carbon,
-    "H2": _change_saturation,
-    "isomer": _move_substituent,
-    "stereo": _turn_stereo,
-    "stereo twice": lambda mol, rng: _turn_stereo(mol, rng, 2),
+# Each with its weight. What makes molecules that chemists would make as well comes first: a rare
+# group among the options would give them away as wrong.
+STEPS: dict[str, tuple[Edit, float]] = {
+    "isomer": (_move_substituent, 4.0),
+    "end": (_swap_end, 3.0),
+    "nitrogen": (_move_nitrogen, 2.0),
+    "CH2 more": (_insert_carbon, 2.0),
+    "CH2 less": (_remove_carbon, 2.0),
+    "stereo": (_turn_stereo, 2.0),
+    "stereo twice": (lambda mol, rng: _turn_stereo(mol, rng, 2), 1.0),
+    "element": (_swap_element, 0.2),
+    "H2": (_change_saturation, 0.2),
 }

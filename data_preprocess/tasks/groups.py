@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from rdkit import Chem
 
-__all__ = ["GROUPS", "FunctionalGroups", "functional_groups", "has_aromatic_oxo"]
+__all__ = ["COMMON_GROUPS", "GROUPS", "FunctionalGroups", "functional_groups", "has_aromatic_oxo"]
 
 # Parts that several patterns share. A numbered atom is claimed.
 _ACYL = "[CX3;H1,$(C[#6]):1](=[OX1:1])"  # a carbonyl with carbon or hydrogen on its other side
@@ -151,13 +151,15 @@ _FAMILIES = (
 )  # fmt: skip
 
 
-# In patents and papers; what is found is nearly always one of them, so what is not should be too.
-_COMMON = frozenset(
-    {"imide", "carbamate", "urea", "carboxylic acid", "lactone", "ester", "lactam", "amide",
-     "aldehyde", "ketone", "nitrile", "sulfonamide", "sulfone", "nitro group", "acetal", "phenol",
-     "alcohol", "ether", "thioether", "primary amine", "secondary amine", "tertiary amine",
-     "trifluoromethyl group", "aryl halide", "alkyl halide", "alkyne", "alkene", "imine"}
-)  # fmt: skip
+# Percent of the molecules of patents that have them, roughly: those that a question should name.
+COMMON_GROUPS = {
+    "ether": 40, "aryl halide": 32, "amide": 30, "tertiary amine": 25, "secondary amine": 24,
+    "phenol": 17, "carboxylic acid": 14, "sulfonamide": 11, "alcohol": 11, "ester": 10,
+    "primary amine": 10, "trifluoromethyl group": 9, "alkene": 9, "urea": 8, "lactam": 7,
+    "ketone": 5, "carbamate": 5, "thioether": 4, "alkyl halide": 4, "acetal": 3, "amidine": 3,
+    "hydrazone": 3, "sulfone": 3, "nitrile": 3, "nitro group": 2, "aldehyde": 1.5, "lactone": 1,
+    "imide": 1, "sulfonate ester": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ def functional_groups(mol: Chem.Mol) -> FunctionalGroups | None:
         for name, pattern in GROUPS.items()
         if name not in found and name not in related and not mol.HasSubstructMatch(pattern.smarts)
     ]
-    absent.sort(key=lambda name: (not GROUPS[name].elements <= elements, name not in _COMMON))
+    absent.sort(key=lambda name: (not GROUPS[name].elements <= elements, name not in COMMON_GROUPS))
     return FunctionalGroups(found, tuple(absent), not has_aromatic_oxo(mol))
 
 

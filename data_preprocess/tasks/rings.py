@@ -2,16 +2,16 @@
 
 A ring system is the set of rings that share bonds (fused and bridged ones; spiro rings are two
 systems). Its name is looked up by its skeleton: ring atoms, their elements and bonds, without
-substituents, charges and hydrogens. A double bond that leaves the ring is part of the skeleton
-where a name with it is known (pyrrolidin-2-one); else it counts as a substituent, but not on
-aromatic rings, where it changes what the ring is.
+substituents, charges and hydrogens. A double bond that leaves the ring is part of the skeleton on
+aromatic rings, beside a hetero atom (lactams, lactones, cyclic ureas), and where a name with it is
+known; else, as in cyclohexanone, it counts as a substituent.
 """
 
 from __future__ import annotations
 
 from rdkit import Chem
 
-__all__ = ["RING_NAMES", "ring_sizes", "ring_systems"]
+__all__ = ["COMMON_RINGS", "RING_NAMES", "has_ring", "named_systems", "ring_sizes", "ring_systems"]
 
 # Name -> SMILES: retained names of IUPAC's recommendations (P-25, P-31), and what chemists say.
 _PARENTS = {
@@ -110,6 +110,9 @@ _PARENTS = {
     "isochromane": "c1ccc2COCCc2c1", "2,3-dihydrobenzofuran": "c1ccc2OCCc2c1",
     "1,3-dihydro-2-benzofuran": "c1ccc2COCc2c1", "1,3-benzodioxole": "c1ccc2OCOc2c1",
     "1,4-benzodioxane": "c1ccc2OCCOc2c1", "2,3-dihydro-1,4-benzoxazine": "c1ccc2OCCNc2c1",
+    "1,4-benzoxazin-3-one": "O=C1COc2ccccc2N1", "3,4-dihydroquinolin-2-one": "O=C1CCc2ccccc2N1",
+    "3,4-dihydroisoquinolin-1-one": "O=C1NCCc2ccccc12", "3,4-dihydrocoumarin": "O=C1CCc2ccccc2O1",
+    "1-benzazepin-2-one": "O=C1CCCc2ccccc2N1", "isoquinoline-1,3-dione": "O=C1Cc2ccccc2C(=O)N1",
     "1,2,3,4-tetrahydroquinoxaline": "c1ccc2NCCNc2c1", "1-benzazepine": "c1ccc2NCCCCc2c1",
     "1,4-benzodiazepine": "c1ccc2C=NCCNc2c1", "1,4-benzodiazepin-2-one": "O=C1CN=Cc2ccccc2N1",
     "4,5,6,7-tetrahydrothieno[3,2-c]pyridine": "c1cc2CNCCc2s1",
@@ -139,14 +142,47 @@ _PARENTS = {
 }  # fmt: skip
 
 
+# Percent of the molecules of patents that have them, roughly: those that a question should name.
+COMMON_RINGS = {
+    "benzene": 75, "piperidine": 13, "pyridine": 12, "pyrrolidine": 7, "cyclohexane": 6,
+    "pyrimidine": 6, "piperazine": 5, "morpholine": 5, "indole": 4, "imidazole": 4, "thiophene": 4,
+    "pyrazole": 3, "cyclopropane": 3, "indoline": 3, "quinoline": 3, "cyclopentane": 2.5,
+    "1,2,3,4-tetrahydroisoquinoline": 2.5, "indazole": 2.5, "1,3-benzodioxole": 2,
+    "naphthalene": 2, "pyrazine": 2, "pyrrole": 1.6, "tetrahydropyran": 1.5, "furan": 1.5,
+    "thiazole": 1.5, "tetrahydrofuran": 1.5, "benzimidazole": 1.5, "isoxazole": 1.3,
+    "azetidine": 1.3, "quinazoline": 1.5, "benzofuran": 1.2, "benzothiazole": 1.2,
+    "isoquinoline": 1, "pyridazine": 1, "tetralin": 1, "chromane": 1, "carbazole": 0.7,
+    "1,2,3,4-tetrahydroquinoline": 1, "benzothiophene": 0.8, "benzotriazole": 0.8,
+    "benzoxazole": 0.7, "1,2,4-triazole": 0.7, "tetrazole": 0.5, "oxazole": 0.6,
+    "1,3-dioxolane": 0.9, "pyrrolidin-2-one": 1, "piperidin-2-one": 0.8, "oxolan-2-one": 0.7,
+    "1H-pyrrolo[2,3-b]pyridine": 1, "1H-imidazo[4,5-b]pyridine": 1, "purine": 1,
+    "imidazo[1,2-a]pyridine": 0.6, "adamantane": 1, "cyclohexene": 0.8, "cyclobutane": 0.5,
+    "quinoxaline": 0.6, "1,3,4-thiadiazole": 0.7, "1,3,4-oxadiazole": 0.5, "indane": 0.6,
+    "thiomorpholine": 0.6, "2-imidazoline": 0.6, "imidazolidin-2-one": 0.6, "isoindoline": 0.4,
+}  # fmt: skip
+
+
 def ring_systems(mol: Chem.Mol) -> list[str] | None:
     """The name of each ring system, sorted; None where one has no name in the table.
 
     A system with an open position (``*``) in it has none.
     """
-    names = [_name_of(mol, atoms) for atoms in _systems(mol)]
+    names = [name for name, _ in named_systems(mol)]
     known = [name for name in names if name is not None]
     return sorted(known) if len(known) == len(names) else None
+
+
+def named_systems(mol: Chem.Mol) -> list[tuple[str | None, set[int]]]:
+    """The name of each ring system, None where the table has none, and the atoms that it covers.
+
+    These are those of the rings, and the oxygen of a -one.
+    """
+    return [_named_system(mol, atoms) for atoms in _systems(mol)]
+
+
+def has_ring(mol: Chem.Mol, name: str) -> bool:
+    """True where a ring system stands in a molecule, be it as part of a larger one."""
+    return bool(mol.HasSubstructMatch(_PARENT_MOLS[name]))
 
 
 def ring_sizes(mol: Chem.Mol) -> list[int]:
@@ -170,16 +206,30 @@ def _systems(mol: Chem.Mol) -> list[set[int]]:
     return [atoms for atoms, _ in systems]
 
 
-def _name_of(mol: Chem.Mol, ring: set[int]) -> str | None:
+def _named_system(mol: Chem.Mol, ring: set[int]) -> tuple[str | None, set[int]]:
     outside = {
         (inside, bond.GetOtherAtomIdx(inside))
         for inside in ring
         for bond in mol.GetAtomWithIdx(inside).GetBonds()
         if bond.GetBondType() == Chem.BondType.DOUBLE and bond.GetOtherAtomIdx(inside) not in ring
     }
-    name = RING_NAMES.get(_skeleton(mol, ring | {atom for _, atom in outside}))
-    on_aromatic = any(mol.GetAtomWithIdx(inside).GetIsAromatic() for inside, _ in outside)
-    return name if name or on_aromatic else RING_NAMES.get(_skeleton(mol, ring))
+    whole = ring | {atom for _, atom in outside}
+    name = RING_NAMES.get(_skeleton(mol, whole))
+    if name or any(_belongs_to_ring(mol.GetAtomWithIdx(inside), ring) for inside, _ in outside):
+        return name, whole
+    return RING_NAMES.get(_skeleton(mol, ring)), ring
+
+
+def _belongs_to_ring(atom: Chem.Atom, ring: set[int]) -> bool:
+    """True where a double bond at this ring atom is part of the ring's name, known or not.
+
+    On an aromatic ring it changes what the ring is; beside a hetero atom it makes a lactam or the
+    like, which is a -one wherever it stands.
+    """
+    return bool(atom.GetIsAromatic()) or any(
+        neighbour.GetIdx() in ring and neighbour.GetSymbol() != "C"
+        for neighbour in atom.GetNeighbors()
+    )
 
 
 def _skeleton(mol: Chem.Mol, atoms: set[int]) -> str:
@@ -208,3 +258,4 @@ def _named() -> dict[str, str]:
 
 
 RING_NAMES = _named()  # skeleton -> name
+_PARENT_MOLS = {name: Chem.MolFromSmiles(_PARENTS[name]) for name in COMMON_RINGS}

@@ -10,6 +10,8 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import rdCIPLabeler, rdMolDescriptors
 from rdkit.Chem.Descriptors import MolWt  # type: ignore[attr-defined]
 
+from data_preprocess.tasks.groups import FunctionalGroups, functional_groups
+from data_preprocess.tasks.rings import ring_systems
 from eyesmol.chem.smiles import canonical_smiles
 
 __all__ = ["Facts", "Subject"]
@@ -95,10 +97,17 @@ class Facts:
         """Separate molecules or ions."""
         return len(Chem.GetMolFrags(self.mol))
 
-    @property
+    @cached_property
     def is_complete(self) -> bool:
-        """No place is left open, and there is more than hydrogen."""
-        return not self.r_groups and bool(self.elements)
+        """No place is left open, and there is more than hydrogen.
+
+        Boron with one or two bonds is a variable that is called B: nobody draws BH2 as a B.
+        """
+        variable = any(
+            atom.GetSymbol() == "B" and atom.GetDegree() < 3 and not atom.GetFormalCharge()
+            for atom in self.mol.GetAtoms()
+        )
+        return not self.r_groups and bool(self.elements) and not variable
 
     @cached_property
     def is_plain(self) -> bool:
@@ -124,6 +133,15 @@ class Facts:
         return str(rdMolDescriptors.CalcMolFormula(self.mol))
 
     @cached_property
+    def composition(self) -> dict[str, int]:
+        """Like `elements`, with hydrogen behind carbon."""
+        hydrogens = sum(
+            atom.GetTotalNumHs() + (atom.GetAtomicNum() == 1) for atom in self.mol.GetAtoms()
+        )
+        counts = {**self.elements, **({"H": hydrogens} if hydrogens else {})}
+        return dict(sorted(counts.items(), key=lambda item: (item[0] not in "CH", item[0])))
+
+    @cached_property
     def weight(self) -> float:
         """Average molecular weight in g/mol."""
         return float(MolWt(self.mol))
@@ -141,13 +159,32 @@ class Facts:
         return Counter(bond.GetBondType() for bond in mol.GetBonds())
 
     @cached_property
-    def stereo(self) -> Stereo:
-        """Tetrahedral centres and double bonds, by RDKit's rules and its full CIP labels."""
+    def groups(self) -> FunctionalGroups | None:
+        """The functional groups; None where not all of them have a name."""
+        return functional_groups(self.mol) if self.is_plain else None
+
+    @cached_property
+    def ring_names(self) -> list[str] | None:
+        """The ring systems; None where one of them has no name."""
+        return ring_systems(self.mol)
+
+    @cached_property
+    def stereo(self) -> Stereo | None:
+        """Tetrahedral centres and double bonds, by RDKit's rules and its full CIP labels.
+
+        None where RDKit's two methods count other centres: what depends on other centres and what
+        stands at a bridgehead is a centre to one of them alone (quinuclidin-3-ol: 3 and 1).
+        """
+        legacy = Chem.FindMolChiralCenters(
+            self.mol, includeUnassigned=True, useLegacyImplementation=True
+        )
         mol = Chem.Mol(self.mol)
         found = list(Chem.FindPotentialStereo(mol))
         known = Chem.StereoSpecified.Specified
         centres = [s for s in found if s.type == Chem.StereoType.Atom_Tetrahedral]
         bonds = [s for s in found if s.type == Chem.StereoType.Bond_Double]
+        if {s.centeredOn for s in centres} != {index for index, _ in legacy}:
+            return None
         specified = [s for s in centres if s.specified == known]
         return Stereo(
             centres=len(centres),

@@ -75,13 +75,13 @@ def _cannot_tell(facts: Facts, rng: random.Random) -> Filling | None:
 
 def _unknown_here(facts: Facts) -> list[_Unanswerable]:
     if facts.is_general:
-        left = f"the drawing leaves {counted(facts.r_groups, 'place')} open"
+        left = f"the drawing leaves {counted(facts.r_groups, 'position')} open"
         return [
             _Unanswerable("What is the molecular formula of this compound?", left),
             _Unanswerable("What is the molecular weight of this compound?", left),
         ]
     stereo = facts.stereo
-    if stereo.centres == 1 and not stereo.known and facts.is_complete:
+    if stereo and stereo.centres == 1 and not stereo.known and facts.is_complete:
         return [
             _Unanswerable(
                 "Is the stereocentre of this molecule R or S?",

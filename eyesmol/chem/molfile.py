@@ -512,11 +512,15 @@ def _is_open_end(atom: Chem.Atom) -> bool:
     return any(atom.HasProp(n) and _OPEN_END.fullmatch(atom.GetProp(n)) for n in names)
 
 
-def _is_junk_alias(text: str) -> bool:
-    """Aliases that are not labels: brackets round a repeat unit, stereo marks, captions."""
+def _is_junk_alias(text: str, bonds: int) -> bool:
+    """Aliases that are not labels: brackets round a repeat unit, stereo marks, captions.
+
+    A label may end with a full stop as a caption does: O. on a bond is no carbon.
+    """
+    is_label = bonds and re.fullmatch(r"[A-Z][A-Za-z\d]{0,3}\.", text)
     return (
         not re.search(r"[A-Za-z]", text)
-        or text.endswith(".")
+        or (text.endswith(".") and not is_label)
         or text in {"Chiral", "(R)", "(S)", "(E)", "(Z)"}
     )
 
@@ -524,7 +528,7 @@ def _is_junk_alias(text: str) -> bool:
 def _alias(atom: Chem.Atom) -> str:
     """The text that stands in an atom's place; empty where there is none, or junk."""
     text = _alias_text(atom)
-    return "" if _is_junk_alias(text) else text
+    return "" if _is_junk_alias(text, atom.GetDegree()) else text
 
 
 def _alias_text(atom: Chem.Atom) -> str:
@@ -534,7 +538,8 @@ def _alias_text(atom: Chem.Atom) -> str:
 
 
 def _has_junk_alias(atom: Chem.Atom) -> bool:
-    return atom.GetSymbol() == "C" and bool(text := _alias_text(atom)) and _is_junk_alias(text)
+    text = _alias_text(atom)
+    return atom.GetSymbol() == "C" and bool(text) and _is_junk_alias(text, atom.GetDegree())
 
 
 def has_open_labels(mol: Chem.Mol) -> bool:

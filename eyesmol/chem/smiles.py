@@ -7,12 +7,15 @@ SMILES knows no repeat unit, no relative stereo, no axis and no hydrogen bond; C
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDepictor
 
+from eyesmol.chem.abbreviations import is_label
 from eyesmol.chem.brackets import multiplied, not_multiplied, sgroups
 from eyesmol.chem.expansion import expand_abbreviations
 from eyesmol.chem.graph import Atom, BondOrder, MolGraph
@@ -125,15 +128,38 @@ def graph_to_cxsmiles(graph: MolGraph) -> str | None:
     Multiple groups are written out. A hollow wedge and a bold bond are what they mean: a wedge, and
     a single bond.
     """
-    whole = multiplied(graph)
+    whole, labels = _numbered(multiplied(graph))
     bonds = [(b.begin, b.end) for b in whole.bonds if b.order == BondOrder.HYDROGEN]
     try:
         block = graph_to_molblock(whole)
         if bonds:
-            return _with_hydrogen_bonds(block, bonds)
-        return cxsmiles(block_to_mol(block, sanitize=True))
+            return _with_hydrogen_bonds(block, bonds, labels)
+        return cxsmiles(block_to_mol(block, sanitize=True), labels)
     except ValueError:
         return None
+
+
+def _numbered(graph: MolGraph) -> tuple[MolGraph, dict[int, str]]:
+    """The graph with an R group of its own number for each label, and what those say.
+
+    RDKit takes two dummies for the same atom, whatever their labels say, and would drop the stereo
+    that lies between them; R groups of two numbers it tells apart.
+    """
+    degree = [len(row) for row in graph.neighbours()]
+    texts = [
+        atom.text.removeprefix("[").removesuffix("]")
+        if is_label(atom, bonds) and not re.fullmatch(r"\*|R\d{1,3}", atom.label)
+        else None
+        for atom, bonds in zip(graph.atoms, degree, strict=True)
+    ]
+    taken = {atom.label for atom in graph.atoms}
+    free = (number for number in range(998, 0, -1) if f"R{number}" not in taken)
+    number = dict(zip(sorted({text for text in texts if text}), free, strict=False))
+    atoms = tuple(
+        replace(atom, label=f"R{number[text]}", isotope=0, radical=0) if text in number else atom
+        for atom, text in zip(graph.atoms, texts, strict=True)
+    )
+    return replace(graph, atoms=atoms), {n: text for text, n in number.items()}
 
 
 _CX_FIELDS = (
@@ -148,20 +174,25 @@ _CX_FIELDS = (
 _NO_LABEL = re.compile(r"R#|\*|")
 
 
-def cxsmiles(mol: Chem.Mol) -> str:
+def cxsmiles(mol: Chem.Mol, labels: Mapping[int, str] = MappingProxyType({})) -> str:
     """Canonical CXSMILES of a sanitised molecule: what a SMILES cannot say stands behind it.
 
     That is the labels of dummy atoms (``_R1``, ``_AP1``, what is written there), repeat units,
     relative stereo, axes and dative bonds.
+
+    Args:
+        mol: as `block_to_mol` or RDKit gives it.
+        labels: what stands for dummies, by their isotopes; others have their own labels.
     """
     mol = Chem.RWMol(mol)
     for atom in mol.GetAtoms():
-        if label := _cx_label(atom):
+        named = not atom.GetAtomicNum() and labels.get(atom.GetIsotope())
+        if label := named or _cx_label(atom):
             atom.SetProp("atomLabel", label)
     _tell_labels_apart(mol)
     with rdBase.BlockLogs():
         text = str(Chem.MolToCXSmiles(mol, Chem.SmilesWriteParams(), _CX_FIELDS))
-    text = re.sub(rf"\[{_FIRST_ISOTOPE // 1000}\d{{3}}\*\]", "*", text)
+    text = re.sub(rf"\[{_FIRST_ISOTOPE // 1000}\d{{3}}\*", "[*", text).replace("[*]", "*")
     # RDKit leaves the atoms of brackets and the brackets themselves in the order of its input.
     sorted_brackets = iter(sorted(map(_with_sorted_atoms, _CX_BRACKET.finditer(text))))
     return _CX_BRACKET.sub(lambda _: next(sorted_brackets), text)
@@ -197,7 +228,9 @@ def _with_sorted_atoms(match: re.Match[str]) -> str:
     return f"Sg:{match[1]}:{','.join(map(str, atoms))}:{match[3]}"
 
 
-def _with_hydrogen_bonds(block: str, bonds: list[tuple[int, int]]) -> str:
+def _with_hydrogen_bonds(
+    block: str, bonds: list[tuple[int, int]], labels: Mapping[int, str]
+) -> str:
     """CXSMILES with ``H:atom.bond`` for each hydrogen bond, which RDKit reads but does not write.
 
     It is between the heavy atoms where the hydrogen is none of the SMILES.
@@ -214,7 +247,7 @@ def _with_hydrogen_bonds(block: str, bonds: list[tuple[int, int]]) -> str:
         begin, end = (there.get(n, there.get(partner[n], -1)) for n in ends)
         if min(begin, end) >= 0 and begin != end and not mol.GetBondBetweenAtoms(begin, end):
             mol.AddBond(begin, end, Chem.BondType.ZERO)
-    text = cxsmiles(mol)
+    text = cxsmiles(mol, labels)
     with rdBase.BlockLogs():
         read = Chem.MolFromSmiles(text, sanitize=False)
     loose = (bond for bond in read.GetBonds() if bond.GetBondType() == Chem.BondType.ZERO)

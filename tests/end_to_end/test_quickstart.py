@@ -166,6 +166,7 @@ def test_the_notebook_runs_top_to_bottom(
     client.execute()  # raises where a cell fails
     shown = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     said = "".join(out.get("text", "") for out in shown)
+    assert "Cn1c(=O)c2c(ncn2C)n(C)c1=O        right" in said  # caffeine, by the detector
     assert "blank sheet: no molecule" in said
     assert "Exact match" in said
     assert re.search("merged, verified, and reads .* as the quickstart's", said)

@@ -154,6 +154,15 @@ def test_a_label_that_stands_for_nothing_is_open_in_the_smiles(tmp_path: Path) -
     assert "X" in [atom.label for atom in answer.graph.atoms]
 
 
+@pytest.mark.parametrize("label", ["C8H13", "(H4NO)2", "PH3C"])
+def test_a_formula_that_cannot_be_read_is_no_open_position(label: str, tmp_path: Path) -> None:
+    drawing = render("CC(=O)Nc1ccc(C)cc1", (300, 200))
+    _, molfile = write_pair(tmp_path, "aliased", drawing)
+    molfile.write_text(molfile.read_text().replace("M  END", f"A    1\n{label}\nM  END"))
+    with pytest.raises(InputError, match="a formula in the drawing that cannot be read: 1"):
+        build(folders(tmp_path), tmp_path / "out", Settings("instruction"))
+
+
 def test_brackets_are_in_the_answer_and_no_older_prompt_has_words_for_them(tmp_path: Path) -> None:
     """A repeat unit has a chain of thought; its SMILES alone would be another molecule's."""
     drawing = render("OCCCCN", (200, 120), seed=1)

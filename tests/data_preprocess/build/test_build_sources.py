@@ -34,6 +34,7 @@ from data_preprocess.sources.small_molecules import small_molecules
 from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import MolGraph
 from eyesmol.chem.molfile import graph_to_molblock, parse_molblock
+from eyesmol.chem.smiles import graph_to_smiles
 from eyesmol.image.pixel_frame import PixelFrame
 
 SMALL = list(small_molecules(4))
@@ -333,6 +334,21 @@ def charts(folder: Path, count: int, questions: int = 2) -> ChartFolder:
             answers = tuple(f"{number}.{q}" for q in range(questions))
             writer.add(Chart(f"p{number}", "pixmo", "ODC-By-1.0", f"{number}.png", asked, answers))
     return ChartFolder(folder)
+
+
+def test_replay_is_a_fraction_of_the_rows_and_has_positions(tmp_path: Path) -> None:
+    recipe = Recipe("mine", questions=2, replay=0.25, tasks={"smiles": 1, "formula": 1})
+    frame = PixelFrame(min_pixels=784)
+    ask = Settings("instruction", size=(84, 84), frame=frame, recipe=recipe)
+    build(SmilesList("small", max_atoms=3, copies=2), tmp_path / "set", ask, progress=False)
+    rows = all_rows(tmp_path / "set")
+    replayed = [row for row in rows if row["task"] == "cot"]
+    assert 0.15 < len(replayed) / len(rows) < 0.35
+    assert len({row["image"] for row in replayed}) == len(replayed)
+    for row in replayed:
+        answer = read_answer(row["conversations"][1]["value"])
+        assert not answer.problems
+        assert graph_to_smiles(answer.graph)[0] == answer.smiles
 
 
 def test_charts_are_mixed_in_at_the_share_of_the_recipe(tmp_path: Path) -> None:

@@ -58,6 +58,22 @@ def test_what_the_builder_makes_is_right(dataset: Path) -> None:
     assert main(["check", str(dataset), "--workers", "1"]) == 0
 
 
+def test_a_task_that_is_answered_without_its_image_is_an_error(tmp_path: Path) -> None:
+    def row(number: int, task: str, answer: str) -> Row:
+        turns = [{"from": "human", "value": "How many?"}, {"from": "gpt", "value": answer}]
+        return {"id": f"{task}-{number}", "task": task, "conversations": turns}
+
+    rows = [row(number, "fair", str(number % 7)) for number in range(200)]
+    rows += [row(number, "guessed", str(number % 7 % 3 % 2)) for number in range(200)]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    report = looked_at(tmp_path, workers=1)
+    found = {f.kind: f.examples for f in report.findings if f.is_error}
+    (example,) = found["task is answered without its image"]
+    assert example.startswith("guessed: ")
+    assert "50.0% by chance" in example
+    assert [task.task for task in report.solved] == ["guessed", "fair"]
+
+
 def rows_of(dataset: Path, split: str = "train") -> list[Row]:
     rows: list[Row] = json.loads((dataset / f"{split}.json").read_text("utf-8"))
     return rows

@@ -125,7 +125,13 @@ def test_the_card_says_what_the_dataset_says(dataset: Path) -> None:
     assert all((dataset / image).is_file() for image in images)
     settings = re.search(r"```json\n(.*?)```", text, re.DOTALL)
     assert settings is not None
+    if recipe := info["settings"].get("recipe"):
+        assert recipe.pop("balance") is not None  # hundreds of numbers, which nobody reads
     assert json.loads(settings[1]) == info["settings"]
+    assert "## Answered without the image" in text
+    for task in info["tasks"]:
+        figures = rf"^\| {task} \| [\d,]+ \| [\d.]+ % \| [\d.]+ % \| "
+        assert re.search(figures, text, re.MULTILINE)
     assert "Gemini" not in text
     with pytest.raises(InputError, match="--overwrite"):
         write_card(dataset, progress=False)

@@ -256,7 +256,7 @@ def test_any_text_is_an_answer_or_a_drop(text: str) -> None:
 # ---- the published layout ----
 
 _BRACKETS = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]")
-_AS_WRITTEN = Chem.SmilesParserParams()
+_AS_WRITTEN: Any = Chem.SmilesParserParams()
 _AS_WRITTEN.removeHs = False
 # SMILES as they are published, the label of the hidden atoms of an abbreviation, and why not.
 _PUBLISHED: list[tuple[str, dict[str, list[int]], str | None]] = [

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from data_preprocess.recipes import RECIPES, Recipe, Subject
+from data_preprocess.sources.random_molecules import random_molecule
 from data_preprocess.tasks import instruction_turns
 from data_preprocess.tasks.subject import Facts
 from data_preprocess.tasks.table import TASKS
-from data_preprocess.tasks.task import wordings_of
+from data_preprocess.tasks.task import LANGUAGES, SAME_AS, Language, translated, wordings_of
 from eyesmol.exceptions import InputError
 
 ASPIRIN = Subject(
@@ -68,8 +71,8 @@ def test_v1_is_the_description_or_computed_facts() -> None:
     (turn,) = v1.turns(Subject("CC(=O)Nc1ccc(O)cc1"), random.Random(0))
     assert turn.task == "summary"
     assert turn.answer == (
-        "A molecule with 11 heavy atoms (8 carbon, 1 nitrogen and 2 oxygen) and 1 ring; its "
-        "formula is C8H9NO2. Its functional groups: amide, phenol."
+        "A molecule with 11 heavy atoms (8 C, 1 N and 2 O) and 1 ring; its formula is C8H9NO2. "
+        "Ring systems: benzene. Functional groups: amide, phenol."
     )
 
 
@@ -77,7 +80,53 @@ def test_v2_asks_every_task_of_the_project() -> None:
     tasks = Recipe.load("v2").tasks
     assert tasks is not None
     assert set(tasks) == set(TASKS)
-    assert all(len(wordings_of(task)) >= 2 for task in TASKS)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_task_has_four_wordings_that_fit_it(language: Language) -> None:
+    english_only = {"summary", "walk", "cannot_tell"}
+    for task, kind in TASKS.items():
+        wordings = wordings_of(task, language)
+        if language != "en" and task in english_only:
+            assert not wordings
+            continue
+        assert len({wording.ask for wording in wordings}) >= 4, task
+        for wording in wordings:
+            assert wording.fields <= kind.fields, (task, wording)
+            shown = {SAME_AS.get(name, name) for name in wording.fields} | wording.fields
+            assert shown >= kind.asked, (task, wording)
+
+
+def test_most_answers_of_v2_are_no_single_words() -> None:
+    """A model that is taught numbers and letters alone answers in numbers and letters."""
+    v2 = Recipe.load("v2")
+    answers = [
+        turn.answer
+        for number in range(150)
+        for turn in v2.turns(Subject(random_molecule(5, number)), random.Random(number))
+    ]
+    assert sum(len(answer) > 60 for answer in answers) >= 0.4 * len(answers)
+    assert not [answer for answer in answers if re.fullmatch(r"-?\d+\.\d+", answer)]
+
+
+def test_korean_questions_and_answers() -> None:
+    korean = replace(Recipe.load("v2"), language="ko", questions=40)
+    turns = korean.turns(Subject("CC(=O)Nc1ccc(O)cc1"), random.Random(0))
+    assert len(turns) > 15
+    for turn in turns:
+        assert re.search("[가-힣]", turn.question), turn
+        assert "{" not in turn.question + turn.answer
+    answers = {turn.task: turn.answer for turn in turns}
+    assert "아마이드, 페놀" in answers["functional_groups"]
+    options = translated({"options": "A. amide\nB. ether", "answer": "ether"}, "ko")
+    assert options == {"options": "A. 아마이드\nB. 에터", "answer": "에터"}
+    with pytest.raises(InputError, match="in English only"):
+        replace(Recipe.load("short"), language="ko")
+
+
+def test_an_image_has_room_for_one_reading() -> None:
+    with pytest.raises(InputError, match=r"replay 0\.5: expected at most 1/4"):
+        replace(Recipe.load("v2"), replay=0.5)
 
 
 def test_weights_decide_how_often_a_task_is_drawn(tmp_path: Path) -> None:

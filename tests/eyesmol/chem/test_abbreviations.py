@@ -137,6 +137,14 @@ def test_a_wedge_to_a_two_ended_label_stays_valid() -> None:
     assert found == graph_to_smiles(hidden)
 
 
+def test_boron_has_three_bonds_and_a_variable_fewer() -> None:
+    def around(bonds: int) -> MolGraph:
+        atoms = [Atom("B", 0, 0), *(Atom("C", x, 50) for x in range(bonds))]
+        return MolGraph(tuple(atoms), tuple(Bond(0, n + 1, BondOrder.SINGLE) for n in range(bonds)))
+
+    assert [graph_to_smiles(around(bonds))[0] for bonds in (1, 2, 3)] == ["*C", "C*C", "CB(C)C"]
+
+
 def test_an_element_symbol_may_be_a_variable_or_a_group() -> None:
     def chain(label: str, **changes: int) -> str | None:
         return graph_to_smiles(MolGraph((Atom("C"), Atom(label, 40, 0, **changes)), (Bond(0, 1),)))[

@@ -201,17 +201,41 @@ def test_a_multiple_group_is_its_copies(
     assert graph_to_smiles(graph) == (Chem.CanonSmiles(smiles), [])
 
 
+def polyol(places: int, count: int) -> MolGraph:
+    """A straight chain of CH(OH), each wedged alike, between a methyl and a chlorine."""
+    xs = [40 * n for n in range(places + 2)]
+    atoms = [Atom("C", xs[0], 0), *(Atom("C", x, 0) for x in xs[1:-1]), Atom("Cl", xs[-1], 0)]
+    bonds = [Bond(n, n + 1) for n in range(places + 1)]
+    for n in range(1, places + 1):
+        bonds.append(Bond(n, len(atoms), BondOrder.SOLID_WEDGE))
+        atoms.append(Atom("O", xs[n], -40))
+    brackets = (Bracket((1, places + 2), str(count), "MUL"),) if count > 1 else ()
+    return MolGraph(tuple(atoms), tuple(bonds), brackets)
+
+
 def test_the_copies_have_the_stereo_of_what_is_drawn() -> None:
     """RDKit, given copies that lie on one another, would see other centres, or none."""
-    drawn = graph_from_smiles("N[C@@H](C)C(=O)NC").transformed(40, 0, 0, flip=True)
-    tripled = MolGraph(drawn.atoms, drawn.bonds, (Bracket((0, 1, 2, 3, 4), "3", "MUL"),))
-    expected = Chem.CanonSmiles("N[C@@H](C)C(=O)N[C@@H](C)C(=O)N[C@@H](C)C(=O)NC")
-    # Two bonds have to cross the brackets, so the first nitrogen gets a neighbour.
-    atoms = (*tripled.atoms, Atom("C", tripled.atoms[0].x - 40, tripled.atoms[0].y))
-    graph = MolGraph(atoms, (*tripled.bonds, Bond(len(atoms) - 1, 0)), tripled.brackets)
-    expected = Chem.CanonSmiles("CN[C@@H](C)C(=O)N[C@@H](C)C(=O)N[C@@H](C)C(=O)NC")
-    assert graph_to_smiles(graph)[0] == expected
-    assert molblock_to_smiles(graph_to_molblock(graph)) == expected
+    expected, _ = graph_to_smiles(polyol(3, 1))
+    assert expected is not None
+    assert expected.count("@") == 3
+    assert graph_to_smiles(polyol(1, 3)) == (expected, [])
+    assert molblock_to_smiles(graph_to_molblock(polyol(1, 3))) == expected
+
+
+@pytest.mark.parametrize("label", ["R1", "OMe", "[CO2-]"])
+def test_labels_make_a_centre_in_cxsmiles_whatever_their_order(label: str) -> None:
+    other = Atom.from_text(label, 40, 0)
+    atoms = [Atom("C", 0, 0), other, Atom("Q", -40, 20), Atom("Cl", 0, -40)]
+    text = graph_to_cxsmiles(
+        MolGraph(tuple(atoms), (Bond(0, 1, BondOrder.SOLID_WEDGE), Bond(0, 2), Bond(0, 3)))
+    )
+    assert text is not None
+    assert "@" in text
+    turned = MolGraph(
+        tuple(reversed(atoms)), (Bond(3, 2, BondOrder.SOLID_WEDGE), Bond(3, 1), Bond(3, 0))
+    )
+    assert graph_to_cxsmiles(turned) == text
+    assert graph_to_cxsmiles(graph_from_smiles(text).transformed(40, 0, 0, flip=True)) == text
 
 
 def test_what_cannot_be_repeated_counts_once_and_says_so() -> None:

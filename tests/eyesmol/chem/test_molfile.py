@@ -67,6 +67,14 @@ def test_aliases_name_atoms_and_junk_ones_do_not() -> None:
     assert [a.text for a in parse_molblock(block).atoms] == ["[CO2Et]", "C", "C", "[R1]"]
 
 
+def test_a_label_with_a_full_stop_is_no_caption() -> None:
+    block = molblock(
+        ["C 0 0", "C 1 0", "C 2 0"], ["1 2 1 0", "2 3 1 0"],
+        ["A    1", "O.", "A    3", "Formula 1."],
+    )  # fmt: skip
+    assert [a.text for a in parse_molblock(block).atoms] == ["[O.]", "C", "C"]
+
+
 def test_charges_isotopes_radicals_and_wedges_survive() -> None:
     block = molblock(
         ["C 0 0", "N 1 0", "O 0 1", "C -1 0", "F 0 -1"],

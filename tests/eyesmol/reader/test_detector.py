@@ -21,9 +21,10 @@ from eyesmol.answer.text import read_answer
 from eyesmol.chem.graph import Atom, Bond, BondOrder, MolGraph
 from eyesmol.chem.smiles import molblock_to_smiles
 from eyesmol.detector.assembly import Assembly
+from eyesmol.detector.engine import Engine
 from eyesmol.detector.ink import Ink
 from eyesmol.detector.onnx_engine import OnnxEngine, OnnxView
-from eyesmol.detector.reading import Reading, read
+from eyesmol.detector.reading import Reading, ReadOptions, read
 from eyesmol.reader import detector, embedded
 from eyesmol.reader.base import Recognizer, RecognizerError
 from eyesmol.reader.detector import DetectorRecognizer, raw_confidence
@@ -87,9 +88,12 @@ def test_a_cameras_image_is_read_reduced_and_answered_in_its_own_pixels(
 ) -> None:
     [small] = reader.recognize([drawing])
     sizes: list[tuple[int, int]] = []
-    monkeypatch.setattr(
-        detector, "read", lambda *words: (sizes.append(words[1].size), read(*words))[1]
-    )
+
+    def seen(engine: Engine, image: Image.Image, *options: ReadOptions) -> Reading:
+        sizes.append(image.size)
+        return read(engine, image, *options)
+
+    monkeypatch.setattr(detector, "read", seen)
     photograph = drawing.resize((3000, 2000), Image.Resampling.BICUBIC)
     [large] = reader.recognize([photograph])
     assert sizes == [(1500, 1000)]
