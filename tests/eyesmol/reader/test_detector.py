@@ -83,9 +83,12 @@ def test_a_cameras_image_is_read_reduced_and_answered_in_its_own_pixels(
 ) -> None:
     [small] = reader.recognize([drawing])
     sizes: list[tuple[int, int]] = []
-    monkeypatch.setattr(
-        detector, "read", lambda *words: (sizes.append(words[1].size), read(*words))[1]
-    )
+
+    def noted(engine: Any, image: Image.Image, scales: Any) -> Reading:
+        sizes.append(image.size)
+        return read(engine, image, scales)
+
+    monkeypatch.setattr(detector, "read", noted)
     photograph = drawing.resize((3000, 2000), Image.Resampling.BICUBIC)
     [large] = reader.recognize([photograph])
     assert sizes == [(1500, 1000)]
