@@ -280,7 +280,8 @@ def test_the_look_that_told_the_scale_is_the_first_view(
 
     monkeypatch.setattr(OnnxEngine, "look", counted)
     canvas = rdMolDraw2D.MolDraw2DCairo(12 * bond, 9 * bond)
-    canvas.drawOptions().fixedBondLength = bond / 1.5  # of an angstrom
+    options: Any = canvas.drawOptions()
+    options.fixedBondLength = bond / 1.5  # of an angstrom
     rdMolDraw2D.PrepareAndDrawMolecule(canvas, Chem.MolFromSmiles("CCOC(=O)c1ccccc1"))
     canvas.FinishDrawing()
     drawn = Image.open(io.BytesIO(canvas.GetDrawingText()))
