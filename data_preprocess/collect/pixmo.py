@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from data_preprocess.catalogue.charts import CHARTS, Chart
 from data_preprocess.collect.info import finished
-from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.dataset.folder import Record, write_records
 from data_preprocess.dataset.splits import Ledger
 from data_preprocess.tally import Tally, print_drops
 from eyesmol.atomic import write_json
@@ -143,7 +143,7 @@ def collect(
     parts.mkdir(parents=True, exist_ok=True)
     stream = _stream(config, split, repository, parquet)
     with tqdm(total=limit, unit=" images", desc=out.name, disable=not progress) as bar:
-        for done in _write_parts(stream, out, parts, limit, source):
+        for done in _write_recordss(stream, out, parts, limit, source):
             bar.update(done)
     info = {**made_with, "licence": LICENCE, **_written(out, parts)}
     write_json(out / "collect_info.json", info)
@@ -185,7 +185,7 @@ def _check_parquet(path: Path) -> None:
         raise InputError(f"--parquet {path}: not a whole Parquet file: {error}") from None
 
 
-def _write_parts(
+def _write_recordss(
     stream: Any, out: Path, parts: Path, limit: int | None, source: str
 ) -> Iterator[int]:
     """Write what is missing, part by part; yields the number of rows of each.
@@ -213,7 +213,7 @@ def _write_parts(
             for record in _kept(row, position, out, folder, source)
         ]
         end = {"rows": len(chunk), "state": stream.state_dict(), "version": _version()}
-        write_part(_part(parts, number), [*records, end])
+        write_records(_part(parts, number), [*records, end])
         done += len(chunk)
         yield len(chunk)
         if len(chunk) < _PART:

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from data_preprocess.catalogue.compounds import COMPOUNDS, Compound, has_file, read_file
 from data_preprocess.collect.info import finished
-from data_preprocess.dataset.folder import Record, write_part
+from data_preprocess.dataset.folder import Record, write_records
 from data_preprocess.dataset.splits import Ledger
 from data_preprocess.engine import available_cores, run
 from data_preprocess.tally import Tally, print_drops
@@ -261,7 +261,7 @@ def _jobs(
 
 def _work(job: _Job) -> int:
     if not job.path.exists():
-        write_part(job.path, [_record(row, job) for row in job.rows])
+        write_records(job.path, [_record(row, job) for row in job.rows])
     return len(job.rows)
 
 

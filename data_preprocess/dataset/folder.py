@@ -31,10 +31,20 @@ from typing import Any, TextIO
 from data_preprocess.dataset.info import INFO, DatasetInfo
 from data_preprocess.dataset.splits import SPLITS, number_of
 from data_preprocess.tally import Tally
-from eyesmol.atomic import atomic_path, write_bytes, write_json
+from eyesmol.atomic import atomic_path, write_bytes, write_json, write_text
 from eyesmol.exceptions import InputError
 
-__all__ = ["SPLITS", "WHOLE", "Parts", "Record", "Shard", "total", "write_lists", "write_part"]
+__all__ = [
+    "SPLITS",
+    "WHOLE",
+    "Parts",
+    "Record",
+    "Shard",
+    "total",
+    "write_lists",
+    "write_part",
+    "write_records",
+]
 
 _DROPS = "drops"  # every item that became no row, and why
 Record = dict[str, Any]
@@ -155,6 +165,11 @@ class Parts:
                 end = file.tell() + lengths[shard.number]
                 while file.tell() < end:
                     yield json.loads(file.readline())
+
+
+def write_records(path: Path, records: list[Record]) -> None:
+    """Write records as JSON Lines, in one step."""
+    write_text(path, "".join(f"{_dumps(record)}\n" for record in records))
 
 
 def write_part(path: Path, records: list[Record], shards: int = 1) -> None:

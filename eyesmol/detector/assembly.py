@@ -33,6 +33,7 @@ _SPECIES_SEEN, _SPECIES_SURE = 0.06, 0.35  # of a species: probability, and shar
 _LETTER_WIDTH = 0.4  # bonds
 _ANION_SEEN = 0.02  # probability of O- from which an O may balance an ion
 _BARE_ELEMENT = re.compile(r"\[?[A-Z][a-z]?\]?")
+_TRIPLE_SEEN = 0.001  # probability of a triple bond from which a straight line tells that it is one
 _STRAIGHT = -0.965  # cosine between the halves of a line that goes on
 
 
@@ -63,6 +64,7 @@ class Assembly:
 def assembled(detection: Detection) -> Assembly:
     """The likeliest valid molecule of a detection."""
     draft = _Draft(detection)
+    draft.straighten()
     draft.uncross()
     draft.join_parts()
     draft.take_species()
@@ -230,6 +232,22 @@ class _Draft:
         return sorted(parts, key=len, reverse=True)
 
     # Geometry and parts
+
+    def straighten(self) -> None:
+        """A bare carbon between a single and a double bond in one line: the double is a triple."""
+        for atom, text in enumerate(self.texts):
+            bonds = self.bonded(atom)
+            kinds = sorted(self.kinds[n] for n in bonds)
+            if text != "C" or kinds != [BondClass.SINGLE, BondClass.DOUBLE]:
+                continue
+            ways = [self.places[self.other(n, atom)] - self.places[atom] for n in bonds]
+            cosine = float(ways[0] @ ways[1]) / float(
+                np.linalg.norm(ways[0]) * np.linalg.norm(ways[1])
+            )
+            double = next(n for n in bonds if self.kinds[n] == BondClass.DOUBLE)
+            if cosine < _STRAIGHT and self.probability[double, BondClass.TRIPLE] > _TRIPLE_SEEN:
+                self.kinds[double] = BondClass.TRIPLE
+                self.changes.append("a double bond was read as triple: it goes straight on")
 
     def uncross(self) -> None:
         """A bare carbon of four bonds, two by two in line with short halves: lines that cross."""

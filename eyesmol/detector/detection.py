@@ -25,6 +25,7 @@ _APART = 0.3  # of a bond: nearer to each other, two peaks are one
 _REACH = 3.2  # median bonds: the longest bond
 _CERTAIN = 0.985  # a label less certain is spelt, too
 _UNSEEN = 0.03  # of what the speller leaves open: the share of a class that it did not think of
+_END = 0.25  # how likely at least a carbon at an end is a label that has to be spelt
 _SLIP = 0.3  # how often an element or a CH3 is taken for a label that has to be spelt
 _CARBONS = ("C", "CH", "CH2", "CH3", "HC", "H2C", "H3C")  # with letters
 _GONE = 0.9  # probability of no atom from which a junction no longer blocks lines
@@ -76,6 +77,12 @@ class Detection:
         largest = _largest_part(len(self.places), self.pairs[bonded]) / count
         return math.exp(-doubt / count) * largest**0.5 * min(1.0, (count / 6) ** 0.25)
 
+    @property
+    def bond_counts(self) -> NDArray[np.int64]:
+        """(N,) likely bonds of each junction."""
+        bonded = self.pairs[self.bonds[:, BondClass.NONE] < 0.5]
+        return np.bincount(bonded.reshape(-1), minlength=len(self.places))
+
     def median_bond(self) -> float | None:
         """Median length of the bonds that are likelier there than not; None without any."""
         real = self.existence > 0.5
@@ -121,7 +128,8 @@ class Sight:
         """What was detected, its labels read letter by letter."""
         if self.view is None:
             return self.detection
-        return replace(self.detection, labels=_spelt(self.view, self.places, self.classes))
+        ends = self.detection.bond_counts <= 1
+        return replace(self.detection, labels=_spelt(self.view, self.places, self.classes, ends))
 
 
 def detect(engine: Engine, ink: Ink, factor: float) -> Sight:
@@ -211,15 +219,30 @@ def _known(classes: FloatArray) -> dict[str, float]:
     return {text: float(p) for text, p in zip(LABELS, classes, strict=False) if p > 1e-4}
 
 
-def _spelt(view: View, places: FloatArray, classes: FloatArray) -> tuple[dict[str, float], ...]:
-    """Texts of each junction with their probabilities."""
-    options = [_known(row) for row in classes]
+def _spelt(
+    view: View, places: FloatArray, classes: FloatArray, ends: NDArray[np.bool_]
+) -> tuple[dict[str, float], ...]:
+    """Texts of each junction with their probabilities.
+
+    Carbons at ends are spelt however sure they are: CF3 is like CH3, and CH3 is a carbon.
+    """
     real = classes[:, NONE] < 0.95
-    doubtful = (classes[:, CARBON] < 0.5) & (classes[:, : len(LABELS)].max(1) < _CERTAIN)
+    carbon = classes[:, CARBON] >= 0.5
+    doubtful = ~carbon & (classes[:, : len(LABELS)].max(1) < _CERTAIN)
+    classes = np.where((carbon & ends)[:, None], _opened(classes), classes)
+    options = [_known(row) for row in classes]
     asked = np.nonzero(real & (doubtful | (classes[:, SPELT] > 0.005)))[0]
     for index, spelt in zip(asked.tolist(), view.spell(places[asked]), strict=True):
         options[index] = _with_spellings(options[index], spelt, float(classes[index, SPELT]))
     return tuple(options)
+
+
+def _opened(classes: FloatArray) -> FloatArray:
+    """Probabilities of which that of a label to be spelt is at least `_END`."""
+    spelt = np.maximum(classes[:, SPELT], _END)
+    opened = classes * ((1 - spelt) / np.maximum(1 - classes[:, SPELT], 1e-6))[:, None]
+    opened[:, SPELT] = spelt
+    return opened
 
 
 def _with_spellings(
