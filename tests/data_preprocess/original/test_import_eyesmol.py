@@ -216,7 +216,7 @@ _BOND = {"b": 1, "a1": 0, "a2": 1}
         (_text(_atom(0, "C", 0), _atom(1, "O", 1), _BOND), "without a SMILES"),
         (_text(_atom(0, "C", 0), _atom(0, "O", 1), {"smiles": "CO"}), "listed twice"),
         (_text(_atom(0, "C", 0), _BOND, {"smiles": "CO"}), "not listed"),
-        (_text(_atom(0, "C", 0), {"b": 9, "a1": 0, "a2": 1}, {"smiles": "C"}), "unknown order"),
+        (_text(_atom(0, "C", 0), {"b": 99, "a1": 0, "a2": 1}, {"smiles": "C"}), "unknown order"),
         (_text({"a": "C", "id": 0, "xy": ["x", 1]}, {"smiles": "C"}), "without a position"),
         (_text(_atom(0, "C", 0), {"smiles": "C1CC"}), "cannot read the SMILES"),
         (_text(_atom(0, "C", 0), {"smiles": "C(C)(C)(C)(C)C"}), "cannot read the SMILES"),
