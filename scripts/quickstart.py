@@ -21,7 +21,8 @@ from typing import Any
 from scripts.stages import ROOT, TRAINER, StageError, StageRunner, run
 
 NANO_FOLDER = ROOT / "eyesmol/weights/nano"
-_TRIES = 150  # random molecules for each that is to be read: one in a hundred was held out
+_VALID, _TEST = 0.002, 0.008  # together what nano has never seen: one in a hundred
+_TRIES = 2  # times as many random molecules as are expected to give all that is held out
 _STEP = 32  # rows that every training step sees, however many processes share them
 # LoRA on language and vision over frozen weights; the merger between the two in full.
 _LORA = (
@@ -187,7 +188,7 @@ def prompt_version(options: argparse.Namespace) -> int:
 
 def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
     """A dataset folder: the user's drawings, or invented molecules, drawn, printed and scanned."""
-    words: list[str | Path | int] = ["-m", "data_preprocess", "build", task, "--out", out]
+    words: list[str | Path | float] = ["-m", "data_preprocess", "build", task, "--out", out]
     pixels = nano_side() ** 2
     if options.images:
         words += ["--images", options.images]
@@ -202,7 +203,7 @@ def build_data(options: argparse.Namespace, out: Path, task: str) -> None:
             invent_molecules(molecules, options)
         copies = options.copies if task == "cot" else max(1, options.copies // 3)
         words += ["--smiles", molecules, "--style", "scanned", "--copies", copies]
-        words += ["--valid", "0.002", "--test", "0.008"]  # together what nano has never seen
+        words += ["--valid", _VALID, "--test", _TEST]
         if not options.model:
             words += ["--size", f"{nano_side()}x{nano_side()}", "--max-pixels", pixels]
     run(*words, "--questions", 2, "--prompt-version", prompt_version(options))
@@ -217,14 +218,15 @@ def invent_molecules(file: Path, options: argparse.Namespace) -> None:
     from data_preprocess.sources.random_molecules import Sizes, random_molecules
 
     sizes = Sizes(mean=0.75 * options.max_atoms, spread=3.0, least=2, most=options.max_atoms)
-    wanted = {"train": options.molecules, "valid": options.read * 5 // 4}
+    wanted = {"train": options.molecules, "valid": max(2, options.read // 4), "test": options.read}
     found: dict[str, dict[str, str]] = {part: {} for part in wanted}
-    tries = max(_TRIES * wanted["valid"], 20 * options.molecules)
+    held_out = max(wanted["valid"] / _VALID, wanted["test"] / _TEST)
+    tries = max(int(_TRIES * held_out), 20 * options.molecules)
     for smiles in itertools.islice(random_molecules(7, sizes), tries):
         key = connectivity_key(smiles) or smiles
-        part = found[split_of(key, 0.01, 0.0)]
-        if len(part) < wanted[split_of(key, 0.01, 0.0)]:
-            part[key] = smiles
+        part = split_of(key, _VALID, _TEST)
+        if len(found[part]) < wanted[part]:
+            found[part][key] = smiles
         if all(len(found[part]) == wanted[part] for part in wanted):
             break
     if not all(found.values()):
