@@ -19,7 +19,7 @@ from PIL import Image
 
 from .processing import ImagePatches, Processor
 
-FORMAT = 2  # 16-bit greys are scaled
+FORMAT = 3  # 16-bit greys are scaled and rounded
 
 
 @dataclass(frozen=True)

@@ -223,9 +223,10 @@ def in_eight_bits(image: Image.Image) -> Image.Image:
     """
     if not image.mode.startswith("I"):
         return image
-    brightest = int(np.asarray(image).max(initial=0))
-    scale = 255 / max(brightest, 255)
-    return image.point(lambda value: value * scale).convert("L")
+    values = np.asarray(image).astype(np.float64)
+    low, high = min(float(values.min(initial=0)), 0.0), max(float(values.max(initial=0)), 255.0)
+    # Rounded as the reader rounds, so that both see one image to the pixel.
+    return Image.fromarray(np.rint((values - low) * (255 / (high - low))).astype(np.uint8))
 
 
 def mrope_positions(

@@ -83,6 +83,6 @@ def test_looks_vote_by_confidence(
     if winner and confidence is not None:
         assert best.raw_confidence == best.confidence == pytest.approx(confidence, rel=1e-3)
         agreed = [r for r in readings if r.smiles == winner]
-        note = f"{len(agreed)} of {len(readings)} looks at the picture gave this molecule"
+        note = f"{len(agreed)} of {len(readings)} looks at the image gave this molecule"
         assert (note in best.problems) == (len(agreed) < len(readings))
     assert vote(readings[:1]) is readings[0]
