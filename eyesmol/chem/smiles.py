@@ -114,7 +114,11 @@ def graph_to_smiles(graph: MolGraph) -> tuple[str | None, list[str]]:
         mol = block_to_mol(_plain_molblock(multiplied(expanded)), sanitize=True, source="graph")
     except ValueError as error:
         return None, [*problems, str(error)]
-    return _smiles(mol), problems
+    smiles = _smiles(mol)
+    if "~" in smiles and canonical_smiles(smiles) is None:
+        problem = "RDKit cannot read back the SMILES that it writes of the bond of any order"
+        return None, [*problems, problem]
+    return smiles, problems
 
 
 def _plain_molblock(graph: MolGraph) -> str:

@@ -93,7 +93,7 @@ def test_reward_rises_and_the_stack_merges(
     first = train(tmp_path / "first", *LORA, *FROZEN_MERGER, model=answering)
     before = (first / ADAPTER).read_bytes()
     run = grpo(
-        answering, mixed, tmp_path / "run", "--first_lora_path", str(first), "--max_steps", "30"
+        answering, mixed, tmp_path / "run", "--first_lora_path", str(first), "--max_steps", "60"
     )
 
     rows = json.loads(mixed.read_text())

@@ -27,7 +27,7 @@ def test_every_look_shows_the_ink_and_says_where(
     size: tuple[int, int], where: tuple[float, float], paper: int
 ) -> None:
     image = Image.new("RGB", size, (paper,) * 3)
-    dot = max(DOT, max(size) // 25)
+    dot = min(*size, max(DOT, max(size) // 25))
     left, top = (round(share * (side - dot)) for share, side in zip(where, size, strict=True))
     image.paste((0, 0, 0), (left, top, left + dot, top + dot))
     looks = looks_at(image, FRAME, MOST_LOOKS)
