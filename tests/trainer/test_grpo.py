@@ -82,7 +82,7 @@ def answering(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(
         tmp_path_factory.mktemp("models") / "answering",
         "--optim_muon", "true", "--muon_lr", "1e-2",
-        "--per_device_train_batch_size", "8", "--max_steps", "30", "--cache_samples", "true",
+        "--per_device_train_batch_size", "8", "--max_steps", "80", "--cache_samples", "true",
     )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_reward_rises_and_the_stack_merges(
     first = train(tmp_path / "first", *LORA, *FROZEN_MERGER, model=answering)
     before = (first / ADAPTER).read_bytes()
     run = grpo(
-        answering, mixed, tmp_path / "run", "--first_lora_path", str(first), "--max_steps", "60"
+        answering, mixed, tmp_path / "run", "--first_lora_path", str(first), "--max_steps", "30"
     )
 
     rows = json.loads(mixed.read_text())
