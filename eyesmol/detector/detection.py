@@ -242,7 +242,7 @@ def _opened(classes: FloatArray) -> FloatArray:
     spelt = np.maximum(classes[:, SPELT], _END)
     opened = classes * ((1 - spelt) / np.maximum(1 - classes[:, SPELT], 1e-6))[:, None]
     opened[:, SPELT] = spelt
-    return opened
+    return opened.astype(np.float32)
 
 
 def _with_spellings(

@@ -318,6 +318,15 @@ def test_a_methyl_that_was_spelt_badly_is_no_metal() -> None:
     assert grignard.smiles == "C[CH2][Mg][Br]"
 
 
+@pytest.mark.parametrize(("end", "smiles"), [((2.0, 0.0), "CC#N"), ((1.5, 0.87), "CC=N")])
+def test_a_line_that_goes_straight_on_tells_a_triple_bond(end: Spot, smiles: str) -> None:
+    narrow = {DOUBLE: 0.95, TRIPLE: 0.03}
+    bonds: dict[tuple[int, int], Kind] = {(0, 1): SINGLE, (1, 2): narrow}
+    found = assembled(_detection(["C", "C", "N"], bonds, [(0.0, 0.0), (1.0, 0.0), end]))
+    assert found.smiles == smiles
+    assert bool(found.changes) == (smiles == "CC#N")
+
+
 def test_an_ion_tells_that_an_oxygen_is_an_anion() -> None:
     found = _acid_and("[Na+]")
     assert found.smiles == "CC(=O)[O-].[Na+]"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from eyesmol.detector.detection import _with_spellings
-from eyesmol.detector.vocabulary import LABELS
+from eyesmol.detector.detection import _spelt, _with_spellings
+from eyesmol.detector.engine import View
+from eyesmol.detector.vocabulary import CARBON, LABEL_CLASSES, LABELS
 
 
 def _likeliest(classes: dict[str, float], spelt: dict[str, float], to_spell: float) -> str:
@@ -57,3 +62,33 @@ def test_how_likely_an_atom_is_there_is_left_as_it_is(
     found = _with_spellings(classes, spelt, to_spell)
     assert sum(found.values()) == pytest.approx(0.9)
     assert min(found.values()) >= 0
+
+
+class _Spells:
+    """A view whose speller reads the same everywhere."""
+
+    def __init__(self, spelt: dict[str, float]) -> None:
+        self.spelt = spelt
+
+    def spell(self, places: NDArray[np.float32]) -> list[dict[str, float]]:
+        return [self.spelt] * len(places)
+
+
+@pytest.mark.parametrize(
+    ("spelt", "at_end", "expected"),
+    [
+        ({"CF3": 0.9, "CH3": 0.05}, True, "[CF3]"),
+        ({"CF3": 0.9, "CH3": 0.05}, False, "C"),  # not even asked
+        ({"": 0.97, "CF3": 0.01}, True, "C"),
+        ({"CH3": 0.6, "CF3": 0.3}, True, "C"),
+    ],
+)
+def test_a_carbon_at_an_end_is_spelt_however_sure_it_is(
+    spelt: dict[str, float], at_end: bool, expected: str
+) -> None:
+    classes = np.full((1, LABEL_CLASSES), 1e-6, np.float32)
+    classes[0, CARBON] = 1 - classes.sum()
+    view = cast(View, _Spells(spelt))
+    [found] = _spelt(view, np.zeros((1, 2), np.float32), classes, np.array([at_end]))
+    assert max(found, key=lambda text: found[text]) == expected
+    assert sum(found.values()) == pytest.approx(1.0, abs=1e-3)
