@@ -116,10 +116,19 @@ def said(graph: MolGraph) -> tuple[object, ...]:
 
 
 def is_repeatable(graph: MolGraph) -> bool:
-    """False where three bonds cross the brackets of a multiple group, so that it counts once."""
+    """False where three bonds cross the brackets of a multiple group, so that it counts once, and
+    where one of an attachment point does, which is not read back alike yet."""
     return all(
         bracket.kind != "MUL"
-        or sum((b.begin in bracket.atoms) != (b.end in bracket.atoms) for b in graph.bonds) < 3
+        or (
+            len(
+                crossing := [
+                    b for b in graph.bonds if (b.begin in bracket.atoms) != (b.end in bracket.atoms)
+                ]
+            )
+            < 3
+            and all(b.order != BondOrder.ATTACHMENT for b in crossing)
+        )
         for bracket in graph.brackets
     )
 
