@@ -140,7 +140,8 @@ def multiplied(graph: MolGraph) -> MolGraph:
 def not_multiplied(graph: MolGraph) -> list[str]:
     """One problem for each multiple group that counts once, as nobody can say how to repeat it.
 
-    Three or more bonds cross its brackets, or there would be more atoms than a molfile holds.
+    Three or more bonds cross its brackets, all copies would share one open end, or there would be
+    more atoms than a molfile holds.
     """
     if not graph.brackets:
         return []
@@ -174,8 +175,13 @@ class _Draft:
         outside; without any, the copies stand beside one another."""
         group = self.groups[place]
         inside, count = frozenset(group.atoms), int(group.mark)
+        if count == 1:
+            self.groups[place] = replace(group, drawn=group.atoms)
+            return
         crossing = [n for n, b in enumerate(self.bonds) if (b.begin in inside) != (b.end in inside)]
-        if len(crossing) > 2 or len(self.atoms) + len(inside) * (count - 1) > _MOST_ATOMS:
+        shared_end = len(crossing) == 1 and self.bonds[crossing[0]].order == BondOrder.ATTACHMENT
+        too_many = len(self.atoms) + len(inside) * (count - 1) > _MOST_ATOMS
+        if len(crossing) > 2 or shared_end or too_many:
             self.once.append(group.mark)
             self.groups[place] = replace(group, kind="SRU")
             return

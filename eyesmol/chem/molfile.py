@@ -41,6 +41,7 @@ __all__ = [
     "mol_to_graph",
     "parse_molblock",
     "read_molblock",
+    "with_quoted_marks",
 ]
 
 
@@ -728,6 +729,14 @@ def _listed(key: str, number: int, items: Sequence[int]) -> list[str]:
 _STEREO_TYPE = {kind: group_type for group_type, kind in _STEREO.items()}
 
 
+def with_quoted_marks(block: str) -> str:
+    """RDKit's molblock, a bracket's mark in quotation marks where it ends its line with a minus.
+
+    There a bare minus says that the line goes on, and RDKit reads another mark than it wrote.
+    """
+    return re.sub(r'LABEL=([^" ]*-)$', r'LABEL="\1"', block, flags=re.MULTILINE)
+
+
 def as_v3000(block: str, stereo_groups: Sequence[StereoGroup] = ()) -> str:
     """A V2000 molblock in V3000, its wedges as they were drawn, with groups of relative stereo.
 
@@ -746,7 +755,7 @@ def as_v3000(block: str, stereo_groups: Sequence[StereoGroup] = ()) -> str:
             for group in stereo_groups
         ]
     )
-    text = str(Chem.MolToV3KMolBlock(mol, kekulize=False))
+    text = with_quoted_marks(Chem.MolToV3KMolBlock(mol, kekulize=False))
     for bond in map(mol.GetBondWithIdx, range(mol.GetNumBonds())):
         if _order_of_type(bond) == BondOrder.HYDROGEN:  # RDKit writes it as any bond
             number = bond.GetIdx() + 1

@@ -26,6 +26,7 @@ from eyesmol.chem.molfile import (
     graph_to_molblock,
     has_open_labels,
     mol_to_graph,
+    with_quoted_marks,
 )
 
 __all__ = [
@@ -274,7 +275,8 @@ def graph_from_smiles(smiles: str) -> MolGraph:
         raise ValueError(f"{smiles!r} is not a SMILES that RDKit can read")
     rdDepictor.Compute2DCoords(mol)
     # The molblock writer kekulises and draws the wedges.
-    graph = mol_to_graph(block_to_mol(Chem.MolToMolBlock(mol), sanitize=False, source=smiles))
+    block = with_quoted_marks(Chem.MolToMolBlock(mol))
+    graph = mol_to_graph(block_to_mol(block, sanitize=False, source=smiles))
     return _labelled(graph, mol)
 
 
