@@ -197,7 +197,9 @@ def cxsmiles(mol: Chem.Mol, labels: Mapping[int, str] = MappingProxyType({})) ->
     _tell_labels_apart(mol)
     with rdBase.BlockLogs():
         text = str(Chem.MolToCXSmiles(mol, Chem.SmilesWriteParams(), _CX_FIELDS))
-    text = re.sub(rf"\[{_FIRST_ISOTOPE // 1000}\d{{3}}\*", "[*", text).replace("[*]", "*")
+    smiles, extension, rest = text.partition(" |")  # behind it a mark may say the same
+    smiles = re.sub(rf"\[{_FIRST_ISOTOPE // 1000}\d{{3}}\*", "[*", smiles).replace("[*]", "*")
+    text = smiles + extension + rest
     # RDKit leaves the atoms of brackets and the brackets themselves in the order of its input.
     sorted_brackets = iter(sorted(map(_with_sorted_atoms, _CX_BRACKET.finditer(text))))
     return _CX_BRACKET.sub(lambda _: next(sorted_brackets), text)
