@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rdkit import Chem
 
@@ -15,13 +15,13 @@ from eyesmol.chem.smiles import canonical_smiles
 
 
 @given(st.integers(0, 2**31), st.integers(0, 2**31))
+@example(169, 110491382)
 def test_a_molecule_depends_on_seed_and_number_alone(seed: int, number: int) -> None:
     smiles = random_molecule(seed, number)
     assert smiles == random_molecule(seed, number)
-    # Without stereo: in cages RDKit may write another mark when it reads its own SMILES.
-    assert canonical_smiles(smiles, stereo=False) == canonical_smiles(
-        canonical_smiles(smiles) or "", stereo=False
-    )
+    # Of a few cages RDKit writes two SMILES in turn: each is what it reads the other as.
+    again = canonical_smiles(smiles) or ""
+    assert smiles in (again, canonical_smiles(again))
     assert next(random_molecules(seed, first=number)) == smiles
 
 
