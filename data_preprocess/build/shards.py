@@ -70,9 +70,13 @@ def write_shard(job: ShardJob) -> dict[str, Any]:
 
 
 def count_rows(job: ShardJob) -> int:
-    """Rows about molecules that a shard keeps."""
-    with _ledger(job, "rows") as ledger:
-        return sum("row" in record for record in _of_molecules(job, _parts(job), ledger))
+    """Rows about molecules that a shard keeps; counted once, then noted beside the parts."""
+    noted = _parts(job).folder / f"rows-{job.shard.number:05d}.json"
+    if not noted.exists():
+        with _ledger(job, "rows") as ledger:
+            rows = sum("row" in record for record in _of_molecules(job, _parts(job), ledger))
+        write_json(noted, rows)
+    return int(json.loads(noted.read_text(encoding="utf-8")))
 
 
 def _parts(job: ShardJob) -> Parts:
